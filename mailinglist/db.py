@@ -1,0 +1,181 @@
+"""The database: base class, types, transactions, and ringing the bell after a commit.
+
+Verbs take a session and never commit; entrances (a request, a task, a command) open one `transaction()` or `reading()`.
+What a verb makes due it announces with `ring(session, BELL)`: after the commit, and only then, the ringer that `app.py`
+installed is called. The database is the truth; the broker only rings the bell.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+from flask import Flask, current_app
+from flask_sqlalchemy import SQLAlchemy
+from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Integer, LargeBinary, MetaData, Result, event
+from sqlalchemy.dialects import postgresql as postgresql_dialect
+from sqlalchemy.dialects import sqlite as sqlite_dialect
+from sqlalchemy.engine import Connection, Dialect
+from sqlalchemy.orm import DeclarativeBase, Session
+from sqlalchemy.types import TypeDecorator
+
+from .settings import Settings
+
+REQUESTS = "requests"
+LETTERS = "letters"
+BULLETINS = "bulletins"
+BELLS = (REQUESTS, LETTERS, BULLETINS)
+
+Ringer = Callable[[frozenset[str]], None]
+
+_RINGING = "mailinglist_bells"
+_EXTENSION = "mailinglist_session"
+
+
+class Base(DeclarativeBase):
+    """Base of every table. Constraints have predictable names, so that a migration can find them."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(column_0_label)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+
+
+db = SQLAlchemy(metadata=Base.metadata)
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A moment in UTC, to the microsecond. Naive values are refused going in; aware values come out."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a moment needs its offset")
+        value = value.astimezone(UTC)
+        return value.replace(tzinfo=None) if dialect.name == "sqlite" else value
+
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+class Digest(TypeDecorator[bytes]):
+    """A digest: raw bytes, compared as such."""
+
+    impl = LargeBinary
+    cache_ok = True
+
+
+BigId = BigInteger().with_variant(Integer, "sqlite")
+"""Key of tables that grow with every mail. SQLite's row ids are 64 bits wide anyway, but only as INTEGER."""
+
+
+def utcnow() -> datetime:
+    """This moment, in UTC."""
+    return datetime.now(UTC)
+
+
+def init_app(app: Flask, settings: Settings) -> None:
+    """Bind the database of `settings` to `app`. Does not connect."""
+    url = settings.sqlalchemy_url
+    app.config["SQLALCHEMY_DATABASE_URI"] = url
+    if url.startswith("sqlite"):
+        options: dict[str, Any] = {"connect_args": {"timeout": 30}}
+    else:
+        # Recycled connections are checked before use: a restarted server costs one reconnect, not a failed page.
+        options = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 10, "connect_args": {"connect_timeout": 5}}
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    db.init_app(app)
+    app.extensions[_EXTENSION] = {"ringer": None, "info": {}}
+    with app.app_context():
+        prepare(db.engine)
+
+
+def install(app: Flask, *, ringer: Ringer | None = None, **info: Any) -> None:
+    """Give `app`'s sessions what verbs need (`session.info`), and the ringer that is called after commits."""
+    state = app.extensions[_EXTENSION]
+    if ringer is not None:
+        state["ringer"] = ringer
+    state["info"].update(info)
+
+
+def prepare(engine: Engine) -> None:
+    """Listeners that make SQLite behave: WAL, foreign keys, explicit BEGIN, deleted bytes overwritten. No-op
+    elsewhere."""
+    if engine.dialect.name != "sqlite":
+        return
+
+    @event.listens_for(engine, "connect")
+    def on_connect(connection: sqlite3.Connection, _record: Any) -> None:
+        connection.isolation_level = None  # SQLAlchemy's events say BEGIN; the driver's guesses would commit DDL
+        for pragma in (
+            "journal_mode=WAL",
+            "synchronous=FULL",  # an opt-out that was answered must survive a power cut
+            "foreign_keys=ON",
+            "busy_timeout=30000",
+            "secure_delete=ON",
+            "recursive_triggers=ON",  # else INSERT OR REPLACE slips past the ledger's DELETE trigger
+            "cache_size=-32000",
+        ):
+            connection.execute(f"PRAGMA {pragma}").close()
+
+    @event.listens_for(engine, "begin")
+    def on_begin(connection: Connection) -> None:
+        # A transaction that will write takes the lock at once: upgrading later can fail with "database is locked".
+        writes = connection.get_execution_options().get("writes", True)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+@contextmanager
+def transaction() -> Iterator[Session]:
+    """One unit of work: commits at the end, rolls back on any error, then rings the bells that verbs asked for."""
+    state = current_app.extensions[_EXTENSION]
+    session = Session(db.engine, expire_on_commit=False, info=dict(state["info"]))
+    try:
+        with session.begin():
+            yield session
+    finally:
+        session.close()
+    bells: frozenset[str] = frozenset(session.info.get(_RINGING, ()))
+    if bells and state["ringer"] is not None:
+        state["ringer"](bells)
+
+
+@contextmanager
+def reading() -> Iterator[Session]:
+    """A consistent look that never writes: on SQLite it takes no write lock, and it is always rolled back."""
+    info = current_app.extensions[_EXTENSION]["info"]
+    with Session(db.engine, expire_on_commit=False, info=dict(info)) as session:
+        session.connection(execution_options={"writes": False})
+        yield session
+        session.rollback()
+
+
+def insert_new(session: Session, table: type[Base]) -> sqlite_dialect.Insert | postgresql_dialect.Insert:
+    """An INSERT for `table` that can say `on_conflict_do_nothing`, in the session's dialect."""
+    make = sqlite_dialect.insert if session.get_bind().dialect.name == "sqlite" else postgresql_dialect.insert
+    return make(table)
+
+
+def changed(result: Result[Any]) -> int:
+    """How many rows an UPDATE, DELETE or INSERT … SELECT changed."""
+    assert isinstance(result, CursorResult)
+    return result.rowcount
+
+
+def ring(session: Session, bell: str) -> None:
+    """Ask that `bell` is rung once this session's transaction is committed."""
+    session.info.setdefault(_RINGING, set()).add(bell)

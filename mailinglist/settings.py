@@ -1,0 +1,367 @@
+"""The settings: one frozen object, the only reader of the environment.
+
+`Settings.load()` reads and checks everything at once; a wrong value raises `SettingsError` with one line that names the
+variable and never shows a secret. `Settings.with_keys()` adds the keys that are made on first start.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from email.utils import parseaddr
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from urllib.parse import parse_qs, unquote, urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
+
+from .errors import SettingsError
+
+PREFIX = "MAILINGLIST_"
+
+Tls = Literal["none", "if-offered", "required", "implicit"]
+
+
+@dataclass(frozen=True, slots=True)
+class HostPort:
+    """An address to listen on or connect to."""
+
+    host: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """One mail server that takes our mail. `tls`: none, if-offered (STARTTLS where the server has it), required,
+    implicit."""
+
+    host: str
+    port: int
+    tls: Tls
+    user: str | None = None
+    password: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class DkimKey:
+    """One signing key: RFC 6376 s= and d=, and the file of the private key (PEM)."""
+
+    selector: str
+    domain: str
+    path: Path
+
+
+def _host_port(text: str) -> HostPort:
+    host, colon, port = text.strip().rpartition(":")
+    if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
+        raise ValueError("expected host:port")
+    return HostPort(host.strip("[]"), int(port))
+
+
+def _relay(text: str) -> Relay:
+    parts = urlsplit(text.strip())
+    if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
+        raise ValueError("expected smtp://host:port or smtps://host:port")
+    tls: Tls = "implicit" if parts.scheme == "smtps" else "if-offered"
+    query = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    starttls = query.pop("starttls", [])
+    if query or starttls not in ([], ["required"], ["never"]):
+        raise ValueError("only ?starttls=required or ?starttls=never is understood")
+    if starttls and tls != "implicit":
+        tls = "required" if starttls == ["required"] else "none"
+    return Relay(
+        host=parts.hostname,
+        port=parts.port or (465 if tls == "implicit" else 25),
+        tls=tls,
+        user=unquote(parts.username) if parts.username else None,
+        password=unquote(parts.password) if parts.password else None,
+    )
+
+
+def _dkim_key(text: str) -> DkimKey:
+    selector, _, rest = text.strip().partition(":")
+    domain, _, path = rest.partition(":")
+    if not (selector and domain and path):
+        raise ValueError("expected selector:domain:/path/to/private.pem")
+    return DkimKey(selector, domain.lower(), Path(path))
+
+
+def _split(value: Any) -> Any:
+    return [item for item in value.split(",") if item.strip()] if isinstance(value, str) else value
+
+
+class Settings(BaseSettings):
+    """Every setting of the program, checked. See the table in the README for what each means."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+
+    database_url: SecretStr | None = None
+    broker_url: SecretStr | None = None
+    smtp_url: SecretStr | None = None
+    dkim: Annotated[tuple[str, ...], NoDecode] = ()
+    base_url: str = "http://127.0.0.1:8000"
+    secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    ban_key: SecretStr | None = None
+    mail_from: str = "Tector tiedottaa <tiedote@localhost.localdomain>"
+    bounce_domain: str | None = None
+    data_dir: Path = Path("./var")
+    bind: str = "127.0.0.1:8000"
+    catcher_bind: str = "127.0.0.1:1025,127.0.0.1:8025"
+    inbound_bind: str | None = None
+    trusted_proxies: int = Field(default=0, ge=0, le=10)
+    confirm_days: int = Field(default=7, ge=1, le=60)
+    send_rate: float | None = Field(default=None, gt=0)
+    smtp_connections: int = Field(default=4, ge=1, le=100)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # `load` hands in what it read, so that a test's settings never depend on the machine's environment.
+        return (init_settings,)
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """The settings of this process. Raises SettingsError."""
+        environ = os.environ if environ is None else environ
+        known = {f"{PREFIX}{name.upper()}": name for name in cls.model_fields}
+        unknown = sorted(name for name in environ if name.startswith(PREFIX) and name not in known)
+        if unknown:
+            raise SettingsError(f"{unknown[0]}: there is no such setting; see the table of settings in the README")
+        values = {
+            name: environ[variable].strip() for variable, name in known.items() if environ.get(variable, "").strip()
+        }
+        return cls.of(**values)
+
+    @classmethod
+    def of(cls, **values: Any) -> Self:
+        """Settings from values by field name. Raises SettingsError."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            first = error.errors(include_input=False, include_url=False)[0]
+            name = str(first["loc"][0]) if first["loc"] else ""
+            reason = first["msg"].removeprefix("Value error, ")
+            raise SettingsError(f"{PREFIX}{name.upper()}: {reason}") from None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _links_lead_here(cls, values: dict[str, Any]) -> dict[str, Any]:
+        """Without a base URL, links lead to where the web server listens."""
+        if values.get("bind") and not values.get("base_url"):
+            try:
+                bind = _host_port(str(values["bind"]))
+            except ValueError:
+                return values  # its own validator names it
+            here = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(bind.host, bind.host)  # noqa: S104 - read, not bound
+            values = {**values, "base_url": f"http://{HostPort(here, bind.port)}"}
+        return values
+
+    @field_validator("dkim", "secret_keys", mode="before")
+    @classmethod
+    def _split_lists(cls, value: Any) -> Any:
+        return _split(value)
+
+    @field_validator("secret_keys")
+    @classmethod
+    def _long_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
+        if any(len(key.get_secret_value()) < 16 for key in value):
+            raise ValueError("each key needs at least 16 characters")
+        return value
+
+    @field_validator("ban_key")
+    @classmethod
+    def _long_key(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is not None and len(value.get_secret_value()) < 16:
+            raise ValueError("the key needs at least 16 characters")
+        return value
+
+    @field_validator("database_url")
+    @classmethod
+    def _known_database(cls, value: SecretStr | None) -> SecretStr | None:
+        scheme = value.get_secret_value().partition(":")[0] if value else "sqlite"
+        if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgres"):
+            raise ValueError("expected postgresql://user:password@host/name or sqlite:///file")
+        return value
+
+    @field_validator("broker_url")
+    @classmethod
+    def _known_broker(cls, value: SecretStr | None) -> SecretStr | None:
+        if value and value.get_secret_value().partition(":")[0] not in ("redis", "rediss", "redis+socket", "memory"):
+            raise ValueError("expected redis://host:port/number")
+        return value
+
+    @field_validator("smtp_url")
+    @classmethod
+    def _known_relays(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            for item in _split(value.get_secret_value()):
+                _relay(item)
+        return value
+
+    @field_validator("dkim")
+    @classmethod
+    def _known_dkim(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for item in value:
+            _dkim_key(item)
+        return value
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_base(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError("expected https://host, with nothing after it but an optional path")
+        return value.rstrip("/")
+
+    @field_validator("mail_from")
+    @classmethod
+    def _one_mailbox(cls, value: str) -> str:
+        _, address = parseaddr(value)
+        if "@" not in address or any(c in value for c in "\r\n\0"):
+            raise ValueError("expected Name <address@domain>")
+        return value
+
+    @field_validator("bind", "inbound_bind")
+    @classmethod
+    def _one_bind(cls, value: str | None) -> str | None:
+        if value:
+            _host_port(value)
+        return value
+
+    @field_validator("catcher_bind")
+    @classmethod
+    def _two_binds(cls, value: str) -> str:
+        if len([_host_port(item) for item in value.split(",")]) != 2:
+            raise ValueError("expected two addresses, SMTP and viewer: host:port,host:port")
+        return value
+
+    # ── what the values mean ──────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def sqlalchemy_url(self) -> str:
+        """The database, as SQLAlchemy wants it (contains the password: never log it)."""
+        if self.database_url is None:
+            return f"sqlite:///{(self.data_dir / 'mailinglist.db').absolute()}"
+        url = self.database_url.get_secret_value()
+        scheme, _, rest = url.partition(":")
+        return f"postgresql+psycopg:{rest}" if scheme.startswith("postgres") else url
+
+    @property
+    def uses_catcher(self) -> bool:
+        """True while no SMTP URL is set: mail goes to the built-in catcher."""
+        return self.smtp_url is None
+
+    @property
+    def relays(self) -> tuple[Relay, ...]:
+        """The mail servers, by priority."""
+        if self.smtp_url is None:
+            smtp, _viewer = self.catcher_binds
+            return (Relay(smtp.host, smtp.port, "none"),)
+        return tuple(_relay(item) for item in _split(self.smtp_url.get_secret_value()))
+
+    @property
+    def dkim_keys(self) -> tuple[DkimKey, ...]:
+        """The signing keys; empty while signing is off."""
+        return tuple(_dkim_key(item) for item in self.dkim)
+
+    @property
+    def web_bind(self) -> HostPort:
+        """Where the web server listens."""
+        return _host_port(self.bind)
+
+    @property
+    def catcher_binds(self) -> tuple[HostPort, HostPort]:
+        """Where the catcher listens: SMTP, viewer."""
+        smtp, viewer = (_host_port(item) for item in self.catcher_bind.split(","))
+        return smtp, viewer
+
+    @property
+    def return_domain(self) -> str:
+        """The domain of return paths and command addresses."""
+        return self.bounce_domain or parseaddr(self.mail_from)[1].rpartition("@")[2]
+
+    @property
+    def https(self) -> bool:
+        """True where links begin with https: then cookies are Secure and HSTS is sent."""
+        return self.base_url.startswith("https:")
+
+    @property
+    def signing_keys(self) -> tuple[str, ...]:
+        """The keys of tokens and cookies, newest first. Empty until `with_keys`."""
+        return tuple(key.get_secret_value() for key in self.secret_keys)
+
+    @property
+    def ban_secret(self) -> bytes:
+        """The key of the ban hashes. Raises SettingsError before `with_keys`."""
+        if self.ban_key is None:
+            raise SettingsError(f"{PREFIX}BAN_KEY: not set")
+        return self.ban_key.get_secret_value().encode()
+
+    def with_keys(self) -> Self:
+        """These settings with the keys that were not given: read from the data directory, made there on the first
+        start.
+
+        Raises SettingsError when the data directory can't be written.
+        """
+        update: dict[str, Any] = {}
+        if not self.secret_keys:
+            stored = _kept_key(self.data_dir / "keys" / "secret_keys", f"{PREFIX}SECRET_KEYS")
+            update["secret_keys"] = tuple(SecretStr(key) for key in stored.split(","))
+        if self.ban_key is None:
+            update["ban_key"] = SecretStr(_kept_key(self.data_dir / "keys" / "ban_key", f"{PREFIX}BAN_KEY"))
+        return self.model_copy(update=update)
+
+    def environment(self) -> dict[str, str]:
+        """The variables that give a child process these very settings."""
+        values: dict[str, str] = {}
+        for name in type(self).model_fields:
+            value = getattr(self, name)
+            if value is None or value == ():
+                continue
+            items = value if isinstance(value, tuple) else (value,)
+            plain = [item.get_secret_value() if isinstance(item, SecretStr) else str(item) for item in items]
+            values[f"{PREFIX}{name.upper()}"] = ",".join(plain)
+        return values
+
+
+def _kept_key(path: Path, variable: str) -> str:
+    """The key kept at `path`; made now, readable by its owner only, if there is none. Safe when several processes
+    start at once."""
+    try:
+        # In two steps: `parents` would make the data directory with the usual mode, open to others.
+        path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        fresh = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
+        if not path.exists():
+            descriptor = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+            with os.fdopen(descriptor, "w") as file:
+                file.write(secrets.token_urlsafe(48))
+                file.flush()
+                os.fsync(file.fileno())
+            try:
+                os.link(fresh, path)  # atomic, and never replaces a key that another process has just made
+            except FileExistsError:
+                pass
+            finally:
+                fresh.unlink()
+        key = path.read_text().strip()
+    except OSError as error:
+        reason = error.strerror or "unreadable"
+        raise SettingsError(
+            f"{variable}: no key is set, and none can be kept in the data directory ({reason})"
+        ) from error
+    if len(key) < 16:
+        raise SettingsError(f"{variable}: the key kept in the data directory is damaged")
+    return key
