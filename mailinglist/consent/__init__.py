@@ -1,0 +1,19 @@
+"""THE REGISTER: who may be mailed, and why. The source of truth.
+
+    address    pure: what an address is, and when two are one person's
+    states     pure: states, events, the table of moves
+    lists      lists, and their consent texts by version and digest
+    requests   the intake: written down without looking at who asks; taken by the worker
+    register   persons, subscriptions, confirmations: ask, confirm, leave, disown, erase
+    bans       marketing bans, by keyed digest
+    gate       one rule, one SQL expression: may this person be mailed this, now, and if not, why
+    ledger     append, verify, prove; `triggers` keep it append-only, `keys` make its MACs
+
+Owns: lists, texts, persons, subscriptions, requests, confirmations, bans, ledger, chain heads, evidence, key checks.
+
+Promises: a state and its ledger entry change in one transaction. Only the person leads out of `left`. A ban is
+matched by the address as written and case-folded, and outlives erasure. With a wrong or lost ban key nothing is sent.
+Refuses: every move that is not in `states.MOVES`; an import over a ban or a leave; a change of the ledger.
+Known limits: deleting a person together with all of their ledger entries, their head and their subscriptions leaves
+no trace inside the database; a copy kept outside would show it. The ban key can't be exchanged.
+"""

@@ -1,0 +1,86 @@
+"""Pure: what a mail address is, and when two are one person's.
+
+The address is kept as the person wrote it (the local part may be case-sensitive, RFC 5321 §2.4), its domain as
+A-labels in lower case. One person per case-folded address (REQUIREMENTS 2.5); `+detail` is never stripped.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from dataclasses import dataclass
+
+from email_validator import EmailNotValidError, validate_email
+
+from ..errors import BadAddress
+
+MAX_LENGTH = 254  # RFC 5321 §4.5.3.1.3, less the angle brackets
+
+_REASONS = {
+    "missing": "An e-mail address is needed.",
+    "too_long": "The address is too long.",
+    "no_at": "The address needs one @, with something before and after it.",
+    "control": "The address holds characters that can't be part of an address.",
+    "domain": "The part after the @ is not a domain name.",
+    "local": "The part before the @ is not one that we can write to.",
+}
+REASONS = tuple(_REASONS.values())
+"""Every sentence that a BadAddress can say; each is a message id of the catalogues."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A well-formed mail address."""
+
+    mailbox: str
+    """As written, the domain as A-labels in lower case; what goes into RCPT TO."""
+    folded: str
+    """Case-folded: the key of one person."""
+
+    @property
+    def domain(self) -> str:
+        """The domain, A-labels, lower case."""
+        return self.mailbox.rpartition("@")[2]
+
+
+def parse(text: str) -> Address:
+    """The address that `text` is. Surrounding white space is forgiven. Raises BadAddress, with the reason in words."""
+    text = unicodedata.normalize("NFC", text.strip(" \t\u00a0"))
+    if not text:
+        raise _bad("missing")
+    if len(text) > MAX_LENGTH:
+        raise _bad("too_long")
+    # U+FFFD stands for bytes that a decoder could not read: whatever was meant, it was not that.
+    if "\ufffd" in text or any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for c in text):
+        raise _bad("control")
+    local, _, domain = text.rpartition("@")
+    if not local or not domain or "@" in local:
+        raise _bad("no_at")
+    try:
+        # No DNS here: the answer must take the same time for everybody (REQUIREMENTS 5).
+        checked = validate_email(text, check_deliverability=False, allow_quoted_local=False, globally_deliverable=False)
+    except EmailNotValidError as error:
+        part = "domain" if _valid_local(local) else "local"
+        raise _bad(part) from error
+    if "." not in checked.ascii_domain:
+        raise _bad("domain")
+    mailbox = f"{checked.local_part}@{checked.ascii_domain.lower()}"
+    if len(mailbox.encode()) > MAX_LENGTH or len(checked.local_part.encode()) > 64:
+        raise _bad("too_long")
+    return Address(mailbox=mailbox, folded=fold(mailbox))
+
+
+def fold(mailbox: str) -> str:
+    """The case-folded form of an address that `parse` made."""
+    return unicodedata.normalize("NFC", mailbox.casefold())
+
+
+def _valid_local(local: str) -> bool:
+    try:
+        validate_email(f"{local}@example.com", check_deliverability=False)
+    except EmailNotValidError:
+        return False
+    return True
+
+
+def _bad(reason: str) -> BadAddress:
+    return BadAddress(_REASONS[reason], reason=reason)

@@ -1,0 +1,147 @@
+"""The marketing bans: their only writer. By keyed digest, channel by channel; they outlive the person (REQUIREMENTS
+2.5).
+
+A ban needs no form and no reason (GDPR 21(2)–(4)). It is lifted by the person or on evidence, never by an import.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from ..db import insert_new
+from ..errors import BadInput, NotAllowed
+from . import ledger
+from .address import Address
+from .keys import assert_sound, keys_of
+from .states import Channel
+from .tables import Ban, Person
+
+_CHUNK = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of an address."""
+
+    known: bool
+    """A person with this address is in the register, or a ban names it."""
+    channels: tuple[str, ...]
+    """Channels that are banned."""
+
+
+def digests(session: Session, address: Address) -> tuple[bytes, ...]:
+    """The keyed digests that a ban on this address may have: as written, and case-folded."""
+    keys = keys_of(session)
+    return tuple(dict.fromkeys((keys.digest(address.folded), keys.digest(address.mailbox))))
+
+
+def in_force(session: Session, wanted: Sequence[bytes]) -> tuple[str, ...]:
+    """Channels banned for any of these digests, in a fixed order. Raises RegisterUnsound when bans can't be read."""
+    assert_sound(session)
+    found = set(session.scalars(select(Ban.channel).where(Ban.digest.in_(wanted), Ban.lifted_at.is_(None))))
+    return tuple(channel.value for channel in Channel if channel.value in found)
+
+
+def check(session: Session, address: Address) -> Standing:
+    """Whether marketing to this address is forbidden, by channel."""
+    wanted = digests(session, address)
+    channels = in_force(session, wanted)
+    known = bool(channels) or session.scalar(select(Person.id).where(Person.folded == address.folded)) is not None
+    return Standing(known=known, channels=channels)
+
+
+def add(
+    session: Session,
+    digest: bytes,
+    channels: Iterable[Channel],
+    *,
+    source: str,
+    now: datetime,
+    evidence: bytes | None = None,
+) -> tuple[Channel, ...]:
+    """Forbid `channels` for the address of this case-folded keyed digest. Returns those that were not banned yet.
+
+    Only new ones make a ledger entry: saying it twice is one ban. Raises RegisterUnsound, BadInput.
+    """
+    if not source.strip():
+        raise BadInput("A ban needs its source: who forbade it, and how.")
+    assert_sound(session)
+    rows = [{"digest": digest, "channel": c.value, "source": source[:200], "given_at": now} for c in channels]
+    # Two clicks at once: the second finds the first one's row, and adds nothing.
+    statement = insert_new(session, Ban).values(rows).on_conflict_do_nothing().returning(Ban.channel)
+    fresh = tuple(Channel(name) for name in sorted(session.scalars(statement)))
+    if fresh:
+        chain = _chain(session, digest)
+        fact = ledger.Fact("banned", channels=[c.value for c in fresh], evidence=evidence)
+        ledger.append(session, chain, digest, fact, now=now)
+    return fresh
+
+
+def add_many(
+    session: Session, wanted: Sequence[bytes], channels: Sequence[Channel], *, source: str, now: datetime
+) -> int:
+    """Forbid `channels` for many digests; set-based. Returns for how many something was new."""
+    assert_sound(session)
+    if not source.strip():
+        raise BadInput("A ban needs its source: who forbade it, and how.")
+    changed = 0
+    for start in range(0, len(wanted), _CHUNK):
+        part = list(dict.fromkeys(wanted[start : start + _CHUNK]))
+        known = set(
+            session.execute(select(Ban.digest, Ban.channel).where(Ban.digest.in_(part), Ban.lifted_at.is_(None))).all()
+        )
+        fresh = {
+            digest: missing
+            for digest in part
+            if (missing := [c.value for c in channels if (digest, c.value) not in known])
+        }
+        if not fresh:
+            continue
+        rows = [
+            {"digest": digest, "channel": channel, "source": source[:200], "given_at": now}
+            for digest, missing in fresh.items()
+            for channel in missing
+        ]
+        session.execute(insert(Ban), rows)
+        chains = dict(session.execute(select(Person.digest, Person.chain).where(Person.digest.in_(list(fresh)))).all())
+        facts = [
+            (chains.get(digest) or ledger.chain_of(session, digest), digest, ledger.Fact("banned", channels=missing))
+            for digest, missing in fresh.items()
+        ]
+        ledger.append_many(session, facts, now=now)
+        changed += len(fresh)
+    return changed
+
+
+def lift(
+    session: Session, address: Address, channels: Iterable[Channel], *, evidence: str, who: str, now: datetime
+) -> tuple[str, ...]:
+    """Lift bans on evidence that the person wants it. Returns the channels lifted. Raises NotAllowed, BadInput."""
+    if not evidence.strip():
+        raise BadInput("Lifting a ban needs evidence: what the person said, when, and to whom.")
+    wanted = digests(session, address)
+    names = [channel.value for channel in channels]
+    lifted = tuple(name for name in in_force(session, wanted) if name in names)
+    if not lifted:
+        raise NotAllowed("No such ban is in force for this address.")
+    session.execute(
+        update(Ban)
+        .where(Ban.digest.in_(wanted), Ban.channel.in_(names), Ban.lifted_at.is_(None))
+        .values(lifted_at=now, lifted_by=evidence[:500])
+    )
+    subject = keys_of(session).digest(address.folded)
+    person = session.scalar(select(Person.id).where(Person.digest == subject))
+    filed = ledger.file_evidence(session, {"lifted_by": who, "evidence": evidence}, person_id=person, now=now)
+    fact = ledger.Fact("ban_lifted", channels=lifted, source="staff", evidence=filed)
+    ledger.append(session, _chain(session, subject), subject, fact, now=now)
+    return lifted
+
+
+def _chain(session: Session, digest: bytes) -> bytes:
+    chain = session.scalar(select(Person.chain).where(Person.digest == digest))
+    return chain or ledger.chain_of(session, digest)

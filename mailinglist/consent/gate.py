@@ -1,0 +1,94 @@
+"""The gate: one rule, one SQL expression. May this person be mailed this, now, and if not, why (decision 4)?
+
+Two kinds of mail. *Marketing*: bulletins, and the confirmation, welcome and "already on the list" letters; an e-mail
+ban stops these. *Service*: what a person asked for about their own data, such as a link to leave by; a ban does not
+stop these. The same expression serves a million and one. It fails closed: every reading first makes sure that the
+bans can be read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from datetime import datetime
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import ColumnElement, Select, String, case, exists, func, literal, null, or_, select, type_coerce
+from sqlalchemy.orm import Session
+
+from . import keys
+from .states import Channel, State
+from .tables import Ban, Person, Subscription
+
+
+class Mail(Enum):
+    """What is to be mailed: the states in which it may go, and whether a ban stops it."""
+
+    BULLETIN = "bulletin"
+    CONFIRM = "confirm"
+    WELCOME = "welcome"
+    ALREADY = "already"
+    SERVICE = "service"
+
+    @property
+    def states(self) -> tuple[State, ...]:
+        """The states in which it may go; none: in any, or without a subscription."""
+        return _STATES[self]
+
+    @property
+    def marketing(self) -> bool:
+        """Whether a ban stops it."""
+        return self is not Mail.SERVICE
+
+
+_STATES: dict[Mail, tuple[State, ...]] = {
+    Mail.BULLETIN: (State.ACTIVE,),
+    Mail.CONFIRM: (State.PENDING, State.LEFT, State.UNDELIVERABLE),
+    Mail.WELCOME: (State.ACTIVE,),
+    Mail.ALREADY: (State.ACTIVE,),
+    Mail.SERVICE: (),
+}
+
+
+def banned() -> ColumnElement[bool]:
+    """SQL: an e-mail ban is in force for the row's Person, by its address as written or case-folded."""
+    return exists().where(
+        or_(Ban.digest == Person.digest, Ban.digest == Person.exact_digest),
+        Ban.channel == Channel.EMAIL.value,
+        Ban.lifted_at.is_(None),
+    )
+
+
+def reason(mail: Mail, *, now: datetime) -> ColumnElement[str | None]:
+    """SQL: why `mail` may not go to the row's Person and Subscription (both may be missing: outer joins); NULL: it
+    may."""
+    whens: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = [(Person.id.is_(None), literal("erased"))]
+    if mail.marketing:
+        whens.append((banned(), literal("banned")))
+    if mail is Mail.CONFIRM:
+        whens.append((func.coalesce(Person.muted_until > now, False), literal("muted")))
+    if mail.states:
+        whens.append((Subscription.state.is_(None), literal("not on the list")))
+        whens.append(
+            (Subscription.state.not_in([s.value for s in mail.states]), type_coerce(Subscription.state, String))
+        )
+    return case(*whens, else_=null())
+
+
+def refusals(session: Session, mail: Mail, *, list_id: int, persons: Collection[int], now: datetime) -> dict[int, str]:
+    """Those of `persons` (by id) to whom `mail` of this list may not go now, each with the reason.
+
+    Raises RegisterUnsound when the bans can't be read.
+    """
+    keys.assert_sound(session)
+    found = {row.person: row.why for row in session.execute(_reading(mail, list_id, persons, now))}
+    answers = {person: found.get(person, "erased") for person in persons}
+    return {person: why for person, why in answers.items() if why is not None}
+
+
+def _reading(mail: Mail, list_id: int, persons: Collection[int], now: datetime) -> Select[*tuple[Any, ...]]:
+    return (
+        select(Person.id.label("person"), reason(mail, now=now).label("why"))
+        .outerjoin(Subscription, (Subscription.person_id == Person.id) & (Subscription.list_id == list_id))
+        .where(Person.id.in_(list(persons)))
+    )

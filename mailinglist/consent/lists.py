@@ -1,0 +1,249 @@
+"""The lists and their consent texts: the only writer of both.
+
+A list's settings are one checked object; consent texts are versioned and never changed, so that every consent points to
+the exact words that were shown (GDPR 7(1)).
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from email.utils import parseaddr
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from ..errors import BadInput, Unknown
+from ..i18n import LANGUAGES, gettext
+from . import address
+from .ledger import text_digest
+from .tables import ConsentText, MailingList
+
+DEFAULT_SLUG = "tector-tiedottaa"
+
+# The default list's facts: REQUIREMENTS, section 6.
+_DEFAULT_NAME = "Tector tiedottaa"
+_DEFAULT_SETTINGS = {
+    "controller": "Tekninen Toimisto Tektor Oy",
+    "postal_address": "Rälssintie 12, 00720 Helsinki",
+}
+
+# Both purposes are named (T5.3), who sends (GDPR 13), that it may be withdrawn (7(3)).
+_CONSENT = (
+    "I want %(controller)s to send me the “%(list)s” bulletins by e-mail: news of its work, products and services, "
+    "and direct marketing. My address is not given to outsiders. I can withdraw this consent at any time, by the link "
+    "in every message."
+)
+
+_SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
+
+
+class ListSettings(BaseModel):
+    """What a list may have set; each has a default."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    controller: Annotated[str, Field(max_length=200)] = ""
+    """The company that is responsible for the list; in the consent text."""
+    sender: Annotated[str, Field(max_length=320)] = ""
+    """From of letters and bulletins, `Name <address>`; empty: MAILINGLIST_MAIL_FROM."""
+    owner: Annotated[str, Field(max_length=254)] = ""
+    """Where answers go while no inbound mail is configured; empty: the sender."""
+    postal_address: Annotated[str, Field(max_length=300)] = ""
+    colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#1f4e5f"
+    logo: Annotated[str, Field(max_length=500)] = ""
+    """https address of the logo; empty: none."""
+    confirm_days: Annotated[int, Field(ge=1, le=60)] | None = None
+    """Days for which a confirmation link is good; none: MAILINGLIST_CONFIRM_DAYS."""
+    welcome: bool = True
+    language: Literal["fi", "sv", "en"] = "fi"
+    """Of bulletins: of their footer, and what mail programs are told. Letters are in the person's own."""
+    time_zone: Annotated[str, Field(max_length=60)] = "Europe/Helsinki"
+    """IANA name; in which times are told."""
+    origins: tuple[str, ...] = ()
+    """Origins (`https://www.example.fi`) whose own sign-up form may get the confirming browser's cookie."""
+    proof_of_work: Literal["off", "auto", "on"] = "auto"
+    """When the form asks the browser for a proof of work; auto: while there is an attack."""
+
+    @field_validator("controller", "sender", "owner", "postal_address", "logo")
+    @classmethod
+    def _one_line(cls, value: str) -> str:
+        # They go into mail headers and pages: a line break would start a header of its own.
+        if any(ord(c) < 32 or ord(c) == 127 for c in value):
+            raise ValueError("must be one line")
+        return value.strip()
+
+    @field_validator("sender")
+    @classmethod
+    def _mailbox(cls, value: str) -> str:
+        if value:
+            address.parse(parseaddr(value)[1])
+        return value
+
+    @field_validator("owner")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return address.parse(value).mailbox if value else value
+
+    @field_validator("logo")
+    @classmethod
+    def _https(cls, value: str) -> str:
+        if value and urlsplit(value).scheme not in ("https", "http"):
+            raise ValueError("must be an https address")
+        return value
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            raise ValueError("must be the name of a time zone, such as Europe/Helsinki")
+        return value
+
+    @field_validator("origins", mode="before")
+    @classmethod
+    def _origins(cls, value: Any) -> Any:
+        items = value.split(",") if isinstance(value, str) else value
+        origins = tuple(item.strip().rstrip("/").lower() for item in items if item.strip())
+        for origin in origins:
+            parts = urlsplit(origin)
+            if (
+                parts.scheme not in ("https", "http")
+                or not parts.netloc
+                or f"{parts.scheme}://{parts.netloc}" != origin
+            ):
+                raise ValueError("must be origins such as https://www.example.fi, separated by commas")
+        return origins
+
+
+KEYS = (*ListSettings.model_fields, "name", *(f"consent-{language}" for language in LANGUAGES))
+"""What `set_value` takes."""
+
+
+def settings_of(row: MailingList) -> ListSettings:
+    """The settings of one list."""
+    return ListSettings.model_validate(row.settings)
+
+
+def find(session: Session, slug: str) -> MailingList:
+    """The list with this slug. Raises Unknown."""
+    row = session.scalar(select(MailingList).where(MailingList.slug == slug))
+    if row is None:
+        raise Unknown("There is no such list.")
+    return row
+
+
+def every(session: Session) -> list[MailingList]:
+    """All lists, oldest first."""
+    return list(session.scalars(select(MailingList).order_by(MailingList.id)))
+
+
+def add(session: Session, slug: str, name: str, *, now: datetime, **values: Any) -> MailingList:
+    """A new list, with its first consent texts in three languages. Raises BadInput."""
+    if not _SLUG.fullmatch(slug):
+        raise BadInput("The short name may hold a–z, 0–9 and hyphens inside, at most 48 characters.")
+    if session.scalar(select(MailingList.id).where(MailingList.slug == slug)):
+        raise BadInput(f"There is a list “{slug}” already.")
+    row = MailingList(slug=slug, name=_name(name), settings=_checked(values), created_at=now)
+    session.add(row)
+    session.flush()
+    for language in LANGUAGES:
+        _add_text(session, row, language, _default_consent(row, language), now)
+    return row
+
+
+def ensure_default(session: Session, *, now: datetime) -> None:
+    """The list `tector-tiedottaa`, made on the first start only: once there is any list, none is added."""
+    if session.scalar(select(MailingList.id).limit(1)) is None:
+        add(session, DEFAULT_SLUG, _DEFAULT_NAME, now=now, **_DEFAULT_SETTINGS)
+
+
+def set_value(session: Session, row: MailingList, key: str, value: str, *, now: datetime) -> None:
+    """Set one of KEYS. A changed consent text becomes a new version; a text that was the default follows its names.
+
+    Raises BadInput.
+    """
+    key = key.replace("_", "-") if key.startswith("consent") else key.replace("-", "_")
+    if key not in KEYS:
+        raise BadInput(f"There is no setting “{key}”. There are: {', '.join(KEYS)}.")
+    if key.startswith("consent-"):
+        _add_text(session, row, key.removeprefix("consent-"), value.strip(), now)
+        return
+    defaults = [
+        language
+        for language in LANGUAGES
+        if current_text(session, row, language).body == _default_consent(row, language)
+    ]
+    if key == "name":
+        row.name = _name(value)
+    else:
+        row.settings = _checked({**row.settings, key: value})
+    for language in defaults:
+        _add_text(session, row, language, _default_consent(row, language), now)
+    session.flush()
+
+
+def current_text(session: Session, row: MailingList, language: str) -> ConsentText:
+    """The consent text in force, in one language. Raises Unknown."""
+    found = session.scalar(
+        select(ConsentText)
+        .where(ConsentText.list_id == row.id, ConsentText.language == language)
+        .order_by(ConsentText.version.desc())
+        .limit(1)
+    )
+    if found is None:
+        raise Unknown("The list has no consent text in this language.")
+    return found
+
+
+def shown_text(session: Session, row: MailingList, language: str, digest: str | None) -> ConsentText:
+    """The text that a form says it showed, by its digest in hex; else the one in force."""
+    if digest and re.fullmatch(r"[0-9a-f]{64}", digest):
+        found = session.scalar(
+            select(ConsentText).where(ConsentText.list_id == row.id, ConsentText.digest == bytes.fromhex(digest))
+        )
+        if found is not None:
+            return found
+    return current_text(session, row, language)
+
+
+def _add_text(session: Session, row: MailingList, language: str, body: str, now: datetime) -> None:
+    if not body or len(body) > 4000 or "\0" in body:
+        raise BadInput("A consent text has between 1 and 4,000 characters.")
+    digest = text_digest(language, body)
+    latest = session.scalar(
+        select(func.max(ConsentText.version)).where(ConsentText.list_id == row.id, ConsentText.language == language)
+    )
+    if latest and current_text(session, row, language).digest == digest:
+        return
+    if session.scalar(select(ConsentText.id).where(ConsentText.list_id == row.id, ConsentText.digest == digest)):
+        raise BadInput("These very words were an earlier version already; a version can't come back.")
+    session.add(
+        ConsentText(
+            list_id=row.id, language=language, version=(latest or 0) + 1, digest=digest, body=body, created_at=now
+        )
+    )
+    session.flush()
+
+
+def _default_consent(row: MailingList, language: str) -> str:
+    controller = settings_of(row).controller or row.name
+    return gettext(language, _CONSENT, controller=controller, list=row.name)
+
+
+def _name(name: str) -> str:
+    name = name.strip()
+    if not name or len(name) > 200 or any(ord(c) < 32 or ord(c) == 127 for c in name):
+        raise BadInput("A list's name is one line of at most 200 characters.")
+    return name
+
+
+def _checked(values: dict[str, Any]) -> dict[str, Any]:
+    try:
+        return ListSettings.model_validate(values).model_dump(mode="json", exclude_defaults=True)
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        raise BadInput(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None

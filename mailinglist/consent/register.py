@@ -1,0 +1,414 @@
+"""The register: the only writer of persons, subscriptions and confirmations.
+
+Every verb takes a session, changes the state by the table of moves, and appends to the ledger in the same
+transaction; none commits. Verbs lock the person's row first, so that a confirmation and a leave of one person follow
+each other.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import delete, select, update
+from sqlalchemy.orm import Session
+
+from .. import db
+from ..errors import Banned, NotAllowed, TokenSpent, Unknown
+from ..tokens import Purpose, Tokens
+from . import bans, ledger, lists
+from .address import Address
+from .keys import keys_of
+from .states import Basis, Channel, Event, State, move
+from .tables import (
+    Confirmation,
+    ConsentText,
+    Evidence,
+    MailingList,
+    Person,
+    Subscription,
+)
+
+_TOKEN_BYTES = 16  # 128 bits from the operating system (ASVS 5.0 §7.2.3)
+_MUTED_FOR = timedelta(days=365)
+
+Origin = dict[str, Any]
+"""Where an act came from (client address, user agent, …): becomes evidence."""
+
+
+def tokens_of(session: Session) -> Tokens:
+    """The tokens that the session carries."""
+    tokens: Tokens = session.info["tokens"]
+    return tokens
+
+
+# ── who is who ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def find(session: Session, address: Address) -> Person | None:
+    """The person with this case-folded address."""
+    return session.scalar(select(Person).where(Person.folded == address.folded))
+
+
+def locked(session: Session, person_id: int) -> Person | None:
+    """The person's row, locked until the end of the transaction, as it is now."""
+    return session.get(Person, person_id, with_for_update=True, populate_existing=True)
+
+
+def subscription(session: Session, person_id: int, list_id: int) -> Subscription | None:
+    """Where the person stands on the list, as it is now."""
+    return session.get(Subscription, (person_id, list_id), populate_existing=True)
+
+
+def enter(session: Session, address: Address, *, language: str, name: str | None, now: datetime) -> Person:
+    """The person with this address, locked; entered in the register if new. Two at once enter one."""
+    keys = keys_of(session)
+    digest = keys.digest(address.folded)
+    person = session.scalar(select(Person).where(Person.folded == address.folded).with_for_update())
+    if person is not None:
+        return person
+    chain = ledger.chain_of(session, digest)
+    if session.scalar(select(Person.id).where(Person.chain == chain)) is not None:
+        chain = secrets.token_bytes(16)  # it went along with somebody whose address changed
+    session.execute(
+        db.insert_new(session, Person)
+        .values(
+            mailbox=address.mailbox, folded=address.folded, digest=digest, exact_digest=keys.digest(address.mailbox),
+            chain=chain, name=name, language=language, created_at=now,
+        )
+        .on_conflict_do_nothing(index_elements=["folded"])
+    )  # fmt: skip
+    return session.scalars(select(Person).where(Person.folded == address.folded).with_for_update()).one()
+
+
+# ── joining ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def ask(
+    session: Session,
+    person: Person,
+    row: MailingList,
+    text: ConsentText,
+    *,
+    source: str,
+    evidence: Origin,
+    now: datetime,
+) -> Subscription:
+    """Record that the person (locked) asked to join. Gives nothing yet: only an answered letter does."""
+    standing = subscription(session, person.id, row.id)
+    before = standing.standing if standing else State.NONE
+    after = move(before, Event.ASK)
+    if standing is None:
+        standing = Subscription(
+            person_id=person.id,
+            list_id=row.id,
+            state=after.value,
+            basis=Basis.CONSENT.value,
+            since=now,
+            epoch=0,
+            source=source,
+        )
+        session.add(standing)
+        session.flush()
+    filed = ledger.file_evidence(session, evidence, person_id=person.id, now=now)
+    fact = ledger.Fact(Event.ASK, list=row.slug, state=after.value, text=text, source=source, evidence=filed)
+    ledger.append(session, person.chain, person.digest, fact, now=now)
+    return standing
+
+
+def issue_confirmation(
+    session: Session,
+    *,
+    request_id: int,
+    person_id: int,
+    list_id: int,
+    text_id: int,
+    epoch: int,
+    days: int,
+    now: datetime,
+) -> tuple[str, str, datetime] | None:
+    """A fresh confirmation token for one letter: (confirm token, not-me token, good until). Only its digest is kept.
+
+    None when the request is no longer open: the person left, disowned it or was erased since.
+    """
+    person = session.get(Person, person_id)
+    standing = subscription(session, person_id, list_id)
+    if person is None or standing is None or standing.epoch != epoch:
+        return None
+    secret = secrets.token_bytes(_TOKEN_BYTES)
+    until = now + timedelta(days=days)
+    session.add(
+        Confirmation(
+            digest=_hidden(secret), request_id=request_id, person_id=person_id, list_id=list_id, text_id=text_id,
+            address=person.digest, epoch=epoch, issued_at=now, expires_at=until,
+        )
+    )  # fmt: skip
+    session.flush()
+    tokens = tokens_of(session)
+    return tokens.issue(Purpose.CONFIRM, secret), tokens.issue(Purpose.NOT_ME, secret), until
+
+
+class Door(Enum):
+    """How a confirmation link stands."""
+
+    OPEN = "open"
+    DONE = "done"
+    """Confirmed already."""
+    EXPIRED = "expired"
+    OVERTAKEN = "overtaken"
+    """The person left, or said that they did not ask, after the letter was written."""
+
+
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """What a confirmation link leads to."""
+
+    door: Door
+    list: MailingList
+    text: ConsentText
+    person: Person
+    confirmation: Confirmation
+
+
+def knock(session: Session, token: str, *, now: datetime, purpose: Purpose = Purpose.CONFIRM) -> Knock:
+    """What this confirmation (or not-me) link leads to; changes nothing. Raises TokenForged, TokenSpent."""
+    secret = tokens_of(session).read(purpose, token)
+    found = session.scalar(select(Confirmation).where(Confirmation.digest == _hidden(secret)))
+    person = session.get(Person, found.person_id) if found else None
+    standing = subscription(session, found.person_id, found.list_id) if found else None
+    if found is None or person is None or standing is None:
+        raise TokenSpent("This link belongs to a request that is no longer kept.")
+    text = session.get_one(ConsentText, found.text_id)
+    row = session.get_one(MailingList, found.list_id)
+    return Knock(_door(found, person, standing, now), row, text, person, found)
+
+
+def _door(found: Confirmation, person: Person, standing: Subscription, now: datetime) -> Door:
+    if found.epoch != standing.epoch or found.address != person.digest:
+        return Door.OVERTAKEN
+    if standing.standing is State.ACTIVE:
+        return Door.DONE
+    # Used, yet not active: something ended the subscription without the person's act; that takes a fresh letter.
+    if found.used_at is not None:
+        return Door.OVERTAKEN
+    return Door.EXPIRED if now >= found.expires_at else Door.OPEN
+
+
+def confirm(session: Session, token: str, *, origin: Origin, now: datetime) -> Knock:
+    """Put the person on the list. Returns how the door stood before: OPEN (it was this that confirmed) or DONE.
+
+    Raises TokenForged; TokenSpent (expired, or overtaken by a leave); Banned.
+    """
+    found = knock(session, token, now=now)
+    person = locked(session, found.person.id)
+    if person is None:
+        raise TokenSpent("This link belongs to a request that is no longer kept.")
+    # Once more, under the lock: a leave may have come in between.
+    session.refresh(found.confirmation)
+    standing = session.get_one(Subscription, (person.id, found.list.id), populate_existing=True)
+    door = _door(found.confirmation, person, standing, now)
+    if door is Door.DONE:
+        return Knock(door, found.list, found.text, person, found.confirmation)
+    if door is not Door.OPEN:
+        raise TokenSpent("This link has expired." if door is Door.EXPIRED else "This link was overtaken by a leave.")
+    if Channel.EMAIL.value in bans.in_force(session, [person.digest, person.exact_digest]):
+        raise Banned("Marketing to this address is forbidden. The ban has to be lifted first.")
+    after = move(standing.standing, Event.CONFIRM)
+    standing.state, standing.basis, standing.text_id = after.value, Basis.CONSENT.value, found.text.id
+    standing.since = standing.acted_at = now
+    standing.source = "confirmed"
+    found.confirmation.used_at = now
+    found.confirmation.welcome_due = lists.settings_of(found.list).welcome
+    filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
+    fact = ledger.Fact(
+        Event.CONFIRM, list=found.list.slug, state=after.value, basis=standing.basis, text=found.text,
+        source=origin.get("how"), evidence=filed,
+    )  # fmt: skip
+    ledger.append(session, person.chain, person.digest, fact, now=now)
+    db.ring(session, db.LETTERS)
+    return Knock(Door.OPEN, found.list, found.text, person, found.confirmation)
+
+
+def disown(session: Session, token: str, *, origin: Origin, now: datetime) -> MailingList:
+    """ "I did not ask for this": ends the request, and no confirmation letter goes to the address for a year.
+
+    Raises TokenForged, TokenSpent (the request is no longer kept).
+    """
+    found = knock(session, token, now=now, purpose=Purpose.NOT_ME)
+    person = locked(session, found.person.id)
+    if person is not None:
+        person.muted_until = now + _MUTED_FOR
+        _end(session, person, found.list, Event.DISOWN, source="letter", origin=origin, now=now)
+    return found.list
+
+
+# ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """What an unsubscribe token names: a list, a person by the keyed digest of their address, a dispatch (0: a
+    letter)."""
+
+    list_id: int
+    digest: bytes
+    dispatch_id: int = 0
+
+    def pack(self) -> bytes:
+        """44 bytes… of fixed length, so that every token is equally long."""
+        return bytes((1,)) + self.list_id.to_bytes(3, "big") + self.dispatch_id.to_bytes(5, "big") + self.digest
+
+    @classmethod
+    def unpack(cls, raw: bytes) -> Ticket:
+        """The reverse of `pack`. The signature has been checked, so only a version may be unknown."""
+        if len(raw) != 41 or raw[0] != 1:
+            raise TokenSpent("This link is of a kind that this version does not know.")
+        return cls(int.from_bytes(raw[1:4], "big"), raw[9:], int.from_bytes(raw[4:9], "big"))
+
+
+def unsubscribe_token(tokens: Tokens, list_id: int, digest: bytes, dispatch_id: int = 0) -> str:
+    """The token of an unsubscribe link: opaque, never expires, grants leaving and forbidding and nothing else."""
+    return tokens.issue(Purpose.UNSUBSCRIBE, Ticket(list_id, digest, dispatch_id).pack())
+
+
+@dataclass(frozen=True, slots=True)
+class Exit:
+    """What an unsubscribe link leads to."""
+
+    list: MailingList
+    language: str | None
+    """The person's, when they are still known."""
+    left: bool
+    """True when they are not (or no longer) on the list."""
+
+
+def exit_for(session: Session, token: str) -> Exit:
+    """What this unsubscribe link leads to; changes nothing. Raises TokenForged, Unknown (the list is gone)."""
+    ticket = Ticket.unpack(tokens_of(session).read(Purpose.UNSUBSCRIBE, token))
+    row = session.get(MailingList, ticket.list_id)
+    if row is None:
+        raise Unknown("There is no such list any more.")
+    person = session.scalar(select(Person).where(Person.digest == ticket.digest))
+    standing = subscription(session, person.id, row.id) if person else None
+    on = standing is not None and standing.standing in (State.ACTIVE, State.PENDING, State.UNDELIVERABLE)
+    return Exit(row, person.language if person else None, left=not on)
+
+
+def leave(session: Session, token: str, *, origin: Origin, ban: Collection[Channel] = (), now: datetime) -> MailingList:
+    """Leave at once, and with `ban` forbid marketing on those channels too. Any number of times; never expires.
+
+    A ban is recorded even when the person was erased since: the token carries the keyed digest it needs.
+    Raises TokenForged, Unknown (the list is gone), RegisterUnsound.
+    """
+    ticket = Ticket.unpack(tokens_of(session).read(Purpose.UNSUBSCRIBE, token))
+    row = session.get(MailingList, ticket.list_id)
+    if row is None:
+        raise Unknown("There is no such list any more.")
+    person = session.scalar(select(Person).where(Person.digest == ticket.digest).with_for_update())
+    source = str(origin.get("how", "page"))
+    if person is not None:
+        if ticket.dispatch_id:
+            origin = {**origin, "dispatch": ticket.dispatch_id}
+        _end(session, person, row, Event.LEAVE, source=source, origin=origin, now=now)
+    if ban:
+        filed = ledger.file_evidence(session, origin, person_id=person.id if person else None, now=now)
+        bans.add(session, ticket.digest, ban, source=source, evidence=filed, now=now)
+    return row
+
+
+def _end(
+    session: Session, person: Person, row: MailingList, event: Event, *, source: str, origin: Origin, now: datetime
+) -> None:
+    """LEAVE or DISOWN for a locked person. Repeated it only closes open requests: there is no second event."""
+    standing = subscription(session, person.id, row.id)
+    if standing is None:
+        return
+    before = standing.standing
+    after = move(before, event)
+    standing.epoch += 1
+    standing.acted_at = now
+    if before is after:
+        return
+    standing.state, standing.since = after.value, now
+    filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
+    fact = ledger.Fact(event, list=row.slug, state=after.value, source=source, evidence=filed)
+    ledger.append(session, person.chain, person.digest, fact, now=now)
+
+
+# ── by staff, and by what mail servers say ────────────────────────────────────────────────────────────────────────────
+
+
+def give_up(session: Session, person_id: int, row: MailingList, *, source: str, now: datetime) -> None:
+    """Mail to the person keeps failing: undeliverable. Their own sign-up, or `restore`, ends that."""
+    _shift(session, person_id, row, Event.GIVE_UP, source=source, now=now)
+
+
+def restore(session: Session, person_id: int, row: MailingList, *, source: str, now: datetime) -> None:
+    """Undo `give_up`. Raises NotAllowed."""
+    _shift(session, person_id, row, Event.RESTORE, source=source, now=now)
+
+
+def _shift(session: Session, person_id: int, row: MailingList, event: Event, *, source: str, now: datetime) -> None:
+    person = locked(session, person_id)
+    standing = subscription(session, person_id, row.id)
+    if person is None or standing is None:
+        raise NotAllowed("This person is not on the list.")
+    after = move(standing.standing, event)
+    if after is standing.standing:
+        return
+    standing.state, standing.since = after.value, now
+    fact = ledger.Fact(event, list=row.slug, state=after.value, source=source)
+    ledger.append(session, person.chain, person.digest, fact, now=now)
+
+
+def lapse(session: Session, person: Person, row: MailingList, *, now: datetime) -> None:
+    """Forget a request that was never answered (REQUIREMENTS 2.4); the person goes too when nothing else is known of
+    them."""
+    standing = subscription(session, person.id, row.id)
+    if standing is None:
+        return
+    move(standing.standing, Event.LAPSE)
+    fact = ledger.Fact(Event.LAPSE, list=row.slug, state=State.NONE.value)
+    ledger.append(session, person.chain, person.digest, fact, now=now)
+    session.delete(standing)
+    session.flush()
+    if session.scalar(select(Subscription.list_id).where(Subscription.person_id == person.id).limit(1)) is None:
+        forget(session, person, now=now)
+
+
+def forget(session: Session, person: Person, *, now: datetime) -> dict[str, int]:
+    """Erase the person from this room (GDPR 17). Counts of rows deleted.
+
+    Kept: bans, as keyed digests (21(3): else the next import would mail them again); the ledger's entries, which hold
+    keyed digests and digests only (17(3)(e): proof that what was sent was allowed).
+    """
+    fact = ledger.Fact("erased")
+    ledger.append(session, person.chain, person.digest, fact, now=now)
+    counts = {}
+    for name, table in (("confirmations", Confirmation), ("subscriptions", Subscription), ("evidence", Evidence)):
+        removed = session.execute(delete(table).where(table.person_id == person.id))
+        counts[name] = db.changed(removed)
+    session.execute(delete(Person).where(Person.id == person.id))
+    session.expire_all()
+    return {"persons": 1, **counts}
+
+
+def welcomes_due(session: Session, *, limit: int) -> list[Confirmation]:
+    """Confirmations whose welcome letter is due, oldest first."""
+    return list(
+        session.scalars(select(Confirmation).where(Confirmation.welcome_due).order_by(Confirmation.id).limit(limit))
+    )
+
+
+def welcomes_enqueued(session: Session, confirmations: Collection[int]) -> None:
+    """The desk has these welcome letters in hand."""
+    session.execute(update(Confirmation).where(Confirmation.id.in_(list(confirmations))).values(welcome_due=False))
+
+
+def _hidden(secret: bytes) -> bytes:
+    return hashlib.sha256(secret).digest()

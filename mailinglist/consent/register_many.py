@@ -1,0 +1,261 @@
+"""Part of `register`, with the same rows and rules: its verb for many persons at once, `admit`, behind an import.
+
+One by one, with the verbs of `register`, a hundred thousand persons take minutes; here each group of a thousand takes a
+dozen statements. The table of moves decides here too, and each change has its ledger entry in the same transaction.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import insert, select, update
+from sqlalchemy.orm import Session
+
+from .. import db
+from ..errors import NotAllowed
+from ..i18n import DEFAULT_LANGUAGE
+from . import ledger
+from .keys import assert_sound, keys_of
+from .sheet import Entry, Refusal
+from .states import Basis, Channel, Event, State, move
+from .tables import Ban, LedgerEntry, MailingList, Person, Subscription
+
+GROUP = 1000
+"""Persons in one group: SQLite takes 32,766 parameters in a statement, and a person's row has eight."""
+
+_BANNED = "banned: marketing to this address is forbidden"
+_ERASED = "left: this person left the list, and was erased since; only they can come back, by the form"
+
+
+@dataclass(frozen=True, slots=True)
+class Warrant:
+    """What an admission rests on: its legal basis, where the people come from, the evidence filed for it."""
+
+    basis: Basis
+    source: str
+    evidence: bytes
+
+
+@dataclass(slots=True)
+class Admission:
+    """What became of the entries."""
+
+    added: int = 0
+    updated: int = 0
+    unchanged: int = 0
+    refused: list[Refusal] = field(default_factory=list)
+
+
+def admit(
+    session: Session,
+    row: MailingList,
+    entries: Iterable[Entry],
+    warrant: Warrant,
+    *,
+    now: datetime,
+    progress: Callable[[int], None] = lambda _: None,
+) -> Admission:
+    """Put people on a list as active, without a letter. The entries' case-folded addresses must differ.
+
+    Refused: who is banned, has left, or can't be reached. Who is on the list already has at most their name, language
+    or sale corrected (T6): no ban is lifted, and consent that a person gave is not turned into anything else.
+    `progress` hears how many more are done. Raises RegisterUnsound.
+    """
+    assert_sound(session)
+    outcome = Admission()
+    # In one order, which is also that of `requests.take`: so an import and the worker can't wait for each other.
+    ordered = sorted(entries, key=lambda entry: entry.address.folded)
+    for start in range(0, len(ordered), GROUP):
+        group = ordered[start : start + GROUP]
+        _Group(session, row, warrant, now, outcome).admit(group)
+        progress(len(group))
+    return outcome
+
+
+@dataclass(slots=True)
+class _Entrant:
+    """One entry on its way in."""
+
+    entry: Entry
+    digest: bytes
+    exact_digest: bytes
+    chain: bytes | None = None
+    """A chain of the ledger that waits for them: they were erased, or a ban named them before they came."""
+
+
+class _Group:
+    """One group on its way in: who they are, what becomes of each, and then all of it written at once."""
+
+    def __init__(self, session: Session, row: MailingList, warrant: Warrant, now: datetime, outcome: Admission) -> None:
+        self._session, self._row, self._warrant, self._now, self._outcome = session, row, warrant, now, outcome
+        self._fresh: list[dict[str, Any]] = []
+        self._changed: list[dict[str, Any]] = []
+        self._corrected: list[dict[str, Any]] = []
+        self._facts: list[tuple[bytes, bytes, ledger.Fact]] = []
+
+    def admit(self, group: Sequence[Entry]) -> None:
+        keys = keys_of(self._session)
+        entrants = [_Entrant(e, keys.digest(e.address.folded), keys.digest(e.address.mailbox)) for e in group]
+        entrants = self._without_banned(entrants)
+        entrants = self._without_left_and_erased(entrants)
+        if not entrants:
+            return
+        persons = self._entered(entrants)
+        standings = self._standings([person.id for person in persons.values()])
+        for entrant in entrants:
+            person = persons[entrant.entry.address.folded]
+            self._place(entrant.entry, person, standings.get(person.id))
+        self._write()
+
+    # ── who they are ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    def _without_banned(self, entrants: Sequence[_Entrant]) -> list[_Entrant]:
+        banned: set[bytes] = set()
+        for part in _parts([digest for entrant in entrants for digest in (entrant.digest, entrant.exact_digest)]):
+            banned.update(
+                self._session.scalars(
+                    select(Ban.digest).where(
+                        Ban.digest.in_(part), Ban.channel == Channel.EMAIL.value, Ban.lifted_at.is_(None)
+                    )
+                )
+            )
+        refused = {e.digest for e in entrants if not banned.isdisjoint((e.digest, e.exact_digest))}
+        return self._sifted(entrants, refused, _BANNED)
+
+    def _without_left_and_erased(self, entrants: Sequence[_Entrant]) -> list[_Entrant]:
+        """Erasure takes the row that says `left`; the ledger still knows it (REQUIREMENTS 2.3)."""
+        digests = [entrant.digest for entrant in entrants]
+        known = set(self._session.scalars(select(Person.digest).where(Person.digest.in_(digests))))
+        entries = self._session.execute(
+            select(LedgerEntry.subject, LedgerEntry.chain)
+            .where(LedgerEntry.subject.in_([digest for digest in digests if digest not in known]))
+            .order_by(LedgerEntry.id)
+        )
+        latest = dict(entries.all())  # the latest entry's chain wins
+        # A chain may have gone along with somebody whose address changed: then it is theirs.
+        taken = set(self._session.scalars(select(Person.chain).where(Person.chain.in_(list(latest.values())))))
+        digest_of = {chain: digest for digest, chain in latest.items() if chain not in taken}
+        states = self._last_states(list(digest_of))
+        chain_of = {digest: chain for chain, digest in digest_of.items()}
+        for entrant in entrants:
+            entrant.chain = chain_of.get(entrant.digest)
+        left = {digest for chain, digest in digest_of.items() if states.get(chain) == State.LEFT.value}
+        return self._sifted(entrants, left, _ERASED)
+
+    def _last_states(self, chains: Sequence[bytes]) -> dict[bytes, str]:
+        """The state that each chain last gave a person on this list."""
+        states: dict[bytes, str] = {}
+        rows = self._session.execute(
+            select(LedgerEntry.chain, LedgerEntry.body).where(LedgerEntry.chain.in_(chains)).order_by(LedgerEntry.id)
+        )
+        for chain, body in rows:
+            fact = json.loads(body)
+            if fact.get("list") == self._row.slug and "state" in fact:
+                states[chain] = fact["state"]
+        return states
+
+    def _sifted(self, entrants: Sequence[_Entrant], refused: set[bytes], reason: str) -> list[_Entrant]:
+        self._outcome.refused.extend(Refusal(e.entry.line, reason) for e in entrants if e.digest in refused)
+        return [entrant for entrant in entrants if entrant.digest not in refused]
+
+    def _entered(self, entrants: Sequence[_Entrant]) -> dict[str, Any]:
+        """The persons, by case-folded address: entered where they are new, all locked, in the order of the group."""
+        rows = [
+            {
+                "mailbox": entrant.entry.address.mailbox, "folded": entrant.entry.address.folded,
+                "digest": entrant.digest, "exact_digest": entrant.exact_digest,
+                "chain": entrant.chain or secrets.token_bytes(16), "name": entrant.entry.name,
+                "language": entrant.entry.language or DEFAULT_LANGUAGE, "created_at": self._now,
+            }
+            for entrant in entrants
+        ]  # fmt: skip
+        statement = db.insert_new(self._session, Person)
+        # An update that changes nothing, for its lock: so one statement enters and locks, in one order.
+        upsert = statement.on_conflict_do_update(index_elements=["folded"], set_={"folded": statement.excluded.folded})
+        found = self._session.execute(
+            upsert.returning(Person.id, Person.folded, Person.chain, Person.digest, Person.name, Person.language), rows
+        )
+        return {person.folded: person for person in found}
+
+    def _standings(self, persons: Sequence[int]) -> dict[int, Any]:
+        found = self._session.execute(
+            select(Subscription.person_id, Subscription.state, Subscription.basis, Subscription.sale_reference).where(
+                Subscription.list_id == self._row.id, Subscription.person_id.in_(persons)
+            )
+        )
+        return {standing.person_id: standing for standing in found}
+
+    # ── what becomes of each ──────────────────────────────────────────────────────────────────────────────────────
+
+    def _place(self, entry: Entry, person: Any, standing: Any) -> None:
+        before = State(standing.state) if standing else State.NONE
+        try:
+            after = move(before, Event.IMPORT)
+        except NotAllowed as refusal:
+            self._outcome.refused.append(Refusal(entry.line, f"{before}: {refusal}"))
+            return
+        corrected = self._correct(entry, person)
+        if before is after:
+            corrected = self._correct_basis(entry, standing) or corrected
+            basis = self._warrant.basis if Basis(standing.basis) is not Basis.CONSENT else Basis.CONSENT
+            if not corrected:
+                self._outcome.unchanged += 1
+                return
+        else:
+            basis = self._warrant.basis
+            values = self._values(entry, person.id)
+            (self._changed if standing else self._fresh).append({**values, "state": after.value, "since": self._now})
+        if standing:
+            self._outcome.updated += 1
+        else:
+            self._outcome.added += 1
+        fact = ledger.Fact(
+            Event.IMPORT, list=self._row.slug, state=after.value, basis=basis.value, source="import",
+            evidence=self._warrant.evidence,
+        )  # fmt: skip
+        self._facts.append((person.chain, person.digest, fact))
+
+    def _correct(self, entry: Entry, person: Any) -> bool:
+        name, language = entry.name or person.name, entry.language or person.language
+        if (name, language) == (person.name, person.language):
+            return False
+        self._corrected.append({"id": person.id, "name": name, "language": language})
+        return True
+
+    def _correct_basis(self, entry: Entry, standing: Any) -> bool:
+        """For somebody who is on the list already. Consent stands: an import knows nothing better (T6)."""
+        sale = entry.sale_reference or standing.sale_reference
+        same = (standing.basis, standing.sale_reference) == (self._warrant.basis.value, sale)
+        if Basis(standing.basis) is Basis.CONSENT or same:
+            return False
+        self._changed.append({**self._values(entry, standing.person_id), "sale_reference": sale})
+        return True
+
+    def _values(self, entry: Entry, person_id: int) -> dict[str, Any]:
+        return {
+            "person_id": person_id, "list_id": self._row.id, "basis": self._warrant.basis.value,
+            "source": self._warrant.source[:200], "sale_reference": entry.sale_reference,
+        }  # fmt: skip
+
+    def _write(self) -> None:
+        if self._fresh:
+            self._session.execute(insert(Subscription), self._fresh)
+        # Rows that set the same columns go into one statement.
+        for with_state in (True, False):
+            alike = [values for values in self._changed if ("state" in values) is with_state]
+            if alike:
+                self._session.execute(update(Subscription), alike)
+        if self._corrected:
+            self._session.execute(update(Person), self._corrected)
+        if self._facts:
+            ledger.append_many(self._session, self._facts, now=self._now)
+
+
+def _parts(digests: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(digests), GROUP):
+        yield digests[start : start + GROUP]

@@ -1,0 +1,276 @@
+"""The intake: what people ask for, written down without looking at who they are; and what the worker makes of it
+(decision 1).
+
+`write_down` costs the same for everybody: one row. `take` looks the person up, minutes or milliseconds later, and
+there the states differ: a letter becomes due, or nothing does. Limits per address are silent; limits per domain and
+in total, and the lane without a proof of work, slow a request down and never lose it (REQUIREMENTS 5).
+
+This module is the only writer of requests.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.orm import Session
+
+from .. import db
+from ..observe import count
+from . import bans, ledger, lists, register
+from .address import Address, parse
+from .states import Channel, State
+from .tables import Confirmation, ConsentText, MailingList, Person, Request, Subscription
+
+JOIN, LEAVE = "join", "leave"
+CONFIRM_LETTER, ALREADY_LETTER, LEAVE_LETTER = "confirm", "already", "leave"
+
+# Per address: one letter in 10 minutes, three a day, of each kind of request, on every entrance alike.
+_ADDRESS_LIMITS = ((timedelta(minutes=10), 1), (timedelta(days=1), 3))
+# Per domain and in total, letters in a minute; beyond, requests wait a minute.
+_DOMAIN_A_MINUTE = 300
+_TOTAL_A_MINUTE = 3000
+_WAIT = timedelta(minutes=1)
+# More requests than this in a minute, or in a quarter of an hour, is an attack: the proof of work is asked for.
+_ATTACK = ((timedelta(minutes=1), 300), (timedelta(minutes=15), 1000))
+
+
+def write_down(
+    session: Session,
+    row: MailingList,
+    address: Address,
+    *,
+    kind: str = JOIN,
+    entrance: str,
+    language: str,
+    text: ConsentText | None = None,
+    origin: register.Origin,
+    name: str | None = None,
+    browser: bytes | None = None,
+    slow: bool = False,
+    now: datetime,
+) -> None:
+    """Write a request down; nobody is looked up. `browser` is the nonce of the cookie that the answer sets."""
+    session.add(
+        Request(
+            kind=kind, list_id=row.id, entrance=entrance, mailbox=address.mailbox, domain=address.domain, name=name,
+            language=language, text_id=text.id if text else None, origin=origin,
+            browser=hashlib.sha256(browser).digest() if browser else None,
+            received_at=now, not_before=now + _WAIT if slow else now, letter_due=False,
+        )
+    )  # fmt: skip
+    db.ring(session, db.REQUESTS)
+
+
+def ask_again(
+    session: Session, token: str, *, origin: register.Origin, browser: bytes | None, now: datetime
+) -> MailingList:
+    """A fresh letter for a confirmation link that is spent. Raises TokenForged, TokenSpent (nothing is kept of it)."""
+    found = register.knock(session, token, now=now)
+    text = lists.current_text(session, found.list, found.text.language)
+    write_down(
+        session, found.list, parse(found.person.mailbox), entrance="web", language=found.text.language, text=text,
+        origin=origin, browser=browser, now=now,
+    )  # fmt: skip
+    return found.list
+
+
+def proof_wanted(session: Session, row: MailingList, *, now: datetime) -> bool:
+    """Whether the list's form asks for a proof of work now: switched on, or armed by an attack on any list."""
+    mode = lists.settings_of(row).proof_of_work
+    if mode != "auto":
+        return mode == "on"
+    for window, most in _ATTACK:
+        recent = select(Request.id).where(Request.received_at > now - window).limit(most + 1).subquery()
+        if (session.scalar(select(func.count()).select_from(recent)) or 0) > most:
+            return True
+    return False
+
+
+def came_from(session: Session, confirmation: Confirmation, browser: bytes) -> bool:
+    """Whether this browser made one of the requests that the confirmation's letter answers."""
+    return (
+        session.scalar(
+            select(Request.id)
+            .where(
+                Request.person_id == confirmation.person_id,
+                Request.list_id == confirmation.list_id,
+                Request.epoch == confirmation.epoch,
+                Request.browser == hashlib.sha256(browser).digest(),
+            )
+            .limit(1)
+        )
+        is not None
+    )
+
+
+# ── the worker's side ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class _Load:
+    """Letters of the last minute, per domain and in total, kept up to date while a group is taken."""
+
+    total: int
+    domains: dict[str, int]
+
+    def full(self, domain: str) -> bool:
+        return self.total >= _TOTAL_A_MINUTE or self.domains.get(domain, 0) >= _DOMAIN_A_MINUTE
+
+    def add(self, domain: str) -> None:
+        self.total += 1
+        self.domains[domain] = self.domains.get(domain, 0) + 1
+
+
+def take(session: Session, *, limit: int = 50, now: datetime) -> int:
+    """Take up to `limit` due requests, oldest first; returns how many were looked at. 0: nothing is due.
+
+    Several workers share the queue: rows are locked, and those that another one holds are skipped.
+    """
+    waiting = session.scalars(
+        select(Request)
+        .where(Request.taken_at.is_(None), Request.not_before <= now)
+        .order_by(Request.not_before, Request.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    ).all()
+    if not waiting:
+        return 0
+    load = _load(session, {request.domain for request in waiting}, now)
+    # Persons are locked in one order, so that two workers can't wait for each other.
+    for request in sorted(waiting, key=lambda r: (r.mailbox or "").casefold()):
+        if load.full(request.domain):
+            request.not_before = now + _WAIT
+            count("requests_slowed")
+            continue
+        _take_one(session, request, now)
+        if request.letter_due:
+            load.add(request.domain)
+            db.ring(session, db.LETTERS)
+    session.flush()
+    return len(waiting)
+
+
+def _take_one(session: Session, request: Request, now: datetime) -> None:
+    address = parse(request.mailbox or "")
+    row = session.get_one(MailingList, request.list_id)
+    if request.kind == JOIN:
+        request.outcome = _take_join(session, request, row, address, now)
+    else:
+        request.outcome = _take_leave(session, request, row, address, now)
+    request.taken_at = now
+    # What was written down now lies with the person, or, for somebody we know nothing of, nowhere.
+    request.mailbox = request.name = request.origin = None
+    if request.person_id is None:
+        request.domain = ""
+    count(f"requests_{request.outcome}")
+
+
+def _take_join(session: Session, request: Request, row: MailingList, address: Address, now: datetime) -> str:
+    if Channel.EMAIL.value in bans.in_force(session, bans.digests(session, address)):
+        return "banned"
+    person = register.enter(session, address, language=request.language, name=request.name, now=now)
+    request.person_id = person.id
+    standing = register.subscription(session, person.id, row.id)
+    state = standing.standing if standing else State.NONE
+    if state is not State.ACTIVE and person.muted_until is not None and person.muted_until > now:
+        return "muted"
+    enough = _enough(session, request, standing, now)
+    if state is State.ACTIVE:
+        request.epoch = standing.epoch if standing else 0
+        if enough:
+            return "limited"
+        _letter(request, ALREADY_LETTER, now)
+        return "already"
+    if enough and standing is not None:
+        # It joins the open request: the browser that asked is known, the letter is on its way already.
+        request.epoch = standing.epoch
+        return "joined"
+    text = session.get(ConsentText, request.text_id) if request.text_id else None
+    text = text or lists.current_text(session, row, request.language)
+    request.text_id = text.id
+    evidence = {**(request.origin or {}), "asked_at": ledger.moment(request.received_at)}
+    standing = register.ask(session, person, row, text, source=request.entrance, evidence=evidence, now=now)
+    request.epoch = standing.epoch
+    person.language = request.language
+    _letter(request, CONFIRM_LETTER, now)
+    return "asked"
+
+
+def _take_leave(session: Session, request: Request, row: MailingList, address: Address, now: datetime) -> str:
+    person = register.find(session, address)
+    standing = register.subscription(session, person.id, row.id) if person else None
+    if person is None or standing is None:
+        return "unknown"
+    request.person_id, request.epoch = person.id, standing.epoch
+    if _enough(session, request, standing, now):
+        return "limited"
+    _letter(request, LEAVE_LETTER, now)
+    return "leaving"
+
+
+def _letter(request: Request, kind: str, now: datetime) -> None:
+    request.letter, request.letter_due, request.letter_at = kind, True, now
+
+
+def _enough(session: Session, request: Request, standing: Subscription | None, now: datetime) -> bool:
+    """Whether the address has had its letters for now.
+
+    Counted since the person's own last act: who has just answered or left proved that the mailbox is theirs, and nobody
+    else can bring that about.
+    """
+    acted = standing.acted_at if standing else None
+    for window, most in _ADDRESS_LIMITS:
+        since = now - window if acted is None else max(now - window, acted)
+        sent = session.scalar(
+            select(func.count())
+            .select_from(Request)
+            .where(
+                Request.person_id == request.person_id, Request.kind == request.kind, Request.letter.is_not(None),
+                Request.letter_at > since,
+            )
+        )  # fmt: skip
+        if (sent or 0) >= most:
+            return True
+    return False
+
+
+def _load(session: Session, domains: Collection[str], now: datetime) -> _Load:
+    since = now - timedelta(minutes=1)
+    total = session.scalar(select(func.count()).select_from(Request).where(Request.letter_at > since)) or 0
+    rows = session.execute(
+        select(Request.domain, func.count())
+        .where(Request.domain.in_(list(domains)), Request.letter_at > since)
+        .group_by(Request.domain)
+    ).all()
+    return _Load(total, dict(rows))
+
+
+def letters_due(session: Session, *, limit: int) -> list[Request]:
+    """Requests whose letter is due and not yet in the desk's hand, oldest first."""
+    return list(
+        session.scalars(
+            select(Request)
+            .where(Request.letter_due)
+            .order_by(Request.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
+    )
+
+
+def letters_enqueued(session: Session, requests: Collection[int]) -> None:
+    """The desk has these letters in hand."""
+    session.execute(update(Request).where(Request.id.in_(list(requests))).values(letter_due=False))
+
+
+def forget(session: Session, person: Person) -> int:
+    """Delete every request of this person (their confirmations are gone already). Returns how many."""
+    session.flush()
+    removed = session.execute(
+        delete(Request).where((Request.person_id == person.id) | (func.lower(Request.mailbox) == person.folded))
+    )
+    return db.changed(removed)

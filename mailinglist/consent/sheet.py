@@ -1,0 +1,193 @@
+"""Pure: a file of people (CSV in UTF-8), as bytes, into entries and named refusals.
+
+Size, encoding and columns are checked first, and a fault there refuses the file. After that a line stands for itself,
+and one that is not taken is refused, with its number and the reason (REQUIREMENTS 5). What belongs to other registers,
+such as passwords or cards, is refused by its column (T5.1, T5.4), before a single cell is looked at.
+"""
+
+from __future__ import annotations
+
+import codecs
+import csv
+import io
+import re
+import unicodedata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from ..errors import BadAddress, BadInput
+from ..i18n import LANGUAGES
+from . import address
+from .address import Address
+
+MAX_BYTES = 64 * 2**20
+MAX_LINES = 500_000
+"""The whole file is one transaction, and its lines are sorted in memory: about 300 MB at this size."""
+MAX_TEXT = 200
+"""Characters of a name or a sale reference."""
+
+COLUMNS = ("email", "name", "language", "sale_reference")
+_ALIASES = {"e_mail": "email"}
+
+_FOREIGN = (
+    (
+        re.compile(r"pass(word|wd|code|phrase)|^pwd$|salasana|lösenord|losenord"),
+        "holds passwords: those of the web shop stay in the web shop",
+    ),
+    (
+        re.compile(r"credit|card|luotto|kortti|kredit|kort(nummer)?$|^iban$|^cv[cv]2?$|account_n|tilinumero"),
+        "belongs to billing: cards, credit and accounts are no business of a mailing list",
+    ),
+    (
+        re.compile(r"^hetu$|^ssn$|henkil[öo]tunnus|social_sec|personal_id|person_?nummer|personbeteck|birth|syntym"),
+        "identifies persons in a way that a mailing list has no need of",
+    ),
+)
+
+_SPREADSHEET = "save it as “CSV UTF-8”"
+_BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One person as the file has them."""
+
+    line: int
+    address: Address
+    name: str | None = None
+    language: str | None = None
+    sale_reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """One line that is not taken, and why, in words."""
+
+    line: int
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sheet:
+    """What a file holds: at most one entry for an address, and what was refused. Both in the order of the file."""
+
+    entries: tuple[Entry, ...]
+    refused: tuple[Refusal, ...]
+
+
+def read(data: bytes, *, sale_needed: bool = False) -> Sheet:
+    """The people in a CSV file. With `sale_needed`, a line without a sale reference is refused (917/2014 §200(3)).
+
+    Raises BadInput when the file as a whole can't be taken: its size, its encoding, its columns, a quote never closed.
+    """
+    entries: list[Entry] = []
+    refused: list[Refusal] = []
+    seen: dict[str, int] = {}
+    rows = records(decoded(data))
+    columns = _columns(next(rows, (1, []))[1])
+    for line, cells in rows:
+        try:
+            entry = _entry(line, columns, cells, sale_needed)
+        except BadInput as error:
+            refused.append(Refusal(line, f"bad address: {error}" if isinstance(error, BadAddress) else str(error)))
+            continue
+        earlier = seen.setdefault(entry.address.folded, line)
+        if earlier == line:
+            entries.append(entry)
+        else:
+            refused.append(Refusal(line, f"a duplicate: the same address is on line {earlier}"))
+    return Sheet(tuple(entries), tuple(refused))
+
+
+def decoded(data: bytes) -> str:
+    """The text of a file; a byte order mark is forgiven. Raises BadInput where it is too large, empty, or not UTF-8."""
+    if len(data) > MAX_BYTES:
+        raise BadInput(f"The file is larger than {MAX_BYTES // 2**20} MB: split it.")
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:200].count(0) > 20:
+        raise BadInput(f"The file is in UTF-16, not in UTF-8: {_SPREADSHEET}.")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = data.count(b"\n", 0, error.start) + 1
+        raise BadInput(f"The file is not in UTF-8 (first seen on line {line}): {_SPREADSHEET}.") from None
+    if not text.strip():
+        raise BadInput("The file is empty.")
+    return text
+
+
+def records(text: str) -> Iterator[tuple[int, list[str]]]:
+    """The records of a CSV text, each with the number of its first line; blank ones are left out.
+
+    Cells are parted by whichever of comma, semicolon and tab the first line has most of. Raises BadInput.
+    """
+    first = text.lstrip("\r\n").splitlines()[0]
+    delimiter = max(",;\t", key=first.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    begin = 1
+    while True:
+        try:
+            cells = next(reader)
+        except StopIteration:
+            return
+        except csv.Error as error:
+            raise BadInput(f"From line {begin} on, the file can't be read as CSV ({error}).") from None
+        if reader.line_num > MAX_LINES:
+            raise BadInput(f"The file has more than {MAX_LINES:,} lines: split it.")
+        if any(cell.strip() for cell in cells):
+            yield begin, cells
+        begin = reader.line_num + 1
+
+
+def column_name(cell: str) -> str:
+    """A heading as it is compared: without case, outer space, and the difference of space, hyphen and underline."""
+    name = re.sub(r"[\s_-]+", "_", cell.strip().casefold())
+    return _ALIASES.get(name, name)
+
+
+def _columns(heading: Sequence[str]) -> tuple[str, ...]:
+    names = tuple(column_name(cell) for cell in heading)
+    if any("@" in name for name in names):
+        raise BadInput(f"The first line must name the columns ({', '.join(COLUMNS)}), and here it holds an address.")
+    unknown = []
+    for name, cell in zip(names, heading, strict=True):
+        for pattern, why in _FOREIGN:
+            if pattern.search(name):
+                raise BadInput(f"The column “{_shown(cell)}” {why}. Take it out of the file.")
+        if name not in COLUMNS:
+            unknown.append(f"“{_shown(cell)}”")
+    if unknown:
+        raise BadInput(f"Unknown columns: {', '.join(unknown)}. A file may have: {', '.join(COLUMNS)}.")
+    if "email" not in names:
+        raise BadInput("The file has no column “email”.")
+    if len(set(names)) < len(names):
+        raise BadInput("The file has the same column twice.")
+    return names
+
+
+def _entry(line: int, columns: Sequence[str], cells: Sequence[str], sale_needed: bool) -> Entry:
+    if len(cells) > len(columns):
+        raise BadInput("it has more cells than the first line has columns")
+    values = dict(zip(columns, cells, strict=False))
+    found = address.parse(values.get("email", ""))
+    language = values.get("language", "").strip().lower() or None
+    if language is not None and language not in LANGUAGES:
+        raise BadInput(f"unknown language: there are {', '.join(LANGUAGES)}")
+    sale = text_of(values.get("sale_reference", ""), "the sale reference")
+    if sale_needed and sale is None:
+        raise BadInput("a customer without a sale reference")
+    return Entry(line, found, text_of(values.get("name", ""), "the name"), language, sale)
+
+
+def text_of(cell: str, what: str) -> str | None:
+    """A name or a reference, tidied; None where it is empty. Raises BadInput: it may go into mail headers and pages."""
+    text = unicodedata.normalize("NFC", cell.strip())
+    if len(text) > MAX_TEXT:
+        raise BadInput(f"{what} is longer than {MAX_TEXT} characters")
+    if any(unicodedata.category(c) in ("Cc", "Cs", "Co", "Zl", "Zp") or c in _BIDI for c in text):
+        raise BadInput(f"{what} holds a line break or control characters")
+    return text or None
+
+
+def _shown(cell: str) -> str:
+    cell = "".join(c if c.isprintable() else " " for c in cell).strip()
+    return cell if len(cell) <= 40 else f"{cell[:39]}…"

