@@ -1,0 +1,37 @@
+"""Envelope senders, Message-IDs and links: what differs per recipient beside the address.
+
+The return path names the handoff, signed, in base32: unique to that recipient and bulletin, and it survives any case.
+The Message-ID is derived from it, so that a mail has the same one however often it is tried.
+"""
+
+from __future__ import annotations
+
+from ..consent.register import unsubscribe_token
+from ..settings import Settings
+from ..tokens import Purpose, Tokens
+
+
+class Addressing:
+    """Makes the addresses of one installation."""
+
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        self._base, self._domain, self._tokens = settings.base_url, settings.return_domain, tokens
+
+    def return_path(self, handoff_id: int) -> str:
+        """The envelope sender of one handoff; its local part has 28 characters (RFC 5321 allows 64)."""
+        return f"b-{self._named(handoff_id)}@{self._domain}"
+
+    def message_id(self, handoff_id: int) -> str:
+        """The Message-ID of one handoff, with its angle brackets."""
+        return f"<{self._named(handoff_id)}@{self._domain}>"
+
+    def _named(self, handoff_id: int) -> str:
+        return self._tokens.issue_for_mail(Purpose.RETURN_PATH, handoff_id.to_bytes(6, "big"))
+
+    def unsubscribe_url(self, list_id: int, digest: bytes, dispatch_id: int = 0) -> str:
+        """Where this person leaves this list."""
+        return f"{self._base}/unsubscribe/{unsubscribe_token(self._tokens, list_id, digest, dispatch_id)}"
+
+    def url(self, path: str) -> str:
+        """A page of ours."""
+        return f"{self._base}{path}"

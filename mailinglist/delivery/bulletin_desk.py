@@ -1,0 +1,92 @@
+"""One bulletin's mails: the frozen issue compiled once, filled per person."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from email.utils import parseaddr
+from functools import partial
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from ..bulletins import drafts
+from ..consent import gate, lists
+from ..consent.tables import MailingList, Person
+from ..errors import Fault
+from ..settings import Settings
+from ..tokens import Tokens
+from . import dispatch, handoffs, mail_headers
+from .addressing import Addressing
+from .handoffs import Claimed
+from .run import Written, fill_or_reason
+from .slots import SlotKind
+from .template import Message, compile_message
+
+_SLOTS = {"unsubscribe_url": SlotKind.URL, "privacy_url": SlotKind.URL, "name": SlotKind.TEXT}
+
+
+class BulletinDesk:
+    """The desk of one bulletin. Raises Fault when the issue is not what was approved."""
+
+    kinds: Collection[str] = (handoffs.BULLETIN,)
+
+    def __init__(self, session: Session, bulletin_id: int, settings: Settings, tokens: Tokens) -> None:
+        issue = drafts.issue_of(session, bulletin_id)
+        if issue is None:
+            raise Fault(f"Bulletin {bulletin_id} is not approved.")
+        bulletin = drafts.find(session, bulletin_id)
+        row = session.get_one(MailingList, bulletin.list_id)
+        self.about: int | None = bulletin_id
+        self._bulletin, self._list_id = bulletin_id, row.id
+        self._addressing = Addressing(settings, tokens)
+        self._privacy = self._addressing.url("/privacy")
+        domain = parseaddr(issue.sender)[1].rpartition("@")[2]
+        owner = lists.settings_of(row).owner
+        self._template = compile_message(
+            Message(
+                subject=issue.subject,
+                html=issue.html,
+                text=issue.text,
+                sender=issue.sender,
+                headers=(
+                    *((("Reply-To", owner),) if owner else ()),
+                    mail_headers.list_id(row, settings.return_domain),
+                    *mail_headers.UNSUBSCRIBE,
+                    # Gmail's feedback loop: at most four fields, the last names the sender; the same for every
+                    # recipient.
+                    ("Feedback-ID", f"{bulletin_id}:{row.slug}:bulletin:{domain}"),
+                ),
+            ),
+            slots=_SLOTS,
+        )
+
+    def halted(self, session: Session) -> bool:
+        """Paused or cancelled."""
+        return dispatch.state_of(session, self._bulletin) not in ("sending", "sent")
+
+    def refusals(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, str]:
+        """The gate for bulletins."""
+        persons = {row.person_id: row.id for row in rows}
+        refused = gate.refusals(session, gate.Mail.BULLETIN, list_id=self._list_id, persons=list(persons), now=now)
+        return {persons[person]: reason for person, reason in refused.items()}
+
+    def write(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, Written | str]:
+        """Each person's bulletin."""
+        people = {
+            number: (mailbox, name, digest)
+            for number, mailbox, name, digest in session.execute(
+                select(Person.id, Person.mailbox, Person.name, Person.digest).where(
+                    Person.id.in_([row.person_id for row in rows])
+                )
+            )
+        }
+        return {row.id: fill_or_reason(partial(self._fill, row, *people[row.person_id], now)) for row in rows}
+
+    def _fill(self, row: Claimed, mailbox: str, name: str | None, digest: bytes, now: datetime) -> Written:
+        unsubscribe = self._addressing.unsubscribe_url(self._list_id, digest, self._bulletin)
+        values = {"unsubscribe_url": unsubscribe, "privacy_url": self._privacy, "name": name or ""}
+        content = self._template.fill(
+            to_address=mailbox, to_name=name, message_id=self._addressing.message_id(row.id), date=now, values=values
+        )
+        return Written(self._addressing.return_path(row.id), mailbox, content)

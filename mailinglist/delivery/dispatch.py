@@ -1,0 +1,172 @@
+"""A bulletin on its way: scheduled, sending, paused, sent, cancelled; its audience and its account. The only writer
+of dispatches.
+
+audience = accepted + deferred + rejected + excluded + uncertain + pending
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from .. import db
+from ..bulletins import drafts
+from ..errors import NotAllowed
+from . import handoffs
+from .tables import Dispatch
+
+_MOVES = {
+    "pause": (("scheduled", "sending"), "paused"),
+    "cancel": (("scheduled", "sending", "paused"), "cancelled"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """A bulletin's state and its account."""
+
+    state: str
+    audience: int
+    accepted: int
+    deferred: int
+    rejected: int
+    excluded: int
+    uncertain: int
+    pending: int
+    first_at: datetime | None
+    last_at: datetime | None
+    due_at: datetime | None
+    trouble: str | None
+
+
+def send(session: Session, bulletin_id: int, *, sender: str, by: str, at: datetime | None, now: datetime) -> Dispatch:
+    """Approve (if that is still to be done) and schedule a bulletin; `at` None or past: at once.
+
+    `sender` is From, where the list has none of its own. Raises Unknown, NotAllowed.
+    """
+    bulletin = drafts.find(session, bulletin_id)
+    if session.get(Dispatch, bulletin_id) is not None:
+        raise NotAllowed(f"Bulletin {bulletin_id} has been given to be sent already.")
+    if drafts.issue_of(session, bulletin_id) is None:
+        drafts.approve(session, bulletin, sender=sender, by=by, now=now)
+    dispatch = Dispatch(bulletin_id=bulletin_id, list_id=bulletin.list_id, state="scheduled", due_at=at or now)
+    session.add(dispatch)
+    session.flush()
+    db.ring(session, db.BULLETINS)
+    return dispatch
+
+
+def begin_due(session: Session, *, now: datetime) -> list[int]:
+    """Begin what is scheduled and due: the audience is taken down, one row for each. Returns the bulletins begun."""
+    due = session.scalars(
+        select(Dispatch)
+        .where(Dispatch.state == "scheduled", Dispatch.due_at <= now)
+        .order_by(Dispatch.due_at)
+        .with_for_update(skip_locked=True)
+    ).all()
+    for dispatch in due:
+        dispatch.audience = handoffs.fan_out(
+            session, bulletin_id=dispatch.bulletin_id, list_id=dispatch.list_id, now=now
+        )
+        dispatch.state, dispatch.began_at = "sending", now
+    session.flush()
+    return [dispatch.bulletin_id for dispatch in due]
+
+
+def moving(session: Session) -> list[int]:
+    """Bulletins with rows that may go: those being sent, and those sent that still have deferred rows."""
+    return list(
+        session.scalars(
+            select(Dispatch.bulletin_id)
+            .where(
+                (Dispatch.state == "sending") | ((Dispatch.state == "sent") & handoffs.open_rows(Dispatch.bulletin_id))
+            )
+            .order_by(Dispatch.due_at)
+        )
+    )
+
+
+def state_of(session: Session, bulletin_id: int) -> str | None:
+    """The dispatch's state as it is now."""
+    return session.scalar(select(Dispatch.state).where(Dispatch.bulletin_id == bulletin_id))
+
+
+def finish(session: Session, bulletin_id: int, *, now: datetime) -> bool:
+    """`sent`, once nothing is pending. Returns whether it is."""
+    dispatch = _locked(session, bulletin_id)
+    if dispatch.state == "sending" and not handoffs.unfinished(session, bulletin_id):
+        dispatch.state, dispatch.ended_at, dispatch.trouble = "sent", now, None
+    return dispatch.state == "sent"
+
+
+def note_trouble(session: Session, bulletin_id: int, trouble: str | None) -> None:
+    """Why the bulletin doesn't move, in words; None: it does."""
+    session.execute(
+        update(Dispatch).where(Dispatch.bulletin_id == bulletin_id).values(trouble=trouble[:500] if trouble else None)
+    )
+
+
+def pause(session: Session, bulletin_id: int) -> None:
+    """Stop until `resume`; what is being handed over is settled. Raises Unknown, NotAllowed."""
+    _move(session, bulletin_id, "pause")
+
+
+def cancel(session: Session, bulletin_id: int, *, now: datetime) -> None:
+    """Stop for good: who has not been mailed is excluded. Raises Unknown, NotAllowed."""
+    _move(session, bulletin_id, "cancel").ended_at = now
+    handoffs.call_off(session, bulletin_id, now=now)
+
+
+def resume(session: Session, bulletin_id: int) -> None:
+    """Go on after `pause`. Raises Unknown, NotAllowed."""
+    dispatch = _existing(session, bulletin_id)
+    if dispatch.state != "paused":
+        raise NotAllowed(f"Bulletin {bulletin_id} is {dispatch.state}, not paused.")
+    dispatch.state = "sending" if dispatch.began_at else "scheduled"
+    session.flush()
+    db.ring(session, db.BULLETINS)
+
+
+def status(session: Session, bulletin_id: int) -> Status:
+    """Where a bulletin stands. Raises Unknown."""
+    drafts.find(session, bulletin_id)
+    dispatch = session.get(Dispatch, bulletin_id)
+    if dispatch is None:
+        state = "draft" if drafts.issue_of(session, bulletin_id) is None else "approved"
+        return Status(state, 0, 0, 0, 0, 0, 0, 0, None, None, None, None)
+    found = handoffs.counts(session, bulletin_id)
+    first, last = handoffs.acceptances(session, bulletin_id)
+    return Status(
+        state=dispatch.state,
+        audience=dispatch.audience or 0,
+        pending=sum(found.get(state, 0) for state in ("pending", "claimed", "handing")),
+        first_at=first,
+        last_at=last,
+        due_at=dispatch.due_at,
+        trouble=dispatch.trouble,
+        **{name: found.get(name, 0) for name in ("accepted", "deferred", "rejected", "excluded", "uncertain")},
+    )
+
+
+def _move(session: Session, bulletin_id: int, verb: str) -> Dispatch:
+    dispatch = _existing(session, bulletin_id)
+    sources, target = _MOVES[verb]
+    if dispatch.state not in sources:
+        raise NotAllowed(f"Bulletin {bulletin_id} is {dispatch.state}: there is nothing to {verb}.")
+    dispatch.state = target
+    session.flush()
+    return dispatch
+
+
+def _existing(session: Session, bulletin_id: int) -> Dispatch:
+    drafts.find(session, bulletin_id)
+    if session.get(Dispatch, bulletin_id) is None:
+        raise NotAllowed(f"Bulletin {bulletin_id} has not been given to be sent yet.")
+    return _locked(session, bulletin_id)
+
+
+def _locked(session: Session, bulletin_id: int) -> Dispatch:
+    return session.get_one(Dispatch, bulletin_id, with_for_update=True, populate_existing=True)

@@ -1,0 +1,302 @@
+"""One row per (kind, about, person): enqueue, claim, mark, settle, take back. The only writer of handoffs and shifts.
+
+    pending ─claim→ claimed ─gate→ handing ─answer→ accepted | rejected | deferred ─(in time)→ claimed
+                       │    └─────→ excluded                └→ uncertain (no answer to the final dot, or a crash)
+                       └─(crash, stop)→ pending
+
+A row is claimed by a *shift*: one worker at work, which beats every two seconds. When the beat stops, `take_back`
+returns its claimed rows to pending, and its handing rows, whose fate nobody knows, become uncertain: never silently
+sent again (decision 5). Every statement names the shift, so that a worker that slept through its end changes nothing
+any more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, case, delete, exists, func, insert, literal, select, update
+from sqlalchemy.orm import InstrumentedAttribute, Session
+
+from ..consent.states import State
+from ..consent.tables import Subscription
+from ..db import changed, insert_new
+from .tables import Handoff, Shift
+
+BEAT_SECONDS = 2.0
+DEAD_AFTER = timedelta(seconds=10)
+
+BULLETIN = "bulletin"
+
+
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """A row in hand."""
+
+    id: int
+    kind: str
+    about: int
+    list_id: int
+    person_id: int
+    attempts: int
+
+
+@dataclass(frozen=True, slots=True)
+class Settled:
+    """What became of a row that was handed over (or, for `pending`, was not)."""
+
+    id: int
+    state: str
+    at: datetime
+    code: int | None = None
+    reply: str | None = None
+    not_before: datetime | None = None
+
+
+# ── enqueue ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def enqueue(session: Session, *, kind: str, about: int, list_id: int, person_id: int, now: datetime) -> None:
+    """One letter. Enqueued twice, it is still one."""
+    session.execute(
+        insert_new(session, Handoff)
+        .values(
+            kind=kind, about=about, list_id=list_id, person_id=person_id, state="pending", not_before=now, attempts=0
+        )
+        .on_conflict_do_nothing()
+    )
+
+
+def fan_out(session: Session, *, bulletin_id: int, list_id: int, now: datetime) -> int:
+    """One row for each person who is active on the list now; the audience. One statement: a million take seconds."""
+    source = select(
+        literal(BULLETIN), literal(bulletin_id), literal(list_id), Subscription.person_id, literal("pending"),
+        literal(now, Handoff.not_before.type), literal(0),
+    ).where(Subscription.list_id == list_id, Subscription.state == State.ACTIVE.value)  # fmt: skip
+    columns = ["kind", "about", "list_id", "person_id", "state", "not_before", "attempts"]
+    made = session.execute(insert(Handoff).from_select(columns, source), execution_options={"preserve_rowcount": True})
+    return changed(made)
+
+
+# ── shifts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def begin_shift(session: Session, *, now: datetime) -> int:
+    """A new shift's number."""
+    shift = Shift(began_at=now, beat_at=now)
+    session.add(shift)
+    session.flush()
+    return shift.id
+
+
+def beat(session: Session, shift_id: int, *, now: datetime) -> None:
+    """The shift is alive."""
+    session.execute(update(Shift).where(Shift.id == shift_id).values(beat_at=now))
+
+
+def end_shift(session: Session, shift_id: int, *, now: datetime) -> None:
+    """The shift is over: what it still holds is taken back at once."""
+    _take_back_from(session, [shift_id], now)
+
+
+def take_back(session: Session, *, now: datetime) -> int:
+    """Take back what dead shifts hold. Returns how many shifts were dead."""
+    dead = session.scalars(
+        select(Shift.id).where(Shift.beat_at < now - DEAD_AFTER).with_for_update(skip_locked=True)
+    ).all()
+    _take_back_from(session, dead, now)
+    return len(dead)
+
+
+def _take_back_from(session: Session, shifts: Sequence[int], now: datetime) -> None:
+    if not shifts:
+        return
+    held = Handoff.shift_id.in_(shifts)
+    session.execute(update(Handoff).where(held, Handoff.state == "claimed").values(state="pending", shift_id=None))
+    session.execute(
+        update(Handoff)
+        .where(held, Handoff.state == "handing")
+        .values(
+            state="uncertain",
+            shift_id=None,
+            settled_at=now,
+            reply="the worker stopped before the server's answer was written down",
+        )
+    )
+    session.execute(delete(Shift).where(Shift.id.in_(shifts)))
+
+
+# ── claim, mark, settle ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def claim(
+    session: Session, shift_id: int, *, kinds: Collection[str], about: int | None = None, limit: int, now: datetime
+) -> list[Claimed]:
+    """Up to `limit` rows that may go now, oldest first. Several workers share them: locked rows are skipped."""
+    wanted = (
+        select(Handoff.id)
+        .where(Handoff.kind.in_(list(kinds)), Handoff.state.in_(["pending", "deferred"]), Handoff.not_before <= now)
+        .order_by(Handoff.not_before, Handoff.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    if about is not None:
+        wanted = wanted.where(Handoff.about == about)
+    rows = session.execute(
+        update(Handoff)
+        .where(Handoff.id.in_(wanted.scalar_subquery()))
+        .values(state="claimed", shift_id=shift_id)
+        .returning(Handoff.id, Handoff.kind, Handoff.about, Handoff.list_id, Handoff.person_id, Handoff.attempts)
+    )
+    return sorted((Claimed(*row) for row in rows), key=lambda row: row.id)
+
+
+def mark_handing(session: Session, shift_id: int, rows: Collection[int], *, now: datetime) -> dict[int, datetime]:
+    """These claimed rows are about to be handed over. Returns those that still were this shift's, each with its first
+    try."""
+    marked = session.execute(
+        update(Handoff)
+        .where(Handoff.id.in_(list(rows)), Handoff.shift_id == shift_id, Handoff.state == "claimed")
+        .values(
+            state="handing",
+            attempts=Handoff.attempts + 1,
+            first_tried_at=func.coalesce(Handoff.first_tried_at, literal(now, Handoff.first_tried_at.type)),
+        )
+        .returning(Handoff.id, Handoff.first_tried_at)
+    )
+    return {number: first or now for number, first in marked}
+
+
+def exclude(session: Session, shift_id: int, reasons: Mapping[int, str], *, now: datetime) -> None:
+    """The gate said no to these claimed rows."""
+    by_reason: dict[str, list[int]] = {}
+    for number, reason in reasons.items():
+        by_reason.setdefault(reason, []).append(number)
+    for reason, numbers in by_reason.items():
+        session.execute(
+            update(Handoff)
+            .where(Handoff.id.in_(numbers), Handoff.shift_id == shift_id, Handoff.state == "claimed")
+            .values(state="excluded", shift_id=None, settled_at=now, reply=reason)
+        )
+
+
+def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
+    """Write down what became of rows that this shift was handing over. Returns how many it still held.
+
+    A row that was taken back meanwhile stays uncertain: somebody may have decided about it already.
+    """
+    if not settled:
+        return 0
+    written = 0
+    for state in {item.state for item in settled}:
+        part = [item for item in settled if item.state == state]
+        numbers = [item.id for item in part]
+        values: dict[str, object] = {
+            "state": state,
+            "shift_id": None,
+            "settled_at": _each(part, "at", Handoff.settled_at),
+            "code": _each(part, "code", Handoff.code),
+            "reply": _each(part, "reply", Handoff.reply),
+        }
+        if state in ("deferred", "pending"):
+            values["not_before"] = _each(part, "not_before", Handoff.not_before)
+        made = session.execute(
+            update(Handoff)
+            .where(Handoff.id.in_(numbers), Handoff.shift_id == shift_id, Handoff.state == "handing")
+            .values(**values)
+        )
+        written += changed(made)
+    return written
+
+
+def _each(part: Sequence[Settled], name: str, column: InstrumentedAttribute[Any]) -> ColumnElement[Any]:
+    """One value for all where it is the same, else a CASE by id: set-based, in both databases."""
+    values = [getattr(item, name) for item in part]
+    if all(value == values[0] for value in values):
+        return literal(values[0], column.type)
+    return case(
+        {item.id: literal(value, column.type) for item, value in zip(part, values, strict=True)}, value=Handoff.id
+    )
+
+
+# ── the account ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def counts(session: Session, bulletin_id: int) -> dict[str, int]:
+    """Rows of one bulletin by state."""
+    rows = session.execute(
+        select(Handoff.state, func.count())
+        .where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id)
+        .group_by(Handoff.state)
+    )
+    return dict(rows.all())
+
+
+def acceptances(session: Session, bulletin_id: int) -> tuple[datetime | None, datetime | None]:
+    """First and last acceptance of one bulletin."""
+    first, last = session.execute(
+        select(func.min(Handoff.settled_at), func.max(Handoff.settled_at)).where(
+            Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state == "accepted"
+        )
+    ).one()
+    return first, last
+
+
+def unfinished(session: Session, bulletin_id: int) -> bool:
+    """Whether anything is pending, claimed or handing."""
+    return (
+        session.scalar(
+            select(Handoff.id)
+            .where(
+                Handoff.kind == BULLETIN, Handoff.about == bulletin_id,
+                Handoff.state.in_(["pending", "claimed", "handing"]),
+            )
+            .limit(1)
+        )
+        is not None
+    )  # fmt: skip
+
+
+def open_rows(bulletin_id: ColumnElement[int] | InstrumentedAttribute[int]) -> ColumnElement[bool]:
+    """SQL: the bulletin has rows that may go, now or later."""
+    return exists().where(
+        Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state.in_(["pending", "deferred"])
+    )
+
+
+def call_off(session: Session, bulletin_id: int, *, now: datetime) -> None:
+    """A cancelled bulletin: what hasn't gone doesn't go."""
+    session.execute(
+        update(Handoff)
+        .where(
+            Handoff.kind == BULLETIN,
+            Handoff.about == bulletin_id,
+            Handoff.state.in_(["pending", "deferred", "claimed"]),
+        )
+        .values(state="excluded", shift_id=None, settled_at=now, reply="cancelled")
+    )
+
+
+def any_due(session: Session, *, kinds: Collection[str], about: int | None, now: datetime) -> bool:
+    """Whether a row of these kinds may go now."""
+    wanted = select(Handoff.id).where(
+        Handoff.kind.in_(list(kinds)), Handoff.state.in_(["pending", "deferred"]), Handoff.not_before <= now
+    )
+    if about is not None:
+        wanted = wanted.where(Handoff.about == about)
+    return session.scalar(wanted.limit(1)) is not None
+
+
+def forget(session: Session, person_id: int) -> int:
+    """What servers said about this person is deleted (it may quote the address); the rows stay, for the account.
+
+    Returns how many rows are kept.
+    """
+    session.execute(
+        update(Handoff)
+        .where(Handoff.person_id == person_id, Handoff.state.in_(["accepted", "rejected", "deferred", "uncertain"]))
+        .values(reply=None)
+    )
+    return session.scalar(select(func.count()).where(Handoff.person_id == person_id)) or 0

@@ -1,0 +1,169 @@
+"""The letters' mails: each written for one person, at the moment when it goes.
+
+A confirmation letter's token is made here, in the transaction that marks the letter as being handed over: every
+letter, and every try, has a token of its own, and only its digest is kept.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from datetime import datetime
+from email.utils import parseaddr
+from typing import cast
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_datetime
+from sqlalchemy.orm import Session
+
+from .. import i18n
+from ..bulletins.drafts import look_of
+from ..consent import gate, lists, register
+from ..consent.tables import MailingList, Person
+from ..letters import desk
+from ..letters.texts import Kind, letter
+from ..settings import Settings
+from ..tokens import Tokens
+from . import handoffs, mail_headers
+from .addressing import Addressing
+from .handoffs import Claimed
+from .run import Written, fill_or_reason
+from .slots import SlotKind
+from .template import Message, Template, compile_message
+
+_MOMENT = {"fi": "d. MMMM y 'klo' H.mm", "sv": "d MMMM y 'kl.' H.mm", "en": "d MMMM y 'at' HH:mm"}
+_SLOTS = {
+    "confirm_url": SlotKind.URL,
+    "not_me_url": SlotKind.URL,
+    "leave_url": SlotKind.URL,
+    "unsubscribe_url": SlotKind.URL,
+    "privacy_url": SlotKind.URL,
+    "address": SlotKind.TEXT,
+    "until": SlotKind.TEXT,
+}
+
+
+def enqueue_due(session: Session, *, now: datetime) -> int:
+    """Put the letters that are due among what is to be handed over. Returns how many."""
+    letters = desk.due(session)
+    for item in letters:
+        handoffs.enqueue(
+            session, kind=item.kind, about=item.about, list_id=item.list_id, person_id=item.person_id, now=now
+        )
+    desk.enqueued(session, letters)
+    return len(letters)
+
+
+class LetterDesk:
+    """The desk of all letters of all lists."""
+
+    kinds: Collection[str] = desk.KINDS
+    about: int | None = None
+
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        self._settings = settings
+        self._addressing = Addressing(settings, tokens)
+        self._templates: dict[tuple[object, ...], Template] = {}
+
+    def halted(self, session: Session) -> bool:
+        """Letters are never paused."""
+        return False
+
+    def refusals(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, str]:
+        """The gate, for each list and kind of letter."""
+        groups: dict[tuple[str, int], dict[int, list[int]]] = {}
+        for row in rows:
+            groups.setdefault((row.kind, row.list_id), {}).setdefault(row.person_id, []).append(row.id)
+        refused: dict[int, str] = {}
+        for (kind, list_id), persons in groups.items():
+            found = gate.refusals(session, desk.MAIL[kind], list_id=list_id, persons=list(persons), now=now)
+            for person, reason in found.items():
+                refused |= dict.fromkeys(persons[person], reason)
+        return refused
+
+    def write(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, Written | str]:
+        """Each letter, with its own token."""
+        return {row.id: self._write(session, row, now) for row in rows}
+
+    def _write(self, session: Session, row: Claimed, now: datetime) -> Written | str:
+        found = desk.occasion(session, row.kind, row.about)
+        person = session.get(Person, row.person_id)
+        if found is None or person is None:
+            return "the request is no longer kept"
+        values = {
+            "privacy_url": self._addressing.url("/privacy"),
+            "unsubscribe_url": self._addressing.unsubscribe_url(found.list.id, person.digest),
+            "address": person.mailbox,
+        }
+        values["leave_url"] = values["unsubscribe_url"]
+        if row.kind == desk.CONFIRM:
+            made = self._confirmation(session, found, person, now)
+            if made is None:
+                return "the request was overtaken"
+            values |= made
+        template = self._template(row.kind, found)
+        return fill_or_reason(
+            lambda: Written(
+                self._addressing.return_path(row.id),
+                person.mailbox,
+                template.fill(
+                    to_address=person.mailbox, to_name=person.name, message_id=self._addressing.message_id(row.id),
+                    date=now, values=values,
+                ),
+            )
+        )  # fmt: skip
+
+    def _confirmation(
+        self, session: Session, found: desk.Occasion, person: Person, now: datetime
+    ) -> dict[str, str] | None:
+        request = found.request
+        if request is None or request.epoch is None or found.text is None:
+            return None
+        issued = register.issue_confirmation(
+            session, request_id=request.id, person_id=person.id, list_id=found.list.id, text_id=found.text.id,
+            epoch=request.epoch, days=lists.settings_of(found.list).confirm_days or self._settings.confirm_days,
+            now=now,
+        )  # fmt: skip
+        if issued is None:
+            return None
+        confirm, not_me, until = issued
+        return {
+            "confirm_url": self._addressing.url(f"/confirm/{confirm}"),
+            "not_me_url": self._addressing.url(f"/not-me/{not_me}"),
+            "until": format_datetime(
+                until,
+                _MOMENT[found.language],
+                tzinfo=ZoneInfo(lists.settings_of(found.list).time_zone),
+                locale=i18n.locale(found.language),
+            ),
+        }
+
+    def _template(self, kind: str, found: desk.Occasion) -> Template:
+        """Compiled once for each wording; a list's settings may change while the worker lives."""
+        row, text = found.list, found.text
+        key = (kind, found.language, row.id, row.name, str(row.settings), text.id if text else None)
+        if key not in self._templates:
+            if len(self._templates) > 100:
+                self._templates.clear()
+            self._templates[key] = self._compiled(cast(Kind, kind), row, found.language, text.body if text else None)
+        return self._templates[key]
+
+    def _compiled(self, kind: Kind, row: MailingList, language: str, consent: str | None) -> Template:
+        settings = lists.settings_of(row)
+        sender = settings.sender or self._settings.mail_from
+        look = look_of(row, language=language)
+        owner = settings.owner or parseaddr(sender)[1]
+        composed = letter(kind, language=language, look=look, owner=owner, consent_text=consent)
+        return compile_message(
+            Message(
+                subject=composed.subject,
+                html=composed.html,
+                text=composed.text,
+                sender=sender,
+                headers=(
+                    *((("Reply-To", settings.owner),) if settings.owner else ()),
+                    ("Auto-Submitted", "auto-generated"),  # RFC 3834 §5: robots don't answer it
+                    mail_headers.list_id(row, self._settings.return_domain),
+                ),
+            ),
+            slots=_SLOTS,
+        )

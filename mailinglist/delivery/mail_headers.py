@@ -1,0 +1,17 @@
+"""Header fields of the list's mails (RFC 2369, 2919, 8058)."""
+
+from __future__ import annotations
+
+from ..consent.tables import MailingList
+from .slots import mark
+
+UNSUBSCRIBE = (
+    ("List-Unsubscribe", f"<{mark('unsubscribe_url')}>"),
+    ("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"),
+)
+"""One https URI, and the promise that a POST to it is enough (RFC 8058 §3.1)."""
+
+
+def list_id(row: MailingList, domain: str) -> tuple[str, str]:
+    """List-Id: the list's name, and an identifier that stays when the name changes (RFC 2919 §3)."""
+    return "List-Id", f"{row.name} <{row.slug}.{domain}>"

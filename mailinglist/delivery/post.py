@@ -1,0 +1,146 @@
+"""What a worker does when the bell rings, or the sweep comes by: the two verbs of the tasks.
+
+Each does all that is due and returns; called with nothing due it costs a few look-ups. Both may run in many workers
+at once.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+
+from flask import Flask, current_app
+
+from .. import db, observe
+from ..consent import requests
+from ..consent.register import tokens_of
+from ..errors import MailinglistError, RegisterUnsound
+from ..settings import Settings
+from . import dispatch, handoffs, letter_desk
+from .bulletin_desk import BulletinDesk
+from .letter_desk import LetterDesk
+from .run import Report, run
+from .shift import OnDuty
+from .smtp import Courier
+
+_log = observe.logger(__name__)
+
+Stop = Callable[[], bool]
+
+
+@dataclass(slots=True)
+class _Office:
+    """What a worker process keeps between two bells: connections to the relay, compiled letters."""
+
+    courier: Courier
+    letters: LetterDesk
+
+
+def letters(*, stop: Stop) -> Report:
+    """Take the requests that are due, and hand over the letters that are due by then. Raises RegisterUnsound."""
+    _take_back()
+    report = Report()
+    while not stop():
+        taken = _take_requests()
+        with db.transaction() as session:
+            enqueued = letter_desk.enqueue_due(session, now=db.utcnow())
+        if _due(LetterDesk.kinds):
+            office = _office()
+            with OnDuty(_this_app()) as shift:
+                report = run(office.courier, office.letters, shift.id, stop=stop)
+            if report.trouble:
+                break  # no mail server: the sweep comes again
+        elif not taken and not enqueued:
+            break
+    return report
+
+
+def _take_requests() -> int:
+    with db.transaction() as session:
+        return requests.take(session, now=db.utcnow())
+
+
+def bulletins(*, stop: Stop) -> dict[int, Report]:
+    """Begin the bulletins that are due, and hand over what is being sent, one bulletin after the other.
+
+    Raises RegisterUnsound; a bulletin that can't be sent for a reason of its own holds up no other, and says why.
+    """
+    _take_back()
+    with db.transaction() as session:
+        dispatch.begin_due(session, now=db.utcnow())
+    with db.reading() as session:
+        moving = dispatch.moving(session)
+    reports: dict[int, Report] = {}
+    for bulletin_id in moving:
+        if stop():
+            break
+        try:
+            reports[bulletin_id] = _send(bulletin_id, stop)
+        except RegisterUnsound as error:
+            _trouble(bulletin_id, str(error))
+            raise
+        except MailinglistError as error:
+            _log.error("bulletin_stuck", bulletin=bulletin_id, reason=str(error))
+            _trouble(bulletin_id, str(error))
+    return reports
+
+
+def _send(bulletin_id: int, stop: Stop) -> Report:
+    report = Report()
+    if _due((handoffs.BULLETIN,), about=bulletin_id):
+        office = _office()
+        with db.reading() as session:
+            desk = BulletinDesk(session, bulletin_id, _settings(), tokens_of(session))
+        with OnDuty(_this_app()) as shift:
+            report = run(office.courier, desk, shift.id, stop=stop)
+        _trouble(bulletin_id, report.trouble)
+    with db.transaction() as session:
+        if dispatch.finish(session, bulletin_id, now=db.utcnow()):
+            _log.info("bulletin_sent", bulletin=bulletin_id)
+    return report
+
+
+def _trouble(bulletin_id: int, trouble: str | None) -> None:
+    with db.transaction() as session:
+        dispatch.note_trouble(session, bulletin_id, trouble)
+
+
+def _due(kinds: Collection[str], *, about: int | None = None) -> bool:
+    with db.reading() as session:
+        return handoffs.any_due(session, kinds=kinds, about=about, now=db.utcnow())
+
+
+def _take_back() -> None:
+    with db.transaction() as session:
+        if dead := handoffs.take_back(session, now=db.utcnow()):
+            _log.warning("shifts_taken_back", shifts=dead)
+
+
+def _this_app() -> Flask:
+    app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+    return app
+
+
+def _settings() -> Settings:
+    settings: Settings = current_app.config["MAILINGLIST"]
+    return settings
+
+
+def _office() -> _Office:
+    """This process's office, opened at the first mail."""
+    found: _Office | None = current_app.extensions.get("mailinglist_office")
+    if found is None:
+        settings = _settings()
+        courier = Courier(settings.relays, connections=settings.smtp_connections, helo=_own_name(settings))
+        with db.reading() as session:
+            found = _Office(courier, LetterDesk(settings, tokens_of(session)))
+        current_app.extensions["mailinglist_office"] = found
+    return found
+
+
+def _own_name(settings: Settings) -> str:
+    """What we call ourselves in EHLO (RFC 5321 §4.1.4): the machine's name where it is a domain, else that of return
+    paths."""
+    name = socket.getfqdn()
+    return name if "." in name and name.isascii() and "localhost" not in name else settings.return_domain

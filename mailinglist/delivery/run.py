@@ -1,0 +1,172 @@
+"""Claim → gate → hand over → settle: the same for bulletins and letters.
+
+A group of rows is claimed, the gate is read, what may go is marked `handing` and committed, and only then given to the
+courier; no transaction is open while a socket is. The gate is read again, last of all, for what has waited
+(decision 5).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Protocol
+
+from sqlalchemy.orm import Session
+
+from .. import db, observe
+from ..consent import keys
+from ..errors import BadInput
+from . import failures, handoffs
+from .handoffs import Claimed, Settled
+from .parcels import Outcome, Parcel, Verdict
+from .smtp import Courier
+
+_log = observe.logger(__name__)
+
+_GROUP = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A mail ready to go."""
+
+    sender: str
+    recipient: str
+    content: bytes
+
+
+class Desk(Protocol):
+    """Where a run's mails come from: one bulletin, or the letters."""
+
+    kinds: Collection[str]
+    about: int | None
+
+    def halted(self, session: Session) -> bool:
+        """Whether nothing more may go now (paused, cancelled)."""
+
+    def refusals(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, str]:
+        """The gate's answer: rows (by id) that may not go, each with the reason."""
+
+    def write(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, Written | str]:
+        """The mail for each row, or why there can be none."""
+
+
+@dataclass(slots=True)
+class Report:
+    """What one run did."""
+
+    outcomes: dict[str, int] = field(default_factory=dict)
+    trouble: str | None = None
+    """Why nothing went, in the words of the last mail server, while nothing goes."""
+
+    @property
+    def moved(self) -> int:
+        """How many rows came to an end."""
+        return sum(number for outcome, number in self.outcomes.items() if outcome != Outcome.UNSENT)
+
+
+def run(courier: Courier, desk: Desk, shift_id: int, *, stop: Callable[[], bool]) -> Report:
+    """Hand over everything that `desk` has and that may go now. Returns what became of it.
+
+    Raises RegisterUnsound (nothing is sent), and whatever the database raises.
+    """
+    at_work = _Run(desk, shift_id)
+    courier.carry(at_work.fetch, at_work.settle, at_work.still_allowed, stop=stop)
+    return at_work.report
+
+
+class _Run:
+    def __init__(self, desk: Desk, shift_id: int) -> None:
+        self._desk, self._shift = desk, shift_id
+        self._out: dict[int, Claimed] = {}
+        self._firsts: dict[int, datetime] = {}
+        self.report = Report()
+
+    def fetch(self, most: int) -> list[Parcel]:
+        """Up to `most` mails that may go, marked as being handed over; none: nothing (more) may go now."""
+        while True:
+            read_at, now = time.monotonic(), db.utcnow()
+            with db.transaction() as session:
+                keys.assert_sound(session)
+                if self._desk.halted(session):
+                    return []
+                rows = handoffs.claim(
+                    session,
+                    self._shift,
+                    kinds=self._desk.kinds,
+                    about=self._desk.about,
+                    limit=min(most, _GROUP),
+                    now=now,
+                )
+                if not rows:
+                    return []
+                parcels = self._parcels(session, rows, read_at, now)
+            if parcels:  # else all of the group were excluded: on to the next
+                return parcels
+
+    def _parcels(self, session: Session, rows: Sequence[Claimed], read_at: float, now: datetime) -> list[Parcel]:
+        refused = dict(self._desk.refusals(session, rows, now=now))
+        going = [row for row in rows if row.id not in refused]
+        written = self._desk.write(session, going, now=now)
+        refused |= {number: said for number, said in written.items() if isinstance(said, str)}
+        if refused:
+            handoffs.exclude(session, self._shift, refused, now=now)
+            self._note(Outcome.EXCLUDED, len(refused))
+        mails = {number: mail for number, mail in written.items() if isinstance(mail, Written)}
+        firsts = handoffs.mark_handing(session, self._shift, list(mails), now=now)
+        parcels = []
+        for row in going:
+            if row.id in firsts:
+                mail = mails[row.id]
+                self._out[row.id], self._firsts[row.id] = row, firsts[row.id]
+                parcels.append(Parcel(row.id, mail.sender, mail.recipient, mail.content, read_at))
+        return parcels
+
+    def still_allowed(self, numbers: Sequence[int]) -> Collection[int]:
+        """The gate once more, for mails that have waited."""
+        with db.reading() as session:
+            rows = [self._out[number] for number in numbers]
+            refused = self._desk.refusals(session, rows, now=db.utcnow())
+        return [number for number in numbers if number not in refused]
+
+    def settle(self, verdicts: Sequence[Verdict]) -> None:
+        """Write down what became of mails."""
+        settled = [self._settled(verdict) for verdict in verdicts]
+        with db.transaction() as session:
+            held = handoffs.settle(session, self._shift, settled)
+        if held < len(settled):
+            _log.warning("settled_too_late", rows=len(settled) - held, shift=self._shift)
+        for verdict in verdicts:
+            self._out.pop(verdict.key, None)
+            self._firsts.pop(verdict.key, None)
+            self._note(verdict.outcome)
+            if verdict.outcome is Outcome.UNSENT:
+                self.report.trouble = verdict.text
+            elif verdict.outcome is not Outcome.EXCLUDED:
+                self.report.trouble = None
+
+    def _settled(self, verdict: Verdict) -> Settled:
+        row, first, now = self._out[verdict.key], self._firsts[verdict.key], db.utcnow()
+        state, again, tries = str(verdict.outcome), None, row.attempts + 1
+        if verdict.outcome is Outcome.DEFERRED:
+            again = failures.retry_at(row.kind, attempts=tries, first=first, now=now)
+            state = "deferred" if again else "rejected"
+        elif verdict.outcome is Outcome.UNSENT:
+            again = failures.unsent_until(attempts=tries, first=first, now=now)
+            state = "pending" if again else "rejected"
+        reply = "the gate, read last: may not be mailed" if verdict.outcome is Outcome.EXCLUDED else verdict.text
+        return Settled(row.id, state, verdict.at, code=verdict.code, reply=reply[:500] or None, not_before=again)
+
+    def _note(self, outcome: Outcome, number: int = 1) -> None:
+        self.report.outcomes[outcome] = self.report.outcomes.get(outcome, 0) + number
+        observe.count(f"handed_{outcome}", number)
+
+
+def fill_or_reason(fill: Callable[[], Written]) -> Written | str:
+    """The mail, or, where it can't be written for this person, why."""
+    try:
+        return fill()
+    except BadInput as error:
+        return str(error)

@@ -1,0 +1,55 @@
+"""A worker at work: its shift's number, and the beat that says it is alive, from a thread of its own.
+
+The beat goes on while the worker waits for a slow mail server (ten minutes for the final dot); it ends with the
+process.
+"""
+
+from __future__ import annotations
+
+import threading
+from types import TracebackType
+from typing import Self
+
+from flask import Flask
+from sqlalchemy.exc import SQLAlchemyError
+
+from .. import db, observe
+from . import handoffs
+
+_log = observe.logger(__name__)
+
+
+class OnDuty:
+    """`with OnDuty(app) as shift: … shift.id …`."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app = app
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="shift", daemon=True)
+        self.id = 0
+
+    def __enter__(self) -> Self:
+        with db.transaction() as session:
+            handoffs.take_back(session, now=db.utcnow())
+            self.id = handoffs.begin_shift(session, now=db.utcnow())
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join(timeout=handoffs.BEAT_SECONDS)
+        try:
+            with db.transaction() as session:
+                handoffs.end_shift(session, self.id, now=db.utcnow())
+        except SQLAlchemyError:
+            _log.warning("shift_not_ended", shift=self.id)  # the next shift takes back what this one held
+
+    def _beat(self) -> None:
+        while not self._over.wait(handoffs.BEAT_SECONDS):
+            try:
+                with self._app.app_context(), db.transaction() as session:
+                    handoffs.beat(session, self.id, now=db.utcnow())
+            except SQLAlchemyError:
+                _log.warning("shift_beat_failed", shift=self.id)

@@ -1,0 +1,94 @@
+"""The sorting office's tables: dispatches, and one row per (kind, about, person) for everything that is handed over."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..db import Base, BigId, UtcDateTime
+
+STATES = ("pending", "claimed", "handing", "accepted", "deferred", "rejected", "excluded", "uncertain")
+KINDS = ("bulletin", "confirm", "already", "leave", "welcome")
+_OPEN = "state IN ('pending', 'deferred')"
+_HELD = "state IN ('claimed', 'handing')"
+
+
+def _listed(values: tuple[str, ...]) -> str:
+    return ", ".join(f"'{value}'" for value in values)
+
+
+class Dispatch(Base):
+    """A bulletin on its way."""
+
+    __tablename__ = "dispatches"
+    __table_args__ = (
+        CheckConstraint("state IN ('scheduled', 'sending', 'paused', 'sent', 'cancelled')", name="state"),
+        Index("ix_dispatches_state", "state"),
+    )
+
+    bulletin_id: Mapped[int] = mapped_column(ForeignKey("bulletins.id"), primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    state: Mapped[str] = mapped_column(String(16))
+    due_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When it shall begin."""
+    began_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    audience: Mapped[int | None]
+    """Active subscriptions when the sending began."""
+    ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    trouble: Mapped[str | None] = mapped_column(String(500))
+    """Why it doesn't move, in words, while it doesn't."""
+
+
+class Handoff(Base):
+    """One mail to one person: claimed, handed over, settled. Kept when the person is erased: the account must add
+    up."""
+
+    __tablename__ = "handoffs"
+    __table_args__ = (
+        UniqueConstraint("kind", "about", "person_id"),
+        CheckConstraint(f"state IN ({_listed(STATES)})", name="state"),
+        CheckConstraint(f"kind IN ({_listed(KINDS)})", name="kind"),
+        Index(
+            "ix_handoffs_open",
+            "kind",
+            "about",
+            "not_before",
+            "id",
+            postgresql_where=text(_OPEN),
+            sqlite_where=text(_OPEN),
+        ),
+        Index("ix_handoffs_held", "shift_id", postgresql_where=text(_HELD), sqlite_where=text(_HELD)),
+        Index("ix_handoffs_person_id", "person_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    about: Mapped[int] = mapped_column(BigId)
+    """The bulletin, the request (confirm, already, leave) or the confirmation (welcome)."""
+    list_id: Mapped[int]
+    person_id: Mapped[int]
+    state: Mapped[str] = mapped_column(String(9))
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime)
+    shift_id: Mapped[int | None]
+    """The worker's shift that holds it while it is claimed or handing."""
+    attempts: Mapped[int] = mapped_column(default=0)
+    first_tried_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    code: Mapped[int | None]
+    """The server's reply code."""
+    reply: Mapped[str | None] = mapped_column(String(500))
+    """The server's words, or the gate's reason."""
+
+
+class Shift(Base):
+    """One worker at work. While it beats, the rows that it holds are its own; when it stops, they are taken back."""
+
+    __tablename__ = "shifts"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    began_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    beat_at: Mapped[datetime] = mapped_column(UtcDateTime)

@@ -1,0 +1,97 @@
+"""A caller of the courier, for tests: hands out parcels, keeps the verdicts, answers for the gate."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
+from contextlib import closing
+from dataclasses import replace
+
+from mailinglist.delivery.smtp import Courier, Outcome, Parcel, Timeouts, Verdict
+from mailinglist.settings import Relay
+
+BODY = b"Subject: hi\r\n\r\nhello\r\n"
+
+QUICK = Timeouts(
+    connect=5, greeting=5, hello=5, mail=5, rcpt=5, data=5, block=5, final=5, idle=60, rest_first=0.02, rest_most=0.1
+)
+"""Nothing that works takes so long; a test of a time-out shortens the one it is about."""
+
+
+def relay(port: int, tls: str = "none", **more: str) -> Relay:
+    """A relay on this machine."""
+    return Relay("127.0.0.1", port, tls, **more)
+
+
+def parcel(key: int, content: bytes = BODY, recipient: str | None = None) -> Parcel:
+    """A parcel whose gate reading is of now."""
+    return Parcel(key, "news@example.com", recipient or f"r{key}@example.org", content, time.monotonic())
+
+
+class Posting:
+    """What the caller of `carry` has: parcels that wait, verdicts, and a gate."""
+
+    def __init__(self, parcels: Sequence[Parcel] | int = 1) -> None:
+        self.waiting = [parcel(key) for key in range(parcels)] if isinstance(parcels, int) else list(parcels)
+        self.batches: list[tuple[float, Sequence[Verdict]]] = []
+        self.asked: list[list[int]] = []
+        self.fetches: list[int] = []
+        self.banned: set[int] = set()
+        self.stopped = threading.Event()
+        self.on_settle: Callable[[Sequence[Verdict]], None] = lambda verdicts: None
+
+    def fetch(self, count: int) -> Sequence[Parcel]:
+        self.fetches.append(count)
+        taken, self.waiting = self.waiting[:count], self.waiting[count:]
+        now = time.monotonic()
+        return [replace(each, read_at=now) for each in taken]
+
+    def settle(self, verdicts: Sequence[Verdict]) -> None:
+        self.batches.append((time.monotonic(), verdicts))
+        self.on_settle(verdicts)
+
+    def still_allowed(self, keys: Sequence[int]) -> Collection[int]:
+        self.asked.append(list(keys))
+        return [key for key in keys if key not in self.banned]
+
+    def carry(self, courier: Courier) -> Posting:
+        courier.carry(self.fetch, self.settle, self.still_allowed, stop=self.stopped.is_set)
+        return self
+
+    @property
+    def verdicts(self) -> list[Verdict]:
+        return [verdict for _, batch in self.batches for verdict in batch]
+
+    @property
+    def only(self) -> Verdict:
+        [verdict] = self.verdicts
+        return verdict
+
+    @property
+    def outcomes(self) -> Counter[Outcome]:
+        return Counter(verdict.outcome for verdict in self.verdicts)
+
+    def of(self, key: int) -> Verdict:
+        [verdict] = [verdict for verdict in self.verdicts if verdict.key == key]
+        return verdict
+
+
+def courier(*relays: Relay, connections: int = 1, timeouts: Timeouts = QUICK, **more: object) -> Courier:
+    """A courier of ours."""
+    return Courier(relays, connections=connections, helo="client.example", timeouts=timeouts, **more)
+
+
+def post(parcels: Sequence[Parcel] | int, *relays: Relay, **more: object) -> Posting:
+    """Carry these, once, and close."""
+    with closing(courier(*relays, **more)) as ours:
+        return Posting(parcels).carry(ours)
+
+
+def eventually(fact: Callable[[], bool], seconds: float = 10.0) -> None:
+    """Wait until `fact`, or fail."""
+    until = time.monotonic() + seconds
+    while not fact():
+        assert time.monotonic() < until, "waited in vain"
+        time.sleep(0.002)

@@ -1,0 +1,184 @@
+"""The whole path of a mail, from the register to a real mail server."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+from catching import Caught, html_of, mail_server, text_of
+from mailinglist import db
+from mailinglist.bulletins import drafts
+from mailinglist.consent import address, bans, lists, register, requests
+from mailinglist.consent.states import Channel, State
+from mailinglist.delivery import dispatch, post
+from mailinglist.delivery.tables import Handoff
+from making import ORIGIN, person, the_list
+
+
+@pytest.fixture
+def mail() -> Iterator[tuple[Caught, str]]:
+    with mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
+    return {"smtp_url": mail[1], "base_url": "https://lists.example.fi", "bounce_domain": "lists.example.fi"}
+
+
+@pytest.fixture
+def caught(mail: tuple[Caught, str]) -> Caught:
+    return mail[0]
+
+
+def never() -> bool:
+    return False
+
+
+def join(mailbox: str, *, kind: str = requests.JOIN, language: str = "fi") -> None:
+    with db.transaction() as session:
+        row = the_list(session)
+        requests.write_down(
+            session, row, address.parse(mailbox), kind=kind, entrance="web", language=language,
+            text=lists.current_text(session, row, language), origin=ORIGIN, now=db.utcnow(),
+        )  # fmt: skip
+
+
+def link(message, word: str) -> str:
+    return re.search(rf"https://lists\.example\.fi/{word}/(\S+)", text_of(message)).group(1)
+
+
+def test_asking_brings_the_letter_whose_link_confirms_and_then_the_welcome(app: Flask, caught: Caught):
+    join("matti@example.fi")
+    post.letters(stop=never)
+    [letter] = caught.to("matti@example.fi")
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert letter["List-Unsubscribe"] is None
+    assert "suoramarkkinoin" in text_of(letter)
+    assert "suoramarkkinoin" in html_of(letter)
+    with db.transaction() as session:
+        register.confirm(session, link(letter, "confirm"), origin=ORIGIN, now=db.utcnow())
+    post.letters(stop=never)
+    welcome = caught.to("matti@example.fi")[1]
+    with db.transaction() as session:
+        register.leave(session, link(welcome, "unsubscribe"), origin=ORIGIN, now=db.utcnow())
+        assert register.exit_for(session, link(welcome, "unsubscribe")).left
+    post.letters(stop=never)
+    assert len(caught.mails) == 2
+
+
+def test_the_already_letter_and_the_link_to_leave_by(app: Flask, caught: Caught):
+    with db.transaction() as session:
+        person(session, "a@example.fi", now=db.utcnow() - timedelta(days=2))
+    post.letters(stop=never)
+    caught.mails.clear()
+    join("a@example.fi")
+    join("a@example.fi", kind=requests.LEAVE)
+    join("stranger@example.fi", kind=requests.LEAVE)
+    post.letters(stop=never)
+    assert len(caught.mails) == 2
+    with db.transaction() as session:
+        for letter in caught.to("a@example.fi"):
+            register.leave(session, link(letter, "unsubscribe"), origin=ORIGIN, now=db.utcnow())
+
+
+def test_a_ban_stops_every_letter_but_the_link_to_leave_by(app: Flask, caught: Caught):
+    with db.transaction() as session:
+        made = person(session, "a@example.fi", now=db.utcnow() - timedelta(days=2))
+        bans.add(session, made.digest, [Channel.EMAIL], source="phone", now=db.utcnow())
+    join("a@example.fi")
+    join("a@example.fi", kind=requests.LEAVE)
+    post.letters(stop=never)
+    assert len(caught.mails) == 1
+    assert link(caught.mails[0][2], "unsubscribe")
+
+
+def test_a_bulletin_goes_to_those_whom_the_gate_lets_through(app: Flask, caught: Caught):
+    before = db.utcnow() - timedelta(days=2)
+    with db.transaction() as session:
+        lists.set_value(session, the_list(session), "welcome", "false", now=before)
+        for n in range(6):
+            person(session, f"active{n}@example.fi", now=before)
+        for n in range(2):
+            person(session, f"left{n}@example.fi", now=before, state=State.LEFT)
+        person(session, "pending@example.fi", now=before, state=State.PENDING)
+        person(session, "gone@example.fi", now=before, state=State.UNDELIVERABLE)
+        for n in range(2):
+            made = person(session, f"banned{n}@example.fi", now=before)
+            bans.add(session, made.digest, [Channel.EMAIL], source="phone", now=before)
+    post.letters(stop=never)
+    caught.mails.clear()
+    caught.answers = {"active4@example.fi": "550 5.1.1 unknown", "active5@example.fi": "451 4.7.1 later"}
+    with db.transaction() as session:
+        bulletin = drafts.add(
+            session,
+            the_list(session),
+            subject="Hei åäö",
+            source="# Uutisia\n\nMoi {name|ystävä}!",
+            form="markdown",
+            now=before,
+        )
+        dispatch.send(session, bulletin.id, sender="Tector <tiedote@lists.example.fi>", by="test", at=None, now=before)
+    post.bulletins(stop=never)
+    with db.reading() as session:
+        status = dispatch.status(session, bulletin.id)
+    assert (status.state, status.audience, status.accepted, status.excluded) == ("sent", 8, 4, 2)
+    assert (status.rejected, status.deferred, status.uncertain, status.pending) == (1, 1, 0, 0)
+    assert sorted(recipient for _, recipient, _ in caught.mails) == [f"active{n}@example.fi" for n in range(4)]
+    senders = {sender for sender, _, _ in caught.mails}
+    assert len(senders) == 4
+    message = caught.to("active1@example.fi")[0]
+    assert message["To"] == "active1@example.fi"
+    assert message["Subject"] == "Hei åäö"
+    assert message["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
+    assert message["List-Unsubscribe"].strip("<>") in text_of(message)
+    assert message["List-Id"].endswith("<tector-tiedottaa.lists.example.fi>")
+    assert message["Auto-Submitted"] is None
+    assert "Moi ystävä!" in text_of(message)
+    assert "Rälssintie" in html_of(message)
+    with db.transaction() as session:
+        register.leave(
+            session, message["List-Unsubscribe"].rpartition("/")[2].rstrip(">"), origin=ORIGIN, now=db.utcnow()
+        )
+        assert register.exit_for(session, link(message, "unsubscribe")).left
+
+
+def test_what_a_dead_worker_was_handing_over_is_uncertain_and_never_sent_again(app: Flask, caught: Caught):
+    from mailinglist.delivery import handoffs, letter_desk
+
+    join("a@example.fi")
+    join("b@example.fi")
+    long_ago = db.utcnow() - timedelta(minutes=1)
+    with db.transaction() as session:
+        requests.take(session, now=db.utcnow())
+        letter_desk.enqueue_due(session, now=long_ago)
+        shift = handoffs.begin_shift(session, now=long_ago)
+        claimed = handoffs.claim(session, shift, kinds=["confirm"], limit=2, now=db.utcnow())
+        handoffs.mark_handing(session, shift, [claimed[0].id], now=db.utcnow())
+    post.letters(stop=never)
+    assert [recipient for _, recipient, _ in caught.mails] == ["b@example.fi"]
+    with db.reading() as session:
+        assert sorted(session.scalars(select(Handoff.state))) == ["accepted", "uncertain"]
+
+
+def test_with_no_mail_server_nothing_is_lost(app: Flask, caught: Caught, settings):
+    join("a@example.fi")
+    app.extensions["mailinglist_office"] = None
+    relays = type(settings).of(smtp_url="smtp://127.0.0.1:9").relays
+    office = post._office()
+    good = office.courier
+    office.courier = post.Courier(relays, connections=1, helo="test.example.fi")
+    report = post.letters(stop=never)
+    assert report.trouble
+    with db.transaction() as session:
+        [row] = session.scalars(select(Handoff))
+        assert row.state == "pending"
+        row.not_before = db.utcnow()
+    office.courier = good
+    post.letters(stop=never)
+    assert len(caught.mails) == 1
