@@ -1,0 +1,265 @@
+"""`mailinglist run`, whole: the real roles on free ports, in a data directory of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import urllib.parse
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from keeping import ROOT, alive
+from mailinglist.errors import Fault
+from mailinglist.local import broker, ports, supervisor
+from mailinglist.settings import HostPort, Settings
+from servers import free_port, wait_for
+
+# The tests share one `run`, which costs some seconds to start: with `--dist loadgroup` they stay together.
+pytestmark = pytest.mark.xdist_group("run")
+
+ROLES = {"broker", "catcher", "web", "worker", "scheduler"}
+
+
+class Run:
+    """One `run` after another on the same data directory and ports."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data_dir = folder / "var"
+        web, smtp, self.viewer_port = free_port(), free_port(), free_port()
+        self.web = f"http://127.0.0.1:{web}"
+        self.viewer = f"http://127.0.0.1:{self.viewer_port}"
+        self.environment = {
+            **{name: value for name, value in os.environ.items() if not name.startswith("MAILINGLIST_")},
+            "PYTHONPATH": str(ROOT),
+            "MAILINGLIST_DATA_DIR": str(self.data_dir),
+            "MAILINGLIST_BIND": f"127.0.0.1:{web}",
+            "MAILINGLIST_BASE_URL": self.web,
+            "MAILINGLIST_CATCHER_BIND": f"127.0.0.1:{smtp},127.0.0.1:{self.viewer_port}",
+        }
+        self.process: subprocess.Popen[str] | None = None
+        self.printed: list[str] = []
+
+    def start(self) -> None:
+        """Start, and wait for its last line."""
+        self.process = self.call(wait=False)
+        assert self.process.stdout is not None
+        self.printed = [self.process.stdout.readline() for _ in range(2)]
+
+    def call(self, *, wait: bool = True, **changed: str) -> subprocess.Popen[str]:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mailinglist", "run"], cwd=self.data_dir.parent, env=self.environment | changed,
+            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        if wait:
+            process.wait(30)
+        return process
+
+    def below(self) -> dict[str, int]:
+        """The children by what they are, with their process ids."""
+        assert self.process is not None
+        return {_role(pid): pid for pid in _children(self.process.pid)}
+
+    def everybody(self) -> list[int]:
+        """Process ids of the supervisor and of all below it, however deep."""
+        assert self.process is not None
+        found, fresh = [self.process.pid], [self.process.pid]
+        while fresh:
+            fresh = [child for parent in fresh for child in _children(parent)]
+            found += fresh
+        return found
+
+    def stop(self) -> None:
+        """Ctrl-C: exit code 0, the promised last word, and nobody left."""
+        assert self.process is not None
+        everybody = self.everybody()
+        assert len(everybody) > len(ROLES)
+        self.process.send_signal(signal.SIGINT)
+        _, errors = self.process.communicate(timeout=40)
+        assert (self.process.returncode, errors.splitlines()[-1]) == (0, "Stopping. Ctrl-C again hurries.")
+        assert not any(map(alive, everybody))
+
+    def join(self, address: str) -> None:
+        """Sign up by the form, and wait for the letter."""
+        form = urllib.parse.urlencode({"email": address, "website": ""}).encode()
+        answer = urllib.request.urlopen(f"{self.web}/lists/tector-tiedottaa", form, timeout=5)
+        assert answer.status == 200  # the check-your-mail page, where the 303 leads
+        wait_for(lambda: [address] in self.caught())
+
+    def caught(self) -> list[list[str]]:
+        """To whom the caught mails go, newest first."""
+        return [mail["to"] for mail in json.loads(_get(f"{self.viewer}/messages")[1])]
+
+    def end(self) -> None:
+        if self.process is not None and self.process.poll() is None:
+            self.process.kill()
+            self.process.communicate()
+
+
+def _children(pid: int) -> list[int]:
+    try:
+        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
+
+
+def _role(pid: int) -> str:
+    try:
+        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
+    except OSError:
+        return ""
+    return (
+        "broker"
+        if "valkey-server" in words[0]
+        else words[words.index("mailinglist") + 1]
+        if "mailinglist" in words
+        else ""
+    )
+
+
+def _get(url: str) -> tuple[int, bytes]:
+    with urllib.request.urlopen(url, timeout=5) as answer:
+        return answer.status, answer.read()
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
+    running = Run(tmp_path_factory.mktemp("run"))
+    try:
+        running.start()
+        yield running
+        running.stop()  # a failure here is an error of the whole file, as it should be
+    finally:
+        running.end()
+
+
+def test_it_prints_addresses_that_answer(run: Run) -> None:
+    assert re.sub(r" +", " ", "".join(run.printed)) == (
+        f"Sign-up page: {run.web}/lists/tector-tiedottaa\nMail catcher: {run.viewer}/\n"
+    )
+    for line in run.printed:
+        assert _get(line.split()[-1])[0] == 200
+    assert run.below().keys() == ROLES
+
+
+def test_a_sign_up_becomes_a_letter_in_the_catcher(run: Run) -> None:
+    run.join("matti@example.fi")
+
+
+@pytest.mark.parametrize("role", ["worker", "web", "broker"])
+def test_a_killed_role_is_started_again(run: Run, role: str) -> None:
+    before = run.below()
+    os.kill(before[role], signal.SIGKILL)
+    wait_for(lambda: run.below().keys() == ROLES and run.below()[role] != before[role])
+    assert {name: pid for name, pid in run.below().items() if name != role} == {
+        name: pid for name, pid in before.items() if name != role
+    }
+    wait_for(lambda: _answers(f"{run.web}/health/ready"))
+    wait_for(lambda: broker.find(run.data_dir))
+
+
+def _answers(url: str) -> bool:
+    try:
+        return _get(url)[0] == 200
+    except OSError:
+        return False
+
+
+def test_a_second_run_on_the_same_data_is_refused(run: Run) -> None:
+    assert run.process is not None
+    second = run.call()
+    output, errors = second.communicate()
+    assert (second.returncode, output) == (3, "")
+    assert errors == (
+        f"mailinglist: already running on the data directory var (process {run.process.pid}): "
+        "stop that one, or set MAILINGLIST_DATA_DIR to another folder\n"
+    )
+
+
+def test_a_taken_address_is_said_in_one_line_and_nothing_stays(run: Run, tmp_path: Path) -> None:
+    second = run.call(MAILINGLIST_DATA_DIR=str(tmp_path))
+    _, errors = second.communicate()
+    assert second.returncode == 3
+    assert re.fullmatch(r"mailinglist: 127\.0\.0\.1:\d+ is already in use: .* MAILINGLIST_BIND\n", errors)
+    assert not broker.find(tmp_path)
+
+
+@pytest.mark.long
+def test_the_next_start_has_the_data_and_kill_9_leaves_nobody(tmp_path: Path) -> None:
+    run = Run(tmp_path)
+    try:
+        run.start()
+        run.join("matti@example.fi")
+        run.stop()
+        run.start()
+        assert run.caught() == [["matti@example.fi"]]
+        everybody = run.everybody()
+        assert run.process is not None
+        run.process.kill()
+        wait_for(lambda: not any(map(alive, everybody)), seconds=5)
+    finally:
+        run.end()
+
+
+# ── its parts ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_data_directory_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    settings = Settings.of(data_dir=tmp_path / "file" / "var")
+    with pytest.raises(Fault, match=r"the data directory .* can't be written \(Not a directory\)"):
+        supervisor.run(settings)
+
+
+def test_a_socket_path_that_would_be_too_long_goes_elsewhere(tmp_path: Path) -> None:
+    data_dir = tmp_path / ("x" * 100)
+    with broker.folder(data_dir) as folder:
+        assert len(str(folder)) < 60
+        assert folder.stat().st_mode & 0o777 == 0o700
+        assert broker.find(data_dir) is None  # nobody answers there yet
+        server = subprocess.Popen(broker.command(folder), stdout=subprocess.DEVNULL)
+        try:
+            assert wait_for(lambda: broker.find(data_dir)) == folder
+        finally:
+            server.kill()
+            server.wait()
+    assert not folder.exists()
+
+
+@pytest.mark.long
+def test_a_role_that_never_comes_up_ends_the_run(tmp_path: Path) -> None:
+    """The web server's address is taken between the check and the start."""
+    run = Run(tmp_path)
+    bind = run.environment["MAILINGLIST_BIND"]
+    taker = """
+import sys
+from mailinglist.local import ports, supervisor
+from mailinglist.settings import Settings, HostPort
+from mailinglist.errors import Fault
+taken = ports.listen(Settings.load().web_bind, setting="bind")
+supervisor.GIVE_UP = 2
+supervisor._require_addresses = lambda settings: None
+try:
+    supervisor.run(Settings.load().with_keys())
+except Fault as fault:
+    sys.exit(f"fault: {fault}")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", taker],
+        cwd=tmp_path,
+        env=run.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert f"{bind} is already in use" in done.stderr
+    assert done.stderr.splitlines()[-1] == "fault: web does not come up (exit code 3); its log is var/log/web.log"
+    ports.require_free(HostPort("127.0.0.1", run.viewer_port), setting="catcher_bind")
