@@ -1,0 +1,9 @@
+"""All tables of all rooms in one place, for migrations."""
+
+from .bulletins import tables as bulletins
+from .consent import tables as consent
+from .db import Base
+from .delivery import tables as delivery
+
+ROOMS = (consent, bulletins, delivery)
+metadata = Base.metadata

@@ -1,0 +1,225 @@
+"""The picture of the house that can't drift: floors, cycles, purity, one writer per table (HOUSE.md)."""
+
+from __future__ import annotations
+
+import ast
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+PACKAGE = ROOT / "mailinglist"
+
+# From the ground up. A room imports only from floors below its own (and from itself).
+FLOORS: tuple[tuple[str, ...], ...] = (
+    ("errors", "i18n", "observe", "places"),
+    ("settings",),
+    ("db", "tokens"),
+    ("pace", "stationery"),
+    ("consent",),
+    ("bulletins", "letters"),
+    ("delivery",),
+    ("privacy",),
+    ("schema",),
+    ("migrate",),
+    ("doctor",),
+    ("web",),
+    ("app",),
+    ("local", "worker"),
+    ("cli",),
+    ("__main__",),
+)
+FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
+
+# Pure files know nothing of frameworks, databases or brokers.
+PURE = (
+    "consent/states.py",
+    "consent/address.py",
+    "bulletins/compose.py",
+    "letters/texts.py",
+    "delivery/template.py",
+    "delivery/slots.py",
+    "delivery/quoted.py",
+    "delivery/headers.py",
+    "delivery/dkim.py",
+    "delivery/parcels.py",
+    "delivery/replies.py",
+    "delivery/conversation.py",
+    "delivery/failures.py",
+    "stationery/*.py",
+)
+IMPURE = {"flask", "flask_sqlalchemy", "sqlalchemy", "celery", "kombu", "redis", "valkey"}
+
+# Who writes what. Everything else may only read.
+WRITERS = {
+    "MailingList": {"consent/lists.py"},
+    "ConsentText": {"consent/lists.py"},
+    "Person": {"consent/register.py", "consent/register_many.py"},
+    "Subscription": {"consent/register.py", "consent/register_many.py"},
+    "Confirmation": {"consent/register.py"},
+    "Request": {"consent/requests.py"},
+    "Ban": {"consent/bans.py"},
+    "LedgerEntry": {"consent/ledger.py"},
+    "ChainHead": {"consent/ledger.py"},
+    "Evidence": {"consent/ledger.py"},
+    "KeyCheck": {"consent/keys.py"},
+    "Bulletin": {"bulletins/drafts.py"},
+    "Issue": {"bulletins/drafts.py"},
+    "Dispatch": {"delivery/dispatch.py"},
+    "Handoff": {"delivery/handoffs.py"},
+    "Shift": {"delivery/handoffs.py"},
+}
+WRITING_CALLS = {"insert", "update", "delete", "insert_new"}
+
+
+def sources() -> list[Path]:
+    own = [path for path in PACKAGE.rglob("*.py") if "migrations" not in path.parts]
+    return sorted([*own, *(ROOT / "worker").rglob("*.py")])
+
+
+def name_of(path: Path) -> str:
+    return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def imports(path: Path) -> Iterator[tuple[str, bool]]:
+    """Absolute names of what a file imports, and whether at its top level."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    package = name_of(path).split(".") if path.name == "__init__.py" else name_of(path).split(".")[:-1]
+    if path.name == "__init__.py":
+        package = package[:-1]
+    for node in ast.walk(tree):
+        top = node in tree.body
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, top) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[: len(package) - node.level + 1] if node.level else []
+            start = ".".join([*base, *([node.module] if node.module else [])])
+            yield from ((f"{start}.{alias.name}" if start else alias.name, top) for alias in node.names)
+
+
+def room_of(name: str) -> str | None:
+    parts = name.split(".")
+    if parts[0] == "worker":
+        return "worker"
+    return parts[1] if parts[0] == "mailinglist" and len(parts) > 1 else None
+
+
+def test_every_room_has_a_floor():
+    rooms = {room_of(name_of(path)) for path in sources()} - {None, "__init__"}
+    assert rooms <= FLOOR.keys()
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_arrows_point_only_down(path: Path):
+    here = room_of(name_of(path))
+    if here is None or here == "__init__":
+        return
+    for name, _ in imports(path):
+        there = room_of(name)
+        if there in FLOOR and there != here:
+            assert FLOOR[there] < FLOOR[here], f"{name_of(path)} imports {name}, which is not below it"
+
+
+def test_no_cycles_between_files():
+    names = {name_of(path).removesuffix(".__init__"): path for path in sources()}
+    graph = {
+        name: {
+            target
+            for imported, top in imports(path)
+            if top
+            for target in (imported, imported.rpartition(".")[0])
+            if target in names and target != name and not name.startswith(target + ".")
+        }
+        for name, path in names.items()
+    }
+    done: set[str] = set()
+
+    def visit(name: str, trail: tuple[str, ...]) -> None:
+        assert name not in trail, " → ".join((*trail[trail.index(name) :], name))
+        if name not in done:
+            for target in sorted(graph[name]):
+                visit(target, (*trail, name))
+            done.add(name)
+
+    for name in sorted(graph):
+        visit(name, ())
+
+
+def pure_files() -> list[Path]:
+    return sorted({path for pattern in PURE for path in PACKAGE.glob(pattern)})
+
+
+def test_the_pure_files_exist():
+    assert all(list(PACKAGE.glob(pattern)) for pattern in PURE)
+
+
+@pytest.mark.parametrize("path", pure_files(), ids=name_of)
+def test_pure_files_know_no_framework(path: Path):
+    # Through what they import, too: a pure file that imports an impure one is not pure.
+    seen: set[str] = set()
+
+    def visit(file: Path) -> None:
+        for name, _ in imports(file):
+            assert name.split(".")[0] not in IMPURE, f"{name_of(path)} reaches {name} through {name_of(file)}"
+            for target in (name, name.rpartition(".")[0]):
+                if not target.startswith("mailinglist."):
+                    continue
+                candidate = ROOT / Path(*target.split(".")).with_suffix(".py")
+                if candidate.exists() and target not in seen:
+                    seen.add(target)
+                    visit(candidate)
+
+    visit(path)
+
+
+def tables() -> dict[str, str]:
+    from mailinglist.schema import ROOMS
+
+    return {
+        name: room.__name__ for room in ROOMS for name, value in vars(room).items() if hasattr(value, "__tablename__")
+    }
+
+
+def test_every_table_has_one_writer():
+    assert tables().keys() == WRITERS.keys()
+
+
+@pytest.mark.parametrize("path", sources(), ids=name_of)
+def test_only_its_writer_writes_a_table(path: Path):
+    here = path.relative_to(PACKAGE).as_posix() if PACKAGE in path.parents else path.name
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if not isinstance(node, ast.Call):
+            continue
+        written: set[str] = set()
+        if isinstance(node.func, ast.Name) and node.func.id in WRITERS:
+            written.add(node.func.id)
+        called = node.func.id if isinstance(node.func, ast.Name) else getattr(node.func, "attr", "")
+        if called in WRITING_CALLS:
+            for argument in node.args:
+                base = argument.value if isinstance(argument, ast.Attribute) else argument
+                if isinstance(base, ast.Name) and base.id in WRITERS:
+                    written.add(base.id)
+        for table in written:
+            assert here in WRITERS[table], f"{here}:{node.lineno} writes {table}"
+
+
+def test_importing_does_nothing():
+    """Importing every module opens nothing, and reads no setting."""
+    import subprocess
+
+    names = [name_of(path).removesuffix(".__init__") for path in sources() if path.name != "__main__.py"]
+    code = "import sys, importlib\nfor name in sys.argv[1:]: importlib.import_module(name)"
+    environment = {"MAILINGLIST_SEND_RATE": "nonsense", "PATH": "", "HOME": "/nonexistent"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, *names], cwd=ROOT, env=environment, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_every_room_has_a_manual_page():
+    for room in PACKAGE.iterdir():
+        if (room / "__init__.py").exists() and room.name not in ("migrations",):
+            page = ast.get_docstring(ast.parse((room / "__init__.py").read_text(encoding="utf-8"))) or ""
+            assert len(page) > 200, f"{room.name}/__init__.py is its manual page"
