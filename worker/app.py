@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import Any
+from collections.abc import Callable, Collection
 
-from celery import Celery
+from celery import Celery, signals
 from flask import Flask
 
 from mailinglist import db, observe
@@ -21,10 +21,11 @@ BULLETINS_QUEUE = "bulletins"
 QUEUES = (LETTERS_QUEUE, BULLETINS_QUEUE)
 SWEEP_SECONDS = 3.0
 
-# A publish costs more than the row it announces, so a process rings each bell at most once in this time (decision 1).
+# A publish costs more than the row it announces, so a process rings at most once in this time (decision 1).
 _QUIET_SECONDS = 0.03
-# With the broker down, a process does not try again for this long: the page must not wait for it.
+# With the broker down, it is left alone for this long.
 _DEAF_SECONDS = 2.0
+_STALE_SECONDS = 60
 
 _TASKS = {db.REQUESTS: "letters", db.LETTERS: "letters", db.BULLETINS: "bulletins"}
 
@@ -58,48 +59,45 @@ def make_celery(settings: Settings) -> Celery:
     return celery
 
 
+def ring(celery: Celery, bells: Collection[str]) -> bool:
+    """Ring now, and wait for the broker's answer. False: it gave none, and the sweep will find the work."""
+    try:
+        for task in sorted({_TASKS[bell] for bell in bells}):
+            celery.send_task(task, expires=_STALE_SECONDS)
+    except Exception as error:  # whatever the transport raises
+        observe.count("bells_lost")
+        _log.warning("bell_lost", error=type(error).__name__)
+        return False
+    return True
+
+
 class Ringer:
-    """Rings bells through Celery; never raises, never waits long. Several rings in a short time are one."""
+    """Rings from a thread of its own, so that no page waits for the broker. Several rings in a short time are one.
+
+    The thread begins with the first ring, which is after gunicorn has forked.
+    """
 
     def __init__(self, celery: Celery) -> None:
         self._celery = celery
-        self._lock = threading.Lock()
-        self._last: dict[str, float] = {}
-        self._later: dict[str, threading.Timer] = {}
-        self._deaf_until = 0.0
+        self._wanted: set[str] = set()
+        self._change = threading.Condition()
+        self._thread: threading.Thread | None = None
 
     def __call__(self, bells: frozenset[str]) -> None:
-        """Ring. A bell rung just now is rung once more when the quiet time is over: what came in between is due too."""
-        for task in {_TASKS[bell] for bell in bells}:
-            with self._lock:
-                now = time.monotonic()
-                wait = self._last.get(task, 0.0) + _QUIET_SECONDS - now
-                if wait > 0:
-                    if task not in self._later:
-                        timer = threading.Timer(wait, self._ring_late, [task])
-                        timer.daemon = True
-                        self._later[task] = timer
-                        timer.start()
-                    continue
-                self._last[task] = now
-            self._publish(task)
+        """Ring soon. What is asked for while a bell is being rung is rung once more: there is more to find by then."""
+        with self._change:
+            self._wanted |= bells
+            if self._thread is None or not self._thread.is_alive():
+                self._thread = threading.Thread(target=self._serve, name="ringer", daemon=True)
+                self._thread.start()
+            self._change.notify()
 
-    def _ring_late(self, task: str) -> None:
-        with self._lock:
-            self._later.pop(task, None)
-            self._last[task] = time.monotonic()
-        self._publish(task)
-
-    def _publish(self, task: str) -> None:
-        if time.monotonic() < self._deaf_until:
-            observe.count("bells_lost")
-            return
-        try:
-            self._celery.send_task(task, expires=60)
-        except Exception as error:  # whatever the transport raises: the sweep will find the work
-            self._deaf_until = time.monotonic() + _DEAF_SECONDS
-            observe.count("bells_lost")
-            _log.warning("bell_lost", task=task, error=type(error).__name__)
+    def _serve(self) -> None:
+        while True:
+            with self._change:
+                self._change.wait_for(lambda: self._wanted)
+                bells, self._wanted = self._wanted, set()
+            time.sleep(_QUIET_SECONDS if ring(self._celery, bells) else _DEAF_SECONDS)
 
 
 def wired(settings: Settings) -> Flask:
@@ -107,7 +105,12 @@ def wired(settings: Settings) -> Flask:
     return create_app(settings, ringer=Ringer(make_celery(settings)))
 
 
-def serve(celery: Celery, app: Flask, argv: list[str]) -> Any:
-    """Run Celery's worker or beat with `argv` in this process, the tasks bound to `app`."""
+def serve(celery: Celery, app: Flask, argv: list[str], *, at_work: Callable[[], None] | None = None) -> None:
+    """Run Celery's worker or beat with `argv` in this process, the tasks bound to `app`.
+
+    `at_work` is called once a worker takes tasks.
+    """
     celery.conf.update(mailinglist_app=app)
-    return celery.worker_main(argv) if argv[0] == "worker" else celery.start(argv)
+    if at_work is not None:
+        signals.worker_ready.connect(lambda **_: at_work(), weak=False)
+    celery.start(argv)

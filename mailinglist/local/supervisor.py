@@ -17,9 +17,11 @@ import click
 
 from ..errors import Fault
 from ..settings import PREFIX, HostPort, Settings
-from . import broker, logs, ports
+from . import broker, logs, ports, ready
 from .children import Child, Children, Death
 
+WORKERS = ("letters", "bulletins")
+"""The queues whose workers are waited for: worker.app.QUEUES, which is above this room."""
 GIVE_UP = 5
 """Deaths of one child before everything has answered for the first time, after which `run` says so and ends."""
 
@@ -74,6 +76,7 @@ class _Plan:
             children.start(self._role("catcher", grace=5))
         if not self._upgrade(children):
             return False
+        ready.clear(settings.data_dir)
         inbound = ("inbound",) if settings.inbound_bind else ()
         children.start(*(self._role(name) for name in ("web", "worker", "scheduler", *inbound)))
         self._patience_ends = time.monotonic() + PATIENCE
@@ -100,9 +103,10 @@ class _Plan:
         pages = [(self._settings.web_bind, "/health/ready")]
         pages += [(viewer, "/health/live")] if self._settings.uses_catcher else []
         waiting = [f"http://{ports.reachable(bind)}{path}" for bind, path in pages if _status(bind, path) != 200]
+        waiting += [f"the worker for {name}" for name in ready.missing(self._settings.data_dir, WORKERS)]
         if waiting and time.monotonic() > self._patience_ends:
             self._patience_ends = math.inf  # said once
-            _say(f"Still waiting for {waiting[0]} to answer 200. The logs are in {_short(self._log_dir)}.")
+            _say(f"Still waiting for {waiting[0]}. The logs are in {_short(self._log_dir)}.")
         return not waiting
 
     def _role(self, name: str, *, grace: float = 30.0) -> Child:

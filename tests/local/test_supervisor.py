@@ -2,130 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import signal
 import subprocess
 import sys
-import urllib.parse
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from keeping import ROOT, alive
+from keeping import alive
 from mailinglist.errors import Fault
 from mailinglist.local import broker, ports, supervisor
 from mailinglist.settings import HostPort, Settings
-from servers import free_port, wait_for
+from running import ROLES, Run, get
+from servers import wait_for
 
 # The tests share one `run`, which costs some seconds to start: with `--dist loadgroup` they stay together.
 pytestmark = pytest.mark.xdist_group("run")
-
-ROLES = {"broker", "catcher", "web", "worker", "scheduler"}
-
-
-class Run:
-    """One `run` after another on the same data directory and ports."""
-
-    def __init__(self, folder: Path) -> None:
-        self.data_dir = folder / "var"
-        web, smtp, self.viewer_port = free_port(), free_port(), free_port()
-        self.web = f"http://127.0.0.1:{web}"
-        self.viewer = f"http://127.0.0.1:{self.viewer_port}"
-        self.environment = {
-            **{name: value for name, value in os.environ.items() if not name.startswith("MAILINGLIST_")},
-            "PYTHONPATH": str(ROOT),
-            "MAILINGLIST_DATA_DIR": str(self.data_dir),
-            "MAILINGLIST_BIND": f"127.0.0.1:{web}",
-            "MAILINGLIST_BASE_URL": self.web,
-            "MAILINGLIST_CATCHER_BIND": f"127.0.0.1:{smtp},127.0.0.1:{self.viewer_port}",
-        }
-        self.process: subprocess.Popen[str] | None = None
-        self.printed: list[str] = []
-
-    def start(self) -> None:
-        """Start, and wait for its last line."""
-        self.process = self.call(wait=False)
-        assert self.process.stdout is not None
-        self.printed = [self.process.stdout.readline() for _ in range(2)]
-
-    def call(self, *, wait: bool = True, **changed: str) -> subprocess.Popen[str]:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mailinglist", "run"], cwd=self.data_dir.parent, env=self.environment | changed,
-            text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        if wait:
-            process.wait(30)
-        return process
-
-    def below(self) -> dict[str, int]:
-        """The children by what they are, with their process ids."""
-        assert self.process is not None
-        return {_role(pid): pid for pid in _children(self.process.pid)}
-
-    def everybody(self) -> list[int]:
-        """Process ids of the supervisor and of all below it, however deep."""
-        assert self.process is not None
-        found, fresh = [self.process.pid], [self.process.pid]
-        while fresh:
-            fresh = [child for parent in fresh for child in _children(parent)]
-            found += fresh
-        return found
-
-    def stop(self) -> None:
-        """Ctrl-C: exit code 0, the promised last word, and nobody left."""
-        assert self.process is not None
-        everybody = self.everybody()
-        assert len(everybody) > len(ROLES)
-        self.process.send_signal(signal.SIGINT)
-        _, errors = self.process.communicate(timeout=40)
-        assert (self.process.returncode, errors.splitlines()[-1]) == (0, "Stopping. Ctrl-C again hurries.")
-        assert not any(map(alive, everybody))
-
-    def join(self, address: str) -> None:
-        """Sign up by the form, and wait for the letter."""
-        form = urllib.parse.urlencode({"email": address, "website": ""}).encode()
-        answer = urllib.request.urlopen(f"{self.web}/lists/tector-tiedottaa", form, timeout=5)
-        assert answer.status == 200  # the check-your-mail page, where the 303 leads
-        wait_for(lambda: [address] in self.caught())
-
-    def caught(self) -> list[list[str]]:
-        """To whom the caught mails go, newest first."""
-        return [mail["to"] for mail in json.loads(_get(f"{self.viewer}/messages")[1])]
-
-    def end(self) -> None:
-        if self.process is not None and self.process.poll() is None:
-            self.process.kill()
-            self.process.communicate()
-
-
-def _children(pid: int) -> list[int]:
-    try:
-        return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
-    except OSError:
-        return []
-
-
-def _role(pid: int) -> str:
-    try:
-        words = Path(f"/proc/{pid}/cmdline").read_bytes().decode().split("\0")
-    except OSError:
-        return ""
-    return (
-        "broker"
-        if "valkey-server" in words[0]
-        else words[words.index("mailinglist") + 1]
-        if "mailinglist" in words
-        else ""
-    )
-
-
-def _get(url: str) -> tuple[int, bytes]:
-    with urllib.request.urlopen(url, timeout=5) as answer:
-        return answer.status, answer.read()
 
 
 @pytest.fixture(scope="module")
@@ -144,7 +39,7 @@ def test_it_prints_addresses_that_answer(run: Run) -> None:
         f"Sign-up page: {run.web}/lists/tector-tiedottaa\nMail catcher: {run.viewer}/\n"
     )
     for line in run.printed:
-        assert _get(line.split()[-1])[0] == 200
+        assert get(line.split()[-1])[0] == 200
     assert run.below().keys() == ROLES
 
 
@@ -166,7 +61,7 @@ def test_a_killed_role_is_started_again(run: Run, role: str) -> None:
 
 def _answers(url: str) -> bool:
     try:
-        return _get(url)[0] == 200
+        return get(url)[0] == 200
     except OSError:
         return False
 
