@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 _ADDRESS = re.compile(r"[^\s<>\"'(),;:]+@[^\s<>\"'(),;:]+")
-_TOKEN = re.compile(r"[A-Za-z0-9_-]{30,}(?:\.[A-Za-z0-9_-]+)*")
+_TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_.-]{20,}|[A-Za-z0-9_-]{30,}")
 # Control characters would let a value start a line of its own (log injection, ASVS 16.4.1).
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 

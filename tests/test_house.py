@@ -37,6 +37,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PURE = (
     "consent/states.py",
     "consent/address.py",
+    "consent/sheet.py",
     "bulletins/compose.py",
     "letters/texts.py",
     "delivery/template.py",

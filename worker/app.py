@@ -102,7 +102,7 @@ class Ringer:
 
 def wired(settings: Settings) -> Flask:
     """The application whose commits ring Celery's bells."""
-    return create_app(settings, ringer=Ringer(make_celery(settings)))
+    return create_app(settings, ringer=Ringer(make_celery(settings)) if settings.broker_url else None)
 
 
 def serve(celery: Celery, app: Flask, argv: list[str], *, at_work: Callable[[], None] | None = None) -> None:

@@ -40,6 +40,11 @@ def look_of(row: MailingList, *, language: str | None = None) -> Look:
     )
 
 
+def sender_of(row: MailingList, default: str) -> str:
+    """From of a list's mails: its own sender, else the installation's."""
+    return lists.settings_of(row).sender or default
+
+
 def add(session: Session, row: MailingList, *, subject: str, source: str, form: Form, now: datetime) -> Bulletin:
     """A new draft. It is composed once now, so that what can't be mailed is refused at once. Raises BadInput."""
     _assert_named(row)

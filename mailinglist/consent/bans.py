@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ..db import insert_new
@@ -92,27 +92,20 @@ def add_many(
     changed = 0
     for start in range(0, len(wanted), _CHUNK):
         part = list(dict.fromkeys(wanted[start : start + _CHUNK]))
-        known = set(
-            session.execute(select(Ban.digest, Ban.channel).where(Ban.digest.in_(part), Ban.lifted_at.is_(None))).all()
-        )
-        fresh = {
-            digest: missing
+        rows = [
+            {"digest": digest, "channel": c.value, "source": source[:200], "given_at": now}
             for digest in part
-            if (missing := [c.value for c in channels if (digest, c.value) not in known])
-        }
+            for c in channels
+        ]
+        statement = insert_new(session, Ban).values(rows).on_conflict_do_nothing().returning(Ban.digest, Ban.channel)
+        fresh: dict[bytes, list[str]] = {}
+        for digest, channel in session.execute(statement):
+            fresh.setdefault(digest, []).append(channel)
         if not fresh:
             continue
-        rows = [
-            {"digest": digest, "channel": channel, "source": source[:200], "given_at": now}
-            for digest, missing in fresh.items()
-            for channel in missing
-        ]
-        session.execute(insert(Ban), rows)
-        chains = dict(session.execute(select(Person.digest, Person.chain).where(Person.digest.in_(list(fresh)))).all())
-        facts = [
-            (chains.get(digest) or ledger.chain_of(session, digest), digest, ledger.Fact("banned", channels=missing))
-            for digest, missing in fresh.items()
-        ]
+        chains = ledger.chains_of(session, list(fresh))
+        chains |= dict(session.execute(select(Person.digest, Person.chain).where(Person.digest.in_(list(fresh)))).all())
+        facts = [(chains[digest], digest, ledger.Fact("banned", channels=found)) for digest, found in fresh.items()]
         ledger.append_many(session, facts, now=now)
         changed += len(fresh)
     return changed

@@ -84,10 +84,18 @@ def chain_of(session: Session, subject: bytes) -> bytes:
 
     So a ban on an unknown address and an erased person's history go on in the chain of the same address.
     """
-    found = session.scalar(
-        select(LedgerEntry.chain).where(LedgerEntry.subject == subject).order_by(LedgerEntry.id.desc()).limit(1)
+    return chains_of(session, [subject])[subject]
+
+
+def chains_of(session: Session, subjects: Sequence[bytes]) -> dict[bytes, bytes]:
+    """`chain_of` for many."""
+    found = session.execute(
+        select(LedgerEntry.subject, LedgerEntry.chain)
+        .where(LedgerEntry.subject.in_(list(subjects)))
+        .order_by(LedgerEntry.id)
     )
-    return found or secrets.token_bytes(16)
+    latest = dict(found.all())
+    return {subject: latest.get(subject) or secrets.token_bytes(16) for subject in subjects}
 
 
 def append_many(session: Session, facts: Sequence[tuple[bytes, bytes, Fact]], *, now: datetime) -> None:
@@ -239,10 +247,10 @@ def _verify_chain(
         if "text" in body and body["text"] not in texts:
             yield Problem("the consent text of the entry is gone", entry=row.id, chain=chain.hex())
         states.pop(_ERASED, None)
-        if body["event"] == "erased":
+        if body.get("event") == "erased":
             states.clear()
             states[_ERASED] = "erased"
-        elif "state" in body:
+        elif "state" in body and "list" in body:
             states[body["list"]] = body["state"]
     if seen < count:
         yield Problem(f"the last {count - seen} of {count} entries of the chain are missing", chain=chain.hex())

@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from .. import db
 from ..observe import count
 from . import bans, ledger, lists, register
-from .address import Address, parse
+from .address import Address, fold, parse
 from .states import Channel, State
 from .tables import Confirmation, ConsentText, MailingList, Person, Request, Subscription
 
@@ -268,9 +268,12 @@ def letters_enqueued(session: Session, requests: Collection[int]) -> None:
 
 
 def forget(session: Session, person: Person) -> int:
-    """Delete every request of this person (their confirmations are gone already). Returns how many."""
+    """Delete every request of this person (their confirmations are gone already). Returns how many.
+
+    Those that still wait are known by their address only: all that wait are looked through.
+    """
     session.flush()
-    removed = session.execute(
-        delete(Request).where((Request.person_id == person.id) | (func.lower(Request.mailbox) == person.folded))
-    )
+    waiting = session.execute(select(Request.id, Request.mailbox).where(Request.taken_at.is_(None))).all()
+    theirs = [number for number, mailbox in waiting if mailbox and fold(mailbox) == person.folded]
+    removed = session.execute(delete(Request).where((Request.person_id == person.id) | Request.id.in_(theirs)))
     return db.changed(removed)

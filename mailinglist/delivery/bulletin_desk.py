@@ -26,6 +26,48 @@ from .template import Message, compile_message
 _SLOTS = {"unsubscribe_url": SlotKind.URL, "privacy_url": SlotKind.URL, "name": SlotKind.TEXT}
 
 
+class BulletinPaper:
+    """One bulletin's mail, compiled once. Raises BadInput for what can't be written."""
+
+    def __init__(
+        self,
+        row: MailingList,
+        bulletin_id: int,
+        sender: str,
+        subject: str,
+        html: str,
+        text: str,
+        addressing: Addressing,
+        domain: str,
+    ) -> None:
+        self._list_id, self._bulletin, self._addressing = row.id, bulletin_id, addressing
+        self._privacy = addressing.url("/privacy")
+        owner = lists.settings_of(row).owner
+        own_domain = parseaddr(sender)[1].rpartition("@")[2]
+        headers = (
+            *((("Reply-To", owner),) if owner else ()),
+            mail_headers.list_id(row, domain),
+            *mail_headers.UNSUBSCRIBE,
+            # Gmail's feedback loop: at most four fields, the last names the sender; the same for every recipient.
+            ("Feedback-ID", f"{bulletin_id}:{row.slug}:bulletin:{own_domain}"),
+        )
+        message = Message(subject=subject, html=html, text=text, sender=sender, headers=headers)
+        self._template = compile_message(message, slots=_SLOTS)
+
+    def fill(self, handoff_id: int, mailbox: str, name: str | None, digest: bytes, now: datetime) -> Written:
+        """The mail for one person. Raises BadInput."""
+        unsubscribe = self._addressing.unsubscribe_url(self._list_id, digest, self._bulletin)
+        values = {"unsubscribe_url": unsubscribe, "privacy_url": self._privacy, "name": name or ""}
+        content = self._template.fill(
+            to_address=mailbox,
+            to_name=name,
+            message_id=self._addressing.message_id(handoff_id),
+            date=now,
+            values=values,
+        )
+        return Written(self._addressing.return_path(handoff_id), mailbox, content)
+
+
 class BulletinDesk:
     """The desk of one bulletin. Raises Fault when the issue is not what was approved."""
 
@@ -35,31 +77,13 @@ class BulletinDesk:
         issue = drafts.issue_of(session, bulletin_id)
         if issue is None:
             raise Fault(f"Bulletin {bulletin_id} is not approved.")
-        bulletin = drafts.find(session, bulletin_id)
-        row = session.get_one(MailingList, bulletin.list_id)
+        row = session.get_one(MailingList, drafts.find(session, bulletin_id).list_id)
         self.about: int | None = bulletin_id
         self._bulletin, self._list_id = bulletin_id, row.id
-        self._addressing = Addressing(settings, tokens)
-        self._privacy = self._addressing.url("/privacy")
-        domain = parseaddr(issue.sender)[1].rpartition("@")[2]
-        owner = lists.settings_of(row).owner
-        self._template = compile_message(
-            Message(
-                subject=issue.subject,
-                html=issue.html,
-                text=issue.text,
-                sender=issue.sender,
-                headers=(
-                    *((("Reply-To", owner),) if owner else ()),
-                    mail_headers.list_id(row, settings.return_domain),
-                    *mail_headers.UNSUBSCRIBE,
-                    # Gmail's feedback loop: at most four fields, the last names the sender; the same for every
-                    # recipient.
-                    ("Feedback-ID", f"{bulletin_id}:{row.slug}:bulletin:{domain}"),
-                ),
-            ),
-            slots=_SLOTS,
-        )
+        self._paper = BulletinPaper(
+            row, bulletin_id, issue.sender, issue.subject, issue.html, issue.text, Addressing(settings, tokens),
+            settings.return_domain,
+        )  # fmt: skip
 
     def halted(self, session: Session) -> bool:
         """Paused or cancelled."""
@@ -81,12 +105,4 @@ class BulletinDesk:
                 )
             )
         }
-        return {row.id: fill_or_reason(partial(self._fill, row, *people[row.person_id], now)) for row in rows}
-
-    def _fill(self, row: Claimed, mailbox: str, name: str | None, digest: bytes, now: datetime) -> Written:
-        unsubscribe = self._addressing.unsubscribe_url(self._list_id, digest, self._bulletin)
-        values = {"unsubscribe_url": unsubscribe, "privacy_url": self._privacy, "name": name or ""}
-        content = self._template.fill(
-            to_address=mailbox, to_name=name, message_id=self._addressing.message_id(row.id), date=now, values=values
-        )
-        return Written(self._addressing.return_path(row.id), mailbox, content)
+        return {row.id: fill_or_reason(partial(self._paper.fill, row.id, *people[row.person_id], now)) for row in rows}

@@ -250,7 +250,7 @@ class Connection:
                 conversation.lose(f"the connection broke ({_reason(error)})", datetime.now(UTC))
                 return
             conversation.took(count, now)
-            if count < len(data):
+            if not count:  # less than all isn't the end of it: OpenSSL takes 16 KiB at a time
                 self._watch(READ | WRITE)
                 return
         if self._watched != READ:
@@ -269,8 +269,7 @@ class Connection:
         if self._socket is not None:
             try:
                 self._socket.settimeout(max(seconds, 0.001))
-                while self._socket.recv(_CHUNK):
-                    pass
+                self._socket.recv(_CHUNK)
             except OSError:
                 pass  # silence, or a connection that is gone: in either case there is nothing to wait for
         self.close()

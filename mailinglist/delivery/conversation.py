@@ -127,7 +127,7 @@ class Conversation:
         if not self.laden:
             self._heard = False
         self._ahead = parcel
-        # The envelope of the open parcel isn't needed once it is told to go, and without PIPELINING there is none.
+        # If one is open now, it is told to go, and needs its envelope no more.
         self._envelope = envelope
 
     def outgoing(self, now: float) -> memoryview:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from .. import db
 from ..bulletins import drafts
+from ..consent.tables import MailingList
 from ..errors import NotAllowed
 from . import handoffs
 from .tables import Dispatch
@@ -51,7 +52,8 @@ def send(session: Session, bulletin_id: int, *, sender: str, by: str, at: dateti
     if session.get(Dispatch, bulletin_id) is not None:
         raise NotAllowed(f"Bulletin {bulletin_id} has been given to be sent already.")
     if drafts.issue_of(session, bulletin_id) is None:
-        drafts.approve(session, bulletin, sender=sender, by=by, now=now)
+        row = session.get_one(MailingList, bulletin.list_id)
+        drafts.approve(session, bulletin, sender=drafts.sender_of(row, sender), by=by, now=now)
     dispatch = Dispatch(bulletin_id=bulletin_id, list_id=bulletin.list_id, state="scheduled", due_at=at or now)
     session.add(dispatch)
     session.flush()

@@ -27,7 +27,7 @@ from .relays import Standing, troubles
 
 log = observe.logger(__name__)
 
-_FAREWELL = 1.0  # seconds for the answers to QUIT, of all connections together
+_FAREWELL = 1.0  # seconds for the answers to QUIT, of all connections together, when there is nothing else to do
 
 
 class Fleet:
@@ -168,7 +168,7 @@ class Fleet:
                 continue  # what is lost is buried by the caller, with what it returns
             if conversation.completed and not connection.proven:
                 connection.proven = True
-                connection.standing.worked()
+                connection.standing.worked(connection.began)
             if connection.standing.rank > self.best and not conversation.laden:
                 self._farewell([connection])
 
@@ -217,14 +217,14 @@ class Fleet:
 
     def close(self) -> None:
         """Say goodbye to every server, and close."""
-        self._farewell(list(self._connections))
+        self._farewell(list(self._connections), patience=_FAREWELL)
         self._selector.close()
 
-    def _farewell(self, connections: Sequence[Connection]) -> None:
+    def _farewell(self, connections: Sequence[Connection], *, patience: float = 0.0) -> None:
         for connection in connections:
             connection.quit()
             self._connections.remove(connection)
-        until = time.monotonic() + _FAREWELL
+        until = time.monotonic() + patience
         for connection in connections:
             connection.await_end(until - time.monotonic())
         self.rank()

@@ -13,7 +13,7 @@ any more.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -23,6 +23,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 from ..consent.states import State
 from ..consent.tables import Subscription
 from ..db import changed, insert_new
+from ..observe import redact
 from .tables import Handoff, Shift
 
 BEAT_SECONDS = 2.0
@@ -185,10 +186,10 @@ def exclude(session: Session, shift_id: int, reasons: Mapping[int, str], *, now:
 def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
     """Write down what became of rows that this shift was handing over. Returns how many it still held.
 
-    A row that was taken back meanwhile stays uncertain: somebody may have decided about it already.
+    A row that was taken back meanwhile stays uncertain: somebody may have decided about it already. Servers quote the
+    address that they refuse: only the rest of their words is kept, since the row outlives the person.
     """
-    if not settled:
-        return 0
+    settled = [replace(item, reply=redact(item.reply)[:500] if item.reply else None) for item in settled]
     written = 0
     for state in {item.state for item in settled}:
         part = [item for item in settled if item.state == state]
@@ -289,14 +290,6 @@ def any_due(session: Session, *, kinds: Collection[str], about: int | None, now:
     return session.scalar(wanted.limit(1)) is not None
 
 
-def forget(session: Session, person_id: int) -> int:
-    """What servers said about this person is deleted (it may quote the address); the rows stay, for the account.
-
-    Returns how many rows are kept.
-    """
-    session.execute(
-        update(Handoff)
-        .where(Handoff.person_id == person_id, Handoff.state.in_(["accepted", "rejected", "deferred", "uncertain"]))
-        .values(reply=None)
-    )
+def kept_of(session: Session, person_id: int) -> int:
+    """How many rows there are of this person: numbers and states, for the account; no row names anybody."""
     return session.scalar(select(func.count()).where(Handoff.person_id == person_id)) or 0

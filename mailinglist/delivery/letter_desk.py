@@ -16,7 +16,7 @@ from babel.dates import format_datetime
 from sqlalchemy.orm import Session
 
 from .. import i18n
-from ..bulletins.drafts import look_of
+from ..bulletins.drafts import look_of, sender_of
 from ..consent import gate, lists, register
 from ..consent.tables import MailingList, Person
 from ..letters import desk
@@ -149,7 +149,7 @@ class LetterDesk:
 
     def _compiled(self, kind: Kind, row: MailingList, language: str, consent: str | None) -> Template:
         settings = lists.settings_of(row)
-        sender = settings.sender or self._settings.mail_from
+        sender = sender_of(row, self._settings.mail_from)
         look = look_of(row, language=language)
         owner = settings.owner or parseaddr(sender)[1]
         composed = letter(kind, language=language, look=look, owner=owner, consent_text=consent)

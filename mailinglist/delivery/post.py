@@ -132,14 +132,14 @@ def _office() -> _Office:
     found: _Office | None = current_app.extensions.get("mailinglist_office")
     if found is None:
         settings = _settings()
-        courier = Courier(settings.relays, connections=settings.smtp_connections, helo=_own_name(settings))
+        courier = Courier(settings.relays, connections=settings.smtp_connections, helo=own_name(settings))
         with db.reading() as session:
             found = _Office(courier, LetterDesk(settings, tokens_of(session)))
         current_app.extensions["mailinglist_office"] = found
     return found
 
 
-def _own_name(settings: Settings) -> str:
+def own_name(settings: Settings) -> str:
     """What we call ourselves in EHLO (RFC 5321 §4.1.4): the machine's name where it is a domain, else that of return
     paths."""
     name = socket.getfqdn()

@@ -19,6 +19,7 @@ class Standing:
     """In a row, not counting those while it was resting anyway."""
     rest_until: float = 0.0
     """`time.monotonic()` before which no new connection is tried. Those it has go on."""
+    failed_at: float = 0.0
     trouble: str = ""
     """Why it rests."""
 
@@ -33,7 +34,7 @@ class Standing:
 
     def failed(self, trouble: str, now: float, timeouts: Timeouts) -> bool:
         """A connection could not be had, or did nothing. Whether it begins to rest: several at once count as one."""
-        self.trouble = trouble
+        self.trouble, self.failed_at = trouble, now
         if self.rests(now):
             return False
         # 2**30 seconds is for ever, and 2.0**1025 is an error.
@@ -41,9 +42,10 @@ class Standing:
         self.failures += 1
         return True
 
-    def worked(self) -> None:
-        """A new connection has done something useful."""
-        self.failures, self.rest_until, self.trouble = 0, 0.0, ""
+    def worked(self, dialled_at: float) -> None:
+        """A connection has done something useful. One from before the last failure says nothing about another one."""
+        if dialled_at >= self.failed_at:
+            self.failures, self.rest_until, self.trouble = 0, 0.0, ""
 
 
 def troubles(standings: Iterable[Standing]) -> str:

@@ -20,7 +20,7 @@ from ..consent import keys
 from ..errors import BadInput
 from . import failures, handoffs
 from .handoffs import Claimed, Settled
-from .parcels import Outcome, Parcel, Verdict
+from .parcels import Outcome, Parcel, Stage, Verdict
 from .smtp import Courier
 
 _log = observe.logger(__name__)
@@ -82,6 +82,7 @@ class _Run:
         self._desk, self._shift = desk, shift_id
         self._out: dict[int, Claimed] = {}
         self._firsts: dict[int, datetime] = {}
+        self._refused_us = False
         self.report = Report()
 
     def fetch(self, most: int) -> list[Parcel]:
@@ -90,7 +91,7 @@ class _Run:
             read_at, now = time.monotonic(), db.utcnow()
             with db.transaction() as session:
                 keys.assert_sound(session)
-                if self._desk.halted(session):
+                if self._refused_us or self._desk.halted(session):
                     return []
                 rows = handoffs.claim(
                     session,
@@ -138,30 +139,37 @@ class _Run:
             held = handoffs.settle(session, self._shift, settled)
         if held < len(settled):
             _log.warning("settled_too_late", rows=len(settled) - held, shift=self._shift)
+        self._refused_us |= any(_about_us(verdict) for verdict in verdicts)
         for verdict in verdicts:
             self._out.pop(verdict.key, None)
             self._firsts.pop(verdict.key, None)
             self._note(verdict.outcome)
-            if verdict.outcome is Outcome.UNSENT:
-                self.report.trouble = verdict.text
+            if verdict.outcome is Outcome.UNSENT or _about_us(verdict):
+                self.report.trouble = observe.redact(verdict.text)
             elif verdict.outcome is not Outcome.EXCLUDED:
                 self.report.trouble = None
 
     def _settled(self, verdict: Verdict) -> Settled:
         row, first, now = self._out[verdict.key], self._firsts[verdict.key], db.utcnow()
         state, again, tries = str(verdict.outcome), None, row.attempts + 1
-        if verdict.outcome is Outcome.DEFERRED:
+        if verdict.outcome is Outcome.DEFERRED or _about_us(verdict):
             again = failures.retry_at(row.kind, attempts=tries, first=first, now=now)
             state = "deferred" if again else "rejected"
         elif verdict.outcome is Outcome.UNSENT:
             again = failures.unsent_until(attempts=tries, first=first, now=now)
             state = "pending" if again else "rejected"
         reply = "the gate, read last: may not be mailed" if verdict.outcome is Outcome.EXCLUDED else verdict.text
-        return Settled(row.id, state, verdict.at, code=verdict.code, reply=reply[:500] or None, not_before=again)
+        return Settled(row.id, state, verdict.at, code=verdict.code, reply=reply, not_before=again)
 
     def _note(self, outcome: Outcome, number: int = 1) -> None:
         self.report.outcomes[outcome] = self.report.outcomes.get(outcome, 0) + number
         observe.count(f"handed_{outcome}", number)
+
+
+def _about_us(verdict: Verdict) -> bool:
+    """A refusal of our MAIL command says nothing of the recipient: a relay that wants a password must not make a whole
+    audience rejected. Such mails are tried again, and the run stops."""
+    return verdict.outcome is Outcome.REJECTED and verdict.stage is Stage.MAIL
 
 
 def fill_or_reason(fill: Callable[[], Written]) -> Written | str:

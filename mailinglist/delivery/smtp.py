@@ -1,7 +1,7 @@
 """The courier: parcels in, a verdict for each out. The only mail socket of the program (HOUSE.md, decision 5).
 
-    smtp.py           the courier: keeps every connection supplied, reads the gate again where its reading has aged,
-    collects verdicts fleet.py          its connections: relays by priority, resting, reuse
+    smtp.py           the courier: supplies the connections, reads the gate again, collects verdicts
+    fleet.py          its connections: relays by priority, resting, reuse
     connection.py     one socket: system calls and their errors
     opening.py        pure: greeting, EHLO, STARTTLS, AUTH
     conversation.py   pure: transactions, pipelined
@@ -33,6 +33,7 @@ from ..settings import Relay
 from .connection import Connection
 from .fleet import Fleet
 from .parcels import Outcome, Parcel, Stage, Timeouts, Verdict
+from .replies import one_line
 
 __all__ = ["Courier", "Outcome", "Parcel", "Stage", "Timeouts", "Verdict"]
 
@@ -78,7 +79,8 @@ class Courier:
 
         `fetch(n)` gives at most n further parcels; none: finish what is out, and return. It is asked for about as many
         as leave within half of `fresh_for`. `settle` gets verdicts at most about 0.1 s after they fell, 500 at a time.
-        `still_allowed(keys)` reads the gate again and gives those of the keys that may still be mailed.
+        `still_allowed(keys)` reads the gate again and gives those of the keys that may still be mailed; if that takes
+        longer than `fresh_for`, its answer has aged on arrival, and nothing goes.
 
         After `stop`: parcels whose content has not begun, and may not begin without asking the gate, come back UNSENT;
         the answers to those that have begun are waited for. When no relay can be used, the parcels in hand come back
@@ -135,8 +137,6 @@ class _Round:
         fleet = self._fleet
         fleet.unpark(time.monotonic())
         try:
-            for connection in fleet.events(0):  # what the servers did since the last round: hung up, mostly
-                self._turn(connection, readable=True)
             while True:
                 now = time.monotonic()
                 if now >= self._next_tick:
@@ -314,4 +314,4 @@ class _Round:
 
 
 def _ours(parcel: Parcel, outcome: Outcome, text: str) -> Verdict:
-    return Verdict(parcel.key, outcome, None, None, text[:500], datetime.now(UTC), "")
+    return Verdict(parcel.key, outcome, None, None, one_line(text), datetime.now(UTC), "")

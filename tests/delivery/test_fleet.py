@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import replace
 
@@ -11,7 +12,7 @@ import pytest
 from mailservers import DROP, HANG, PATIENCE, Answer, MailServer, Moment, says, silent_port
 from posting import QUICK, Posting, courier, eventually, parcel, post, relay
 
-from mailinglist.delivery.parcels import Outcome, Timeouts
+from mailinglist.delivery.parcels import Outcome, Parcel, Timeouts, Verdict
 from mailinglist.delivery.relays import Standing
 from mailinglist.settings import Relay
 
@@ -105,39 +106,105 @@ def test_two_connections_where_the_server_allows_two() -> None:
     assert 3 <= server.connections <= 5
 
 
-def test_the_better_relay_is_taken_up_again_when_it_is_back() -> None:
-    back = threading.Event()
-    posting = Posting(0)
-    seen: list[str] = []
+def _away_until(back: threading.Event, then: Callable[[Moment], Answer | None] = lambda moment: None) -> MailServer:
+    """A server that takes nobody until it is back."""
 
     def away(moment: Moment) -> Answer | None:
-        return says("421 back soon", drop=True) if moment.at == "GREETING" and not back.is_set() else None
+        gone = moment.at == "GREETING" and not back.is_set()
+        return says("421 soon", drop=True) if gone else then(moment)
 
-    def note(verdicts: object) -> None:
+    return MailServer(away)
+
+
+def test_the_better_relay_is_taken_up_again_though_the_worse_one_keeps_up() -> None:
+    """Nothing ever waits for a connection, and still the better relay is tried."""
+    back, seen = threading.Event(), list[str]()
+    until = time.monotonic() + PATIENCE
+    posting = Posting(0)
+
+    def one_at_a_time(count: int) -> list[Parcel]:
+        assert time.monotonic() < until, "the better relay was never used again"
+        return [] if name in seen[-1:] else [parcel(0)]
+
+    def note(verdicts: Sequence[Verdict]) -> None:
         seen.extend(verdict.relay for verdict in verdicts)
         if len(seen) > 20:
             back.set()
 
+    posting.fetch, posting.on_settle = one_at_a_time, note
     with (
-        MailServer(away) as first,
+        _away_until(back) as first,
         MailServer() as second,
         closing(courier(relay(first.port), relay(second.port), connections=2)) as ours,
     ):
         name = f"127.0.0.1:{first.port}"
-        until = time.monotonic() + PATIENCE
-
-        def fetch(count: int) -> list[object]:
-            assert time.monotonic() < until, "the better relay was never used again"
-            return [] if name in seen[-1:] else [parcel(0)]
-
-        posting.fetch = fetch
-        posting.on_settle = note
         posting.carry(ours)
-        assert seen[0].endswith(str(second.port))
-        assert seen[-1] == name
-        # What the worse one had was let go of, or will be with the first look at it.
-        posting.carry(ours)
+    assert seen[0] == f"127.0.0.1:{second.port}"
+    assert seen[-1] == name
     assert set(posting.outcomes) == {Outcome.ACCEPTED}
+
+
+def test_a_worse_relay_is_given_no_more_once_the_better_is_back() -> None:
+    back, served = threading.Event(), threading.Event()
+
+    def hold(moment: Moment) -> Answer | None:
+        if moment.at != "CONTENT" or moment.nth:
+            return None
+        back.set()
+        return Answer(b"250 ok\r\n", before=lambda: served.wait(PATIENCE))
+
+    def wait_for_its_leaving(moment: Moment) -> Answer | None:
+        if moment.at != "CONTENT" or moment.nth:
+            return None
+        served.set()
+        return Answer(b"250 ok\r\n", before=lambda: eventually(lambda: "QUIT" in second.verbs()))
+
+    posting = Posting(100)
+    posting.fetch = lambda count, fetch=posting.fetch: fetch(100)
+    with _away_until(back, wait_for_its_leaving) as first, MailServer(hold) as second:
+        with closing(courier(relay(first.port), relay(second.port))) as ours:
+            posting.carry(ours)
+        assert len(second.stored) == 2, "what was on its way there, and no more"
+        assert len(first.stored) == 98
+    assert posting.outcomes == {Outcome.ACCEPTED: 100}
+
+
+def test_a_parcel_that_hangs_at_a_worse_relay_goes_to_the_better_one_that_is_back() -> None:
+    back = threading.Event()
+
+    def hang_on_second(moment: Moment) -> Answer | None:
+        return Answer(hang=True, before=back.set) if moment.at == "MAIL" and moment.nth == 1 else None
+
+    limits = replace(QUICK, mail=0.3)
+    with (
+        _away_until(back) as first,
+        MailServer(hang_on_second) as second,
+        closing(courier(relay(first.port), relay(second.port), timeouts=limits)) as ours,
+    ):
+        assert Posting(1).carry(ours).outcomes == {Outcome.ACCEPTED: 1}
+        assert Posting(20).carry(ours).outcomes == {Outcome.ACCEPTED: 20}
+    assert len(second.stored) == 1
+    assert len(first.stored) == 20
+
+
+def test_an_idle_connection_takes_over_from_one_that_died_while_no_new_one_may_be_tried() -> None:
+    full, dying = threading.Event(), threading.Event()
+
+    def only_two(moment: Moment) -> Answer | None:
+        if moment.connection >= 2 and moment.at == "GREETING":
+            full.set()
+            return says("421 4.7.0 too many connections", drop=True)
+        if moment.at == "MAIL" and dying.is_set():
+            dying.clear()
+            return DROP
+        return Answer(b"250 ok\r\n", before=lambda: full.wait(PATIENCE)) if moment.at == "CONTENT" else None
+
+    with MailServer(only_two) as server, closing(courier(relay(server.port), connections=3, timeouts=PATIENT)) as ours:
+        assert Posting(30).carry(ours).outcomes == {Outcome.ACCEPTED: 30}
+        dying.set()
+        assert Posting(1).carry(ours).outcomes == {Outcome.ACCEPTED: 1}
+    assert not dying.is_set()
+    assert server.connections == 3
 
 
 def test_rest_grows_and_ends_with_success() -> None:
@@ -152,7 +219,10 @@ def test_rest_grows_and_ends_with_success() -> None:
         now = standing.rest_until
         assert not standing.rests(now)
     assert rests == [1, 2, 4, 8, 10, 10]
-    standing.worked()
+    standing.worked(dialled_at=now - 100)
+    assert standing.rests(now - 1), "it was dialled before the failure"
+    standing.worked(dialled_at=now)
+    assert not standing.rests(now - 1)
     assert standing.failed("down", now, limits)
     assert standing.rest_until - now == 1
 

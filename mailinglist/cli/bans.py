@@ -1,0 +1,102 @@
+"""`mailinglist bans …`: add, check, import, lift."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import asdict
+from typing import BinaryIO
+
+import click
+
+from .. import db
+from ..consent import ban_lists, ledger, register
+from ..consent import bans as register_of_bans
+from ..consent.address import parse
+from ..consent.keys import keys_of
+from ..consent.states import Channel, channels
+from . import output
+from .opening import opened, who
+
+_NOT_KNOWN = 3
+_CHANNELS = click.Choice([*(channel.value for channel in Channel), "all"])
+
+
+@click.group()
+def bans() -> None:
+    """Who has forbidden marketing."""
+
+
+@bans.command()
+@click.argument("address")
+@click.option("--channel", type=_CHANNELS, required=True, help="What is forbidden.")
+@click.option("--source", required=True, metavar="TEXT", help="Who forbade it, and how; kept as evidence.")
+def add(address: str, channel: str, source: str) -> None:
+    """Forbid marketing to an address. It need not be in the register; no form and no reason are needed."""
+    found, now = parse(address), db.utcnow()
+    with opened(), db.transaction() as session:
+        standing = register_of_bans.check(session, found)
+        fresh = tuple(name for name in channels(channel) if name not in standing.channels)
+        if fresh:
+            person = register.find(session, found)
+            content = {"how": "staff", "source": source, "recorded_by": who()}
+            evidence = ledger.file_evidence(session, content, person_id=person.id if person else None, now=now)
+            digest = keys_of(session).digest(found.folded)
+            register_of_bans.add(session, digest, fresh, source=source, now=now, evidence=evidence)
+    output.line(f"Forbidden: {', '.join(fresh)}." if fresh else "That was forbidden already.")
+
+
+@bans.command()
+@click.argument("address")
+@click.option("--channel", type=_CHANNELS, default="all", help="Ask about one channel; any of them if not given.")
+@output.as_json
+def check(address: str, channel: str, as_json: bool) -> int:
+    """Ask whether marketing to an address is forbidden: exit 0 free, 1 banned, 3 not known."""
+    with opened(), db.reading() as session:
+        standing = register_of_bans.check(session, parse(address))
+    banned = any(name in standing.channels for name in channels(channel))
+    if as_json:
+        output.document({"banned": banned, "channels": standing.channels})
+    elif not standing.known:
+        output.line("not known")
+    else:
+        output.line(f"banned: {', '.join(standing.channels)}" if banned else "free")
+    return 1 if banned else 0 if standing.known else _NOT_KNOWN
+
+
+@bans.command("import")
+@click.argument("file", type=click.File("rb"))
+@click.option("--channel", type=_CHANNELS, default=Channel.EMAIL.value, show_default=True, help="What is forbidden.")
+@click.option("--source", metavar="TEXT", help="Where the list comes from; the file's name if not given.")
+@output.as_json
+def import_(file: BinaryIO, channel: str, source: str | None, as_json: bool) -> int:
+    """Take in a list of bans: addresses, or the SHA-256 of addresses in hex, one a line or in a column of a CSV file.
+
+    The column is named email, address or sha256; other columns are not read. All of it is one transaction.
+    """
+    name = "standard input" if file.name in ("-", "<stdin>") else os.path.basename(file.name)
+    found = ban_lists.read(file.read())
+    with opened(), output.progress("Taking in", len(found.sha256)) as done, db.transaction() as session:
+        added = ban_lists.take_in(
+            session, found, channels(channel), source=source or f"list {name}", now=db.utcnow(), progress=done
+        )
+    if as_json:
+        refused = [asdict(refusal) for refusal in found.refused]
+        output.document({"added": added, "unchanged": len(found.sha256) - added, "refused": refused})
+    else:
+        for refusal in found.refused:
+            output.line(f"line {refusal.line}: {refusal.reason}")
+        output.line(f"{added:,} added, {len(found.sha256) - added:,} unchanged, {len(found.refused):,} refused.")
+    return 1 if found.refused and not found.sha256 else 0
+
+
+@bans.command()
+@click.argument("address")
+@click.option("--channel", type=_CHANNELS, required=True, help="What is allowed again.")
+@click.option("--evidence", required=True, metavar="TEXT", help="What the person said, when, and to whom.")
+def lift(address: str, channel: str, evidence: str) -> None:
+    """Lift a ban, on evidence that the person wants it."""
+    with opened(), db.transaction() as session:
+        lifted = register_of_bans.lift(
+            session, parse(address), channels(channel), evidence=evidence, who=who(), now=db.utcnow()
+        )
+    output.line(f"Allowed again: {', '.join(lifted)}.")

@@ -1,0 +1,199 @@
+"""`mailinglist bulletins …`: add, send, pause, resume, cancel, status."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import click
+
+from .. import db
+from ..app import SETTINGS
+from ..bulletins import drafts
+from ..consent import lists
+from ..consent.address import parse
+from ..delivery import dispatch
+from ..delivery.dispatch import Status
+from ..errors import BadInput
+from ..settings import Settings
+from . import output
+from .opening import opened, who
+from .people import on_list
+
+_FORMS: dict[str, drafts.Form] = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html"}
+_LOOK_EVERY = 0.25
+"""Seconds between two looks at a bulletin that is waited for."""
+_BEGINS_WITHIN = timedelta(seconds=15)
+_COUNTS = ("audience", "accepted", "deferred", "rejected", "excluded", "uncertain", "pending")
+
+bulletin_id = click.argument("number", metavar="ID", type=click.IntRange(min=1))
+
+
+@click.group()
+def bulletins() -> None:
+    """Write in and send bulletins."""
+
+
+@bulletins.command()
+@on_list
+@click.option("--subject", required=True, metavar="TEXT")
+@click.option("--body", "body", type=click.Path(exists=True, dir_okay=False, path_type=Path), required=True)
+@output.as_json
+def add(slug: str, subject: str, body: Path, as_json: bool) -> None:
+    """Write a bulletin in, as a draft, and print its id. The body is Markdown (.md) or HTML (.html), in UTF-8."""
+    form = _FORMS.get(body.suffix.lower())
+    if form is None:
+        raise BadInput(f"The body's name has to end in one of {', '.join(_FORMS)}: that says what it is.")
+    try:
+        source = body.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise BadInput("The body is not in UTF-8.") from None
+    with opened(), db.transaction() as session:
+        row = lists.find(session, slug)
+        made = drafts.add(session, row, subject=subject, source=source, form=form, now=db.utcnow()).id
+    if as_json:
+        output.document({"id": made})
+    else:
+        output.line(str(made))
+
+
+class _Moment(click.ParamType[datetime]):
+    """A moment with its offset."""
+
+    name = "time"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
+        try:
+            at = value if isinstance(value, datetime) else datetime.fromisoformat(value)
+        except ValueError:
+            self.fail("expected a time such as 2026-12-24T09:00+02:00", param, ctx)
+        if at.tzinfo is None:
+            self.fail("the time needs its offset, as in 2026-12-24T09:00+02:00", param, ctx)
+        return at.astimezone(UTC)
+
+
+@bulletins.command()
+@bulletin_id
+@click.argument("address")
+def test(number: int, address: str) -> None:
+    """Mail a bulletin as it stands to one address, its subject marked; refused where marketing to it is forbidden."""
+    from ..delivery import post, proofs
+
+    colleague = parse(address)
+    with opened() as app:
+        settings: Settings = app.config[SETTINGS]
+        with db.reading() as session:
+            mail = proofs.proof(session, number, colleague, settings, now=db.utcnow())
+        proofs.hand_over(mail, settings, post.own_name(settings))
+    output.line(f"Mailed to {colleague.mailbox}.")
+
+
+@bulletins.command()
+@bulletin_id
+@click.option("--at", type=_Moment(), metavar="TIME", help="When, with its offset: 2026-12-24T09:00+02:00.")
+@click.option("--wait", is_flag=True, help="Wait until nobody is pending.")
+@output.as_json
+def send(number: int, at: datetime | None, wait: bool, as_json: bool) -> int:
+    """Approve a bulletin and send it, at once or at a time. With --wait, the answer is no (1) when it is cancelled."""
+    with opened() as app:
+        settings: Settings = app.config[SETTINGS]
+        with db.transaction() as session:
+            dispatch.send(session, number, sender=settings.mail_from, by=who(), at=at, now=db.utcnow())
+        if wait:
+            _wait(number)
+        found = _status(number)
+    _print(found, as_json)
+    return 1 if wait and found.state == "cancelled" else 0
+
+
+@bulletins.command()
+@bulletin_id
+@output.as_json
+def status(number: int, as_json: bool) -> None:
+    """Where a bulletin stands: its state, and how many of its audience got it."""
+    with opened():
+        found = _status(number)
+    _print(found, as_json)
+
+
+@bulletins.command()
+@bulletin_id
+def pause(number: int) -> None:
+    """Stop the sending until `resume`."""
+    with opened(), db.transaction() as session:
+        dispatch.pause(session, number)
+    output.line("Paused.")
+
+
+@bulletins.command()
+@bulletin_id
+def resume(number: int) -> None:
+    """Go on after `pause`."""
+    with opened(), db.transaction() as session:
+        dispatch.resume(session, number)
+    output.line("Going on.")
+
+
+@bulletins.command()
+@bulletin_id
+def cancel(number: int) -> None:
+    """Stop the sending for good: who has not been mailed is left out."""
+    with opened(), db.transaction() as session:
+        dispatch.cancel(session, number, now=db.utcnow())
+    output.line("Cancelled.")
+
+
+def _status(number: int) -> Status:
+    with db.reading() as session:
+        return dispatch.status(session, number)
+
+
+def _wait(number: int) -> None:
+    """Until the sending is over."""
+    for _ in _while(number, "scheduled"):
+        pass
+    with output.progress("Sending", _status(number).audience) as done:
+        shown = 0
+        for found in _while(number, "sending", "paused"):
+            settled = found.audience - found.pending
+            done(settled - shown)
+            shown = settled
+
+
+def _while(number: int, *states: str) -> Iterator[Status]:
+    """Look at a bulletin again and again while it is in one of these states; on stderr, once each, what keeps it."""
+    told = ""
+    while (found := _status(number)).state in states:
+        trouble = _trouble(found)
+        if trouble and trouble != told:
+            click.echo(f"mailinglist: {trouble}", err=True)
+            told = trouble
+        yield found
+        time.sleep(_LOOK_EVERY)
+
+
+def _trouble(found: Status) -> str:
+    if found.state == "paused":
+        return "it is paused; it goes on after `mailinglist bulletins resume`"
+    if found.state == "scheduled" and found.due_at and db.utcnow() - found.due_at > _BEGINS_WITHIN:
+        return "no worker has begun it: is one running?"
+    return found.trouble or ""
+
+
+def _print(found: Status, as_json: bool) -> None:
+    if as_json:
+        output.document({name: output.exact(value) for name, value in asdict(found).items()})
+        return
+    output.line(f"state      {found.state}")
+    if found.state == "scheduled" and found.due_at:
+        output.line(f"due        {output.when(found.due_at)}")
+    for name in _COUNTS:
+        output.line(f"{name:<10} {getattr(found, name):,}")
+    if found.first_at and found.last_at:
+        output.line(f"accepted   from {output.when(found.first_at)} to {output.when(found.last_at)}")
+    if found.trouble:
+        output.line(f"trouble    {found.trouble}")

@@ -1,0 +1,79 @@
+"""`mailinglist lists …`: add, set, show."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+from sqlalchemy.orm import Session
+
+from .. import db
+from ..consent import lists as register_of_lists
+from ..consent.tables import MailingList
+from ..i18n import LANGUAGES
+from . import output
+from .opening import opened
+
+
+@click.group()
+def lists() -> None:
+    """The mailing lists and what is set for them."""
+
+
+@lists.command()
+@click.argument("slug")
+@click.option("--name", required=True, metavar="NAME", help="What people see.")
+def add(slug: str, name: str) -> None:
+    """Make a list. SLUG is its short name, in addresses and links; it stays as it is."""
+    with opened(), db.transaction() as session:
+        row = register_of_lists.add(session, slug, name, now=db.utcnow())
+        made = row.slug
+    output.line(f"The list {made} is made. What can be set for it: mailinglist lists show {made}")
+
+
+@lists.command("set")
+@click.argument("slug")
+@click.argument("key")
+@click.argument("value")
+def set_(slug: str, key: str, value: str) -> None:
+    """Set one value of a list; an empty VALUE is the default again.
+
+    A consent text (consent-fi, consent-sv, consent-en) that is set becomes a new version; consents given point to the
+    old one.
+    """
+    with opened(), db.transaction() as session:
+        row = register_of_lists.find(session, slug)
+        register_of_lists.set_value(session, row, key, value, now=db.utcnow())
+    output.line("Set.")
+
+
+@lists.command()
+@click.argument("slug", required=False)
+@output.as_json
+def show(slug: str | None, as_json: bool) -> None:
+    """Show one list, or all of them, with everything that is set."""
+    with opened(), db.reading() as session:
+        rows = [register_of_lists.find(session, slug)] if slug else register_of_lists.every(session)
+        found = [_facts(session, row) for row in rows]
+    if as_json:
+        output.document(found[0] if slug else found)
+        return
+    for facts in found:
+        output.line(facts["slug"])
+        output.line(f"  name: {facts['name']}")
+        for key, value in facts["settings"].items():
+            shown = ", ".join(value) if isinstance(value, list) else "" if value is None else str(value)
+            output.line(f"  {key}: {shown}")
+        for language, text in facts["consent"].items():
+            output.line(f"  consent-{language} (version {text['version']}): {text['body']}")
+
+
+def _facts(session: Session, row: MailingList) -> dict[str, Any]:
+    texts = {language: register_of_lists.current_text(session, row, language) for language in LANGUAGES}
+    return {
+        "slug": row.slug,
+        "name": row.name,
+        "created_at": row.created_at,
+        "settings": register_of_lists.settings_of(row).model_dump(mode="json"),
+        "consent": {language: {"version": text.version, "body": text.body} for language, text in texts.items()},
+    }

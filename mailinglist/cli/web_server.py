@@ -1,0 +1,68 @@
+"""gunicorn, with this program's settings: threads, logs without addresses or tokens, no files of its own."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from gunicorn import glogging
+from gunicorn.app.base import BaseApplication
+
+from worker.app import wired
+
+from ..app import create_app
+from ..local import ports
+from ..settings import Settings
+
+_THREADS = 8
+
+
+class _Logger(glogging.Logger):  # type: ignore[misc]
+    """Passes gunicorn's words on to this program's log, which leaves out what looks like an address or a token."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        self.error_log.propagate = True
+
+
+class _Server(BaseApplication):  # type: ignore[misc]
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        super().__init__()  # calls load_config
+
+    def load_config(self) -> None:
+        for name, value in options(self._settings).items():
+            self.cfg.set(name, value)
+
+    def load(self) -> Any:
+        return wired(self._settings) if self._settings.broker_url else create_app(self._settings)
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """gunicorn's settings."""
+    # SQLite lets one write at a time: a second process would only wait for the first one's lock.
+    processes = 1 if settings.sqlalchemy_url.startswith("sqlite") else 2
+    return {
+        "bind": str(settings.web_bind),
+        "worker_class": "gthread",
+        "workers": processes,
+        "threads": _THREADS,
+        "timeout": 60,
+        "graceful_timeout": 10,
+        "keepalive": 5,
+        "logger_class": _Logger,
+        "errorlog": None,
+        "accesslog": None,  # paths hold tokens
+        # Who is believed about the client's address and scheme is decided once, by MAILINGLIST_TRUSTED_PROXIES.
+        "forwarded_allow_ips": "",
+        "control_socket_disable": True,
+        # The heartbeat file: on a disk it can stall a worker, and a read-only container has none.
+        "worker_tmp_dir": "/dev/shm" if os.access("/dev/shm", os.W_OK) else None,  # noqa: S108
+        "proc_name": "mailinglist-web",
+    }
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT. Raises Fault when the address can't be opened."""
+    ports.require_free(settings.web_bind, setting="bind")
+    _Server(settings).run()

@@ -1,0 +1,60 @@
+"""A test mail: one bulletin, as it stands, to one colleague. Part of no account; a ban stops it like any marketing."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime
+
+from sqlalchemy.orm import Session
+
+from ..bulletins import drafts
+from ..consent import bans
+from ..consent.address import Address
+from ..consent.keys import keys_of
+from ..consent.register import tokens_of
+from ..consent.states import Channel
+from ..consent.tables import MailingList
+from ..errors import Banned, Fault
+from ..settings import Settings
+from .addressing import Addressing
+from .bulletin_desk import BulletinPaper
+from .parcels import Outcome, Parcel, Verdict
+from .smtp import Courier
+
+_MARK = "[Test] "
+
+
+def proof(session: Session, bulletin_id: int, address: Address, settings: Settings, *, now: datetime) -> Parcel:
+    """The bulletin as it would be mailed now to this address, its subject marked. Raises Unknown, Banned, BadInput.
+
+    Its unsubscribe link is real: it would take this very address off the list, if it were on it.
+    """
+    if Channel.EMAIL.value in bans.in_force(session, bans.digests(session, address)):
+        raise Banned("Marketing to this address is forbidden.")
+    bulletin = drafts.find(session, bulletin_id)
+    row = session.get_one(MailingList, bulletin.list_id)
+    made = drafts.issue_of(session, bulletin_id) or drafts.composed(session, bulletin)
+    addressing = Addressing(settings, tokens_of(session))
+    paper = BulletinPaper(
+        row, bulletin_id, drafts.sender_of(row, settings.mail_from), f"{_MARK}{made.subject}", made.html, made.text,
+        addressing, settings.return_domain,
+    )  # fmt: skip
+    digest = keys_of(session).digest(address.folded)
+    written = paper.fill(0, address.mailbox, None, digest, now)
+    return Parcel(0, written.sender, written.recipient, written.content, time.monotonic())
+
+
+def hand_over(parcel: Parcel, settings: Settings, helo: str) -> None:
+    """Give a test mail to the mail server. Raises Fault, with the server's words, when it is not taken."""
+    verdicts: list[Verdict] = []
+    waiting = [parcel]
+    courier = Courier(settings.relays, connections=1, helo=helo)
+    try:
+        courier.carry(
+            lambda _: [waiting.pop()] if waiting else [], verdicts.extend, lambda keys: keys, stop=lambda: False
+        )
+    finally:
+        courier.close()
+    [verdict] = verdicts
+    if verdict.outcome is not Outcome.ACCEPTED:
+        raise Fault(f"The mail server did not take it ({verdict.outcome}): {verdict.text}")

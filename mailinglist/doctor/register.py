@@ -1,0 +1,92 @@
+"""The database and what must be true in it: revision, ban key, triggers, clock, and somebody who takes the requests."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+
+from sqlalchemy import func, select
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
+
+from .. import db, migrate
+from ..consent.keys import assert_sound
+from ..consent.tables import LedgerEntry, Request
+from ..consent.triggers import missing_triggers
+from ..errors import RegisterUnsound
+from ..settings import PREFIX
+from .findings import Finding, Level, reason, safely
+
+_CLOCKS_APART = timedelta(seconds=5)
+_PATIENCE = timedelta(minutes=2)
+
+
+def check() -> Iterator[Finding]:
+    """Everything that one connection to the database shows."""
+    try:
+        with db.reading() as session:
+            found = migrate.revision(session)
+            if found != migrate.head():
+                words = f"it is at revision {found or 'none'}, this version needs {migrate.head()}"
+                yield Finding("database", Level.FAILURE, words, "mailinglist db upgrade")
+                return
+            yield Finding("database", Level.OK, f"{db.db.engine.dialect.name}, revision {found}")
+            yield from safely("ban key", lambda: _check_ban_key(session))
+            yield from safely("ledger", lambda: _check_triggers(session))
+            yield from safely("clock", lambda: _check_clock(session))
+            yield from safely("requests", lambda: _check_requests(session))
+    except DBAPIError as error:
+        words = f"it can't be reached: {reason(error.orig if isinstance(error.orig, Exception) else error)}"
+        yield Finding("database", Level.FAILURE, words, f"start it, or mend {PREFIX}DATABASE_URL")
+
+
+def _check_ban_key(session: Session) -> Iterator[Finding]:
+    try:
+        assert_sound(session)
+    except RegisterUnsound as error:
+        mend = f"set {PREFIX}BAN_KEY to the key that this register was made with; it can't be made again"
+        yield Finding("ban key", Level.FAILURE, str(error), mend)
+    else:
+        yield Finding("ban key", Level.OK, "it is the one that the register rests on")
+
+
+def _check_triggers(session: Session) -> Iterator[Finding]:
+    missing = missing_triggers(session)
+    if missing:
+        words = f"triggers that keep it append-only are missing or altered: {', '.join(missing)}"
+        mend = "find out who took them away, run `mailinglist ledger verify`, and restore them from a backup's schema"
+        yield Finding("ledger", Level.FAILURE, words, mend)
+    else:
+        yield Finding("ledger", Level.OK, "its triggers stand (the whole check: mailinglist ledger verify)")
+
+
+def _check_clock(session: Session) -> Iterator[Finding]:
+    """Against the database server's clock, and against the ledger: time can't have been later than it is."""
+    latest = _latest_entry(session)
+    before = db.utcnow()
+    there = before if session.get_bind().dialect.name == "sqlite" else session.scalar(select(func.clock_timestamp()))
+    apart = abs((there or before) - before)
+    if latest is not None and latest - before > _CLOCKS_APART:
+        words = f"it is {before:%Y-%m-%d %H:%M:%S} UTC here, but the ledger has an entry of {latest:%Y-%m-%d %H:%M:%S}"
+        yield Finding("clock", Level.FAILURE, words, "set the clock by NTP")
+    elif apart > _CLOCKS_APART:
+        words = f"this machine and the database server are {apart.total_seconds():.0f} s apart"
+        yield Finding("clock", Level.FAILURE, words, "set both clocks by NTP")
+    else:
+        yield Finding("clock", Level.OK, f"{before:%Y-%m-%d %H:%M:%S} UTC")
+
+
+def _latest_entry(session: Session) -> datetime | None:
+    body = session.scalar(select(LedgerEntry.body).order_by(LedgerEntry.id.desc()).limit(1))
+    return datetime.fromisoformat(json.loads(body)["at"]) if body else None
+
+
+def _check_requests(session: Session) -> Iterator[Finding]:
+    due = session.scalar(select(func.min(Request.not_before)).where(Request.taken_at.is_(None)))
+    if due is not None and db.utcnow() - due > _PATIENCE:
+        words = f"one has waited since {due:%Y-%m-%d %H:%M:%S} UTC: no worker takes them"
+        mend = "start `mailinglist worker` and `mailinglist scheduler`, and see their logs"
+        yield Finding("requests", Level.FAILURE, words, mend)
+    else:
+        yield Finding("requests", Level.OK, "none waits for long")

@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import update
+
+from commanding import Commands
+from conftest import NOW
+from mailinglist import db
+from mailinglist.consent import ledger
+from mailinglist.consent.tables import KeyCheck
+from mailinglist.settings import Settings
+from making import person
+
+
+@pytest.fixture
+def cli(settings: Settings, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Commands:
+    return Commands(settings, monkeypatch, capsys)
+
+
+def test_check_is_safe_in_front_of_a_send(app: Flask, cli: Commands):
+    """`check && send`: only 0 lets it go."""
+    assert cli("bans", "check", "a@example.fi").code == 3
+    with db.transaction() as session:
+        person(session, "a@example.fi", now=NOW)
+    free = cli("bans", "check", "a@example.fi", "--json")
+    assert (free.code, free.json) == (0, {"banned": False, "channels": []})
+    cli("bans", "add", "A@example.fi", "--channel", "phone", "--source", "said so on the phone")
+    cli("bans", "add", "a@example.fi", "--channel", "email", "--source", "said so on the phone")
+    found = cli("bans", "check", "a@EXAMPLE.fi", "--json")
+    assert (found.code, found.json) == (1, {"banned": True, "channels": ["email", "phone"]})
+    assert cli("bans", "check", "a@example.fi").out == "banned: email, phone\n"
+    assert cli("bans", "check", "a@example.fi", "--channel", "post").code == 0
+    assert cli("bans", "check", "nonsense").code == 2
+
+
+def test_check_with_a_wrong_ban_key_is_no_free(app: Flask, cli: Commands):
+    with db.transaction() as session:
+        session.execute(update(KeyCheck).values(value=b"another"))
+    outcome = cli("bans", "check", "a@example.fi")
+    assert outcome.code == 3
+    assert "MAILINGLIST_BAN_KEY" in outcome.err
+
+
+def test_a_ban_needs_no_person_and_is_written_with_its_evidence(app: Flask, cli: Commands):
+    assert cli("bans", "add", "a@example.fi", "--channel", "all", "--source", "card of 1 May").code == 0
+    again = cli("bans", "add", "a@example.fi", "--channel", "post", "--source", "again")
+    assert (again.code, again.out) == (0, "That was forbidden already.\n")
+    with db.reading() as session:
+        (entry,) = ledger.prove(session, "a@example.fi")
+    assert entry["channels"] == ["disclosure", "email", "phone", "post"]
+    assert entry["evidence_content"]["source"] == "card of 1 May"
+    assert entry["evidence_content"]["recorded_by"]
+
+
+def test_a_ban_without_a_source_is_refused(cli: Commands):
+    outcome = cli("bans", "add", "a@example.fi", "--channel", "all", "--source", " ")
+    assert outcome.code == 2
+    assert "source" in outcome.err
+    assert cli("bans", "check", "a@example.fi").code == 3
+
+
+def test_lifting_needs_evidence_and_a_ban(app: Flask, cli: Commands):
+    cli("bans", "add", "a@example.fi", "--channel", "all", "--source", "letter")
+    assert cli("bans", "lift", "a@example.fi", "--channel", "email", "--evidence", " ").code == 2
+    assert cli("bans", "lift", "a@example.fi", "--channel", "email").code == 2
+    lifted = cli("bans", "lift", "a@example.fi", "--channel", "email", "--evidence", "came to the office")
+    assert (lifted.code, lifted.out) == (0, "Allowed again: email.\n")
+    assert cli("bans", "lift", "a@example.fi", "--channel", "email", "--evidence", "again").code == 1
+    assert cli("bans", "check", "a@example.fi", "--json").json["channels"] == ["post", "phone", "disclosure"]
+    with db.reading() as session:
+        entry = ledger.prove(session, "a@example.fi")[-1]
+    assert entry["event"] == "ban_lifted"
+    assert entry["evidence_content"]["evidence"] == "came to the office"
+
+
+def test_a_list_of_bans(cli: Commands, tmp_path: Path):
+    file = tmp_path / "bans.txt"
+    file.write_text(f"a@example.fi\n{hashlib.sha256(b'b@example.fi').hexdigest()}\nnonsense\na@example.fi\n")
+    outcome = cli("bans", "import", file)
+    assert outcome.code == 0
+    assert outcome.out.splitlines()[0].startswith("line 3: neither an address nor a SHA-256")
+    assert outcome.out.splitlines()[1] == "2 added, 0 unchanged, 1 refused."
+    assert cli("bans", "check", "B@example.fi", "--json").json["channels"] == ["email"]
+    again = cli("bans", "import", file, "--channel", "all", "--source", "the opt-out register", "--json").json
+    assert (again["added"], again["unchanged"], len(again["refused"])) == (2, 0, 1)
+    assert len(cli("bans", "check", "b@example.fi", "--json").json["channels"]) == 4
+    assert cli("ledger", "verify").code == 0
+
+
+def test_a_list_of_bans_with_nothing_but_faults(cli: Commands, tmp_path: Path):
+    file = tmp_path / "bans.txt"
+    file.write_text("nonsense\n")
+    assert cli("bans", "import", file).code == 1
+    file.write_text("")
+    assert cli("bans", "import", file).code == 2

@@ -1,0 +1,142 @@
+"""The roles, each in a process of its own, as production starts them."""
+
+from __future__ import annotations
+
+import http.client
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask
+
+import servers
+from catching import Caught, mail_server
+from commanding import run, start
+from keeping import alive
+from mailinglist import db
+from mailinglist.cli.web_server import options
+from mailinglist.consent import address, lists, requests
+from mailinglist.settings import Settings
+from making import ORIGIN, the_list
+from servers import free_port, wait_for
+
+on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+
+TOKEN = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
+
+
+@pytest.fixture
+def mail() -> Iterator[tuple[Caught, str]]:
+    with mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+def extra_settings(valkey: servers.Valkey, mail: tuple[Caught, str]) -> dict[str, str]:
+    return {"broker_url": valkey.url, "smtp_url": mail[1], "bind": f"127.0.0.1:{free_port()}"}
+
+
+@contextmanager
+def role(settings: Settings, log: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """A role at work; its end is looked at: it leaves cleanly when it is asked to."""
+    with log.open("w") as output, start(settings, *arguments, stdout=output, stderr=output) as process:
+        try:
+            yield process
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(30) == 0, log.read_text()
+        finally:
+            process.kill()
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def status(settings: Settings, path: str) -> int | None:
+    """Status of a GET; None while nobody answers."""
+    connection = http.client.HTTPConnection(settings.web_bind.host, settings.web_bind.port, timeout=10)
+    try:
+        connection.request("GET", path)
+        return connection.getresponse().status
+    except OSError:
+        return None
+    finally:
+        connection.close()
+
+
+@on_sqlite
+def test_web_serves_and_logs_no_token(app: Flask, settings: Settings, tmp_path: Path):
+    log = tmp_path / "web.log"
+    with role(settings, log, "web"):
+        wait_for(lambda: status(settings, "/health/ready") == 200, seconds=30)
+        assert status(settings, f"/confirm/{TOKEN}") == 404
+    assert TOKEN[:20] not in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_how_web_is_served(tmp_path: Path):
+    embedded = options(Settings.of(data_dir=tmp_path))
+    production = options(Settings.of(data_dir=tmp_path, database_url="postgresql://db/x", bind="[::1]:9000"))
+    assert (embedded["workers"], embedded["threads"]) == (1, 8)
+    assert (production["workers"], production["threads"], production["bind"]) == (2, 8, "[::1]:9000")
+    assert production["accesslog"] is None
+
+
+@on_sqlite
+def test_web_says_in_one_line_that_its_address_is_taken(settings: Settings):
+    with socket.create_server((settings.web_bind.host, settings.web_bind.port)):
+        outcome = run(settings, "web")
+    assert outcome.code == 3
+    assert outcome.err.count("\n") == 1
+    assert f"{settings.web_bind} is already in use" in outcome.err
+    assert "MAILINGLIST_BIND" in outcome.err
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_a_letter_goes_out_when_a_command_rings(
+    app: Flask, settings: Settings, mail: tuple[Caught, str], tmp_path: Path
+):
+    log = tmp_path / "worker.log"
+    with role(settings, log, "worker") as worker:
+        kept = wait_for(lambda: len(children(worker.pid)) == 2 and children(worker.pid), seconds=30)
+        on_paper = ("--channel", "paper", "--evidence", "form 7")
+        outcome = run(settings, "people", "add", "matti@example.fi", "--list", lists.DEFAULT_SLUG, *on_paper)
+        assert outcome.code == 0, outcome.err
+        wait_for(lambda: mail[0].to("matti@example.fi"), seconds=30)
+    assert not any(alive(pid) for pid in kept)
+
+
+@on_sqlite
+def test_the_sweep_finds_what_no_bell_announced(
+    app: Flask, settings: Settings, mail: tuple[Caught, str], tmp_path: Path
+):
+    with db.transaction() as session:
+        row, somebody = the_list(session), address.parse("matti@example.fi")
+        requests.write_down(session, row, somebody, entrance="web", language="fi", origin=ORIGIN, now=db.utcnow())
+    with (
+        role(settings, tmp_path / "worker.log", "worker", "--queues", "letters"),
+        role(settings, tmp_path / "scheduler.log", "scheduler"),
+    ):
+        wait_for(lambda: mail[0].to("matti@example.fi"), seconds=30)
+    assert (settings.data_dir / "scheduler").is_dir()
+
+
+@pytest.mark.parametrize("name", ["worker", "scheduler"])
+def test_a_role_that_would_hear_no_bell_does_not_start(name: str, tmp_path: Path):
+    outcome = run(Settings.of(data_dir=tmp_path / "var"), name)
+    assert outcome.code == 2
+    assert outcome.err.startswith("mailinglist: MAILINGLIST_BROKER_URL: ")
+
+
+@pytest.mark.parametrize("arguments", [("web",), ("worker", "--queues", "letters")])
+def test_a_role_does_not_work_on_a_database_that_was_not_migrated(
+    valkey: servers.Valkey, tmp_path: Path, arguments: tuple[str, ...]
+):
+    settings = Settings.of(data_dir=tmp_path / "var", broker_url=valkey.url, bind=f"127.0.0.1:{free_port()}")
+    outcome = run(settings, *arguments)
+    assert outcome.code == 3
+    assert outcome.err == "mailinglist: The database is not at this version's revision. Run: mailinglist db upgrade\n"
