@@ -8,7 +8,7 @@
     bans       marketing bans, by keyed digest
     gate       one rule, one SQL expression: may this person be mailed this, now, and if not, why
     people     read only: one person, for show
-    transfer   a list brought along: `sheet` reads CSV (pure), `register_many` admits set by set, `ban_lists` takes bans in
+    transfer   a list brought along: `sheet` reads CSV (pure), `register_many` admits many; `ban_lists` takes bans in
     ledger     append, verify, prove; `triggers` keep it append-only, `keys` make its MACs
 
 Owns: lists, texts, persons, subscriptions, requests, confirmations, bans, ledger, chain heads, evidence, key checks.

@@ -50,9 +50,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "evidence",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("person_id", sa.Integer(), nullable=True),
         sa.Column("content", sa.LargeBinary(), nullable=False),
@@ -60,15 +58,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_evidence")),
         sa.UniqueConstraint("digest", name=op.f("uq_evidence_digest")),
     )
-    op.create_index(
-        op.f("ix_evidence_person_id"), "evidence", ["person_id"], unique=False
-    )
+    op.create_index(op.f("ix_evidence_person_id"), "evidence", ["person_id"], unique=False)
 
     op.create_table(
         "handoffs",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("kind", sa.String(length=8), nullable=False),
         sa.Column(
             "about",
@@ -94,9 +88,7 @@ def upgrade() -> None:
             name=op.f("ck_handoffs_state"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_handoffs")),
-        sa.UniqueConstraint(
-            "kind", "about", "person_id", name=op.f("uq_handoffs_kind_about_person_id")
-        ),
+        sa.UniqueConstraint("kind", "about", "person_id", name=op.f("uq_handoffs_kind_about_person_id")),
         sqlite_autoincrement=True,
     )
     op.create_index(
@@ -125,9 +117,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "ledger",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("chain", sa.LargeBinary(), nullable=False),
         sa.Column("seq", sa.Integer(), nullable=False),
         sa.Column("subject", sa.LargeBinary(), nullable=False),
@@ -183,18 +173,12 @@ def upgrade() -> None:
         sa.Column("form", sa.String(length=8), nullable=False),
         sa.Column("source", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.CheckConstraint(
-            "form IN ('markdown', 'html')", name=op.f("ck_bulletins_form")
-        ),
-        sa.ForeignKeyConstraint(
-            ["list_id"], ["lists.id"], name=op.f("fk_bulletins_list_id_lists")
-        ),
+        sa.CheckConstraint("form IN ('markdown', 'html')", name=op.f("ck_bulletins_form")),
+        sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_bulletins_list_id_lists")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_bulletins")),
         sqlite_autoincrement=True,
     )
-    op.create_index(
-        op.f("ix_bulletins_list_id"), "bulletins", ["list_id"], unique=False
-    )
+    op.create_index(op.f("ix_bulletins_list_id"), "bulletins", ["list_id"], unique=False)
 
     op.create_table(
         "texts",
@@ -205,9 +189,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("body", sa.Text(), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["list_id"], ["lists.id"], name=op.f("fk_texts_list_id_lists")
-        ),
+        sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_texts_list_id_lists")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_texts")),
         sa.UniqueConstraint("list_id", "digest", name=op.f("uq_texts_list_id_digest")),
         sa.UniqueConstraint(
@@ -236,9 +218,7 @@ def upgrade() -> None:
             ["bulletins.id"],
             name=op.f("fk_dispatches_bulletin_id_bulletins"),
         ),
-        sa.ForeignKeyConstraint(
-            ["list_id"], ["lists.id"], name=op.f("fk_dispatches_list_id_lists")
-        ),
+        sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_dispatches_list_id_lists")),
         sa.PrimaryKeyConstraint("bulletin_id", name=op.f("pk_dispatches")),
     )
     op.create_index("ix_dispatches_state", "dispatches", ["state"], unique=False)
@@ -263,9 +243,7 @@ def upgrade() -> None:
     )
     op.create_table(
         "requests",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("kind", sa.String(length=8), nullable=False),
         sa.Column("list_id", sa.Integer(), nullable=False),
         sa.Column("entrance", sa.String(length=16), nullable=False),
@@ -286,12 +264,8 @@ def upgrade() -> None:
         sa.Column("letter_due", sa.Boolean(), nullable=False),
         sa.Column("letter_at", sa.DateTime(timezone=True), nullable=True),
         sa.CheckConstraint("kind IN ('join', 'leave')", name=op.f("ck_requests_kind")),
-        sa.ForeignKeyConstraint(
-            ["list_id"], ["lists.id"], name=op.f("fk_requests_list_id_lists")
-        ),
-        sa.ForeignKeyConstraint(
-            ["text_id"], ["texts.id"], name=op.f("fk_requests_text_id_texts")
-        ),
+        sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_requests_list_id_lists")),
+        sa.ForeignKeyConstraint(["text_id"], ["texts.id"], name=op.f("fk_requests_text_id_texts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
         sqlite_autoincrement=True,
     )
@@ -316,9 +290,7 @@ def upgrade() -> None:
         ["person_id", "received_at"],
         unique=False,
     )
-    op.create_index(
-        "ix_requests_received_at", "requests", ["received_at"], unique=False
-    )
+    op.create_index("ix_requests_received_at", "requests", ["received_at"], unique=False)
     op.create_index(
         "ix_requests_waiting",
         "requests",
@@ -352,17 +324,13 @@ def upgrade() -> None:
             "state IN ('pending', 'active', 'left', 'undeliverable')",
             name=op.f("ck_subscriptions_state"),
         ),
-        sa.ForeignKeyConstraint(
-            ["list_id"], ["lists.id"], name=op.f("fk_subscriptions_list_id_lists")
-        ),
+        sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_subscriptions_list_id_lists")),
         sa.ForeignKeyConstraint(
             ["person_id"],
             ["persons.id"],
             name=op.f("fk_subscriptions_person_id_persons"),
         ),
-        sa.ForeignKeyConstraint(
-            ["text_id"], ["texts.id"], name=op.f("fk_subscriptions_text_id_texts")
-        ),
+        sa.ForeignKeyConstraint(["text_id"], ["texts.id"], name=op.f("fk_subscriptions_text_id_texts")),
         sa.PrimaryKeyConstraint("person_id", "list_id", name=op.f("pk_subscriptions")),
     )
     op.create_index(
@@ -374,9 +342,7 @@ def upgrade() -> None:
 
     op.create_table(
         "confirmations",
-        sa.Column(
-            "id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False
-        ),
+        sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column(
             "request_id",
@@ -392,9 +358,7 @@ def upgrade() -> None:
         sa.Column("expires_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("welcome_due", sa.Boolean(), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["list_id"], ["lists.id"], name=op.f("fk_confirmations_list_id_lists")
-        ),
+        sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_confirmations_list_id_lists")),
         sa.ForeignKeyConstraint(
             ["person_id"],
             ["persons.id"],
@@ -405,15 +369,11 @@ def upgrade() -> None:
             ["requests.id"],
             name=op.f("fk_confirmations_request_id_requests"),
         ),
-        sa.ForeignKeyConstraint(
-            ["text_id"], ["texts.id"], name=op.f("fk_confirmations_text_id_texts")
-        ),
+        sa.ForeignKeyConstraint(["text_id"], ["texts.id"], name=op.f("fk_confirmations_text_id_texts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_confirmations")),
         sa.UniqueConstraint("digest", name=op.f("uq_confirmations_digest")),
     )
-    op.create_index(
-        "ix_confirmations_person_id", "confirmations", ["person_id"], unique=False
-    )
+    op.create_index("ix_confirmations_person_id", "confirmations", ["person_id"], unique=False)
     op.create_index(
         "ix_confirmations_welcome",
         "confirmations",

@@ -1,0 +1,86 @@
+"""Error pages: in words, in the visitor's language, and with the right status. No page shows what went wrong inside."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from flask import Flask, Response, make_response
+from sqlalchemy.exc import SQLAlchemyError
+from werkzeug.exceptions import HTTPException
+
+from ..errors import Fault, MailinglistError, TokenSpent
+from ..observe import count, logger
+from ..pace import TooMany
+from .pages import page, say
+
+log = logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A title and a sentence."""
+
+    title: str
+    words: str
+
+
+def _problem(status: int) -> Problem:
+    match status:
+        case 404:
+            return Problem(say("There is no such page"), say("The address may have been cut or mistyped on its way."))
+        case 405:
+            return Problem(say("This can't be done here"), say("The page does not take this kind of request."))
+        case 413:
+            return Problem(say("That was too much"), say("What was sent is larger than any form of ours could be."))
+        case 429:
+            return Problem(
+                say("Please wait a moment"),
+                say("Many requests have come from your network in a short time. Nothing is wrong with your address."),
+            )
+        case status if status < 500:
+            return Problem(say("That did not work"), say("The request could not be understood. Please try again."))
+        case _:
+            return Problem(
+                say("Something is wrong at our end"),
+                say("It is not your fault, and nothing you did before is lost. Please try again in a few minutes."),
+            )
+
+
+def install(app: Flask) -> None:
+    """Answer errors with pages."""
+
+    @app.errorhandler(HTTPException)
+    def on_http(error: HTTPException) -> Response:
+        if error.code is None or error.code < 400:
+            return make_response(error.get_response())  # a redirect to the right spelling of an address
+        response = _answer(error.code)
+        if error.code == 405 and getattr(error, "valid_methods", None):
+            response.allow.update(error.valid_methods)  # type: ignore[attr-defined]
+        return response
+
+    @app.errorhandler(TokenSpent)
+    def on_spent(error: TokenSpent) -> Response:
+        return page("gone", error.http_status)
+
+    @app.errorhandler(MailinglistError)
+    def on_ours(error: MailinglistError) -> Response:
+        if isinstance(error, Fault):
+            log.error("page_failed", why=type(error).__name__)
+        return _answer(error.http_status, wait=error.wait if isinstance(error, TooMany) else None)
+
+    @app.errorhandler(SQLAlchemyError)
+    def on_database(error: SQLAlchemyError) -> Response:
+        # Its message holds the statement and its values: an address may be among them.
+        log.error("page_failed", why=type(error).__name__, code=error.code)
+        return _answer(503)
+
+
+def _answer(status: int, *, wait: int | None = None) -> Response:
+    """`wait`: after how many seconds it may be tried again."""
+    count(f"pages_{status}")
+    wait = 60 if status == 503 else wait
+    response = page("problem", status, problem=_problem(status), wait=wait)
+    response.headers["Cache-Control"] = "no-store"
+    if wait:
+        response.headers["Retry-After"] = str(wait)
+    return response

@@ -1,0 +1,89 @@
+"""Every route: its method, its address, its view, who may use it (its guard), and whether it is limited per client.
+
+This table is the only place where routes are made, so none can be without a guard; a test compares it with SURFACE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from flask import Flask, Response
+from werkzeug.routing import BaseConverter
+
+from .. import pace
+from . import confirming, files, front, health, joining, leaving, looks, lost_link, visitor
+
+
+class SlugConverter(BaseConverter):
+    """A list's short name. Whatever else stands there is no list, and never reaches the database."""
+
+    regex = "[a-z0-9][a-z0-9-]{0,47}"
+
+
+class Guard(Enum):
+    """Who may use a route."""
+
+    ANYONE = "anyone"
+    LINK = "whoever holds the mailed link"
+    """The view reads the signed token in the address; the answer is kept from caches, referrers and indexes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One way in."""
+
+    method: str
+    rule: str
+    view: Callable[..., Response]
+    guard: Guard
+    pace: str | None = None
+    """What is counted per client before anything else is looked at; none: not limited."""
+
+    @property
+    def endpoint(self) -> str:
+        """`module.function`: the name for `url_for`."""
+        return f"{self.view.__module__.rpartition('.')[2]}.{self.view.__name__}"
+
+
+_ANY, _LINK = Guard.ANYONE, Guard.LINK
+
+ROUTES = (
+    Route("GET", "/", front.index, _ANY),
+    Route("GET", "/privacy", front.privacy, _ANY),
+    Route("GET", "/lists/<slug:slug>", joining.form, _ANY),
+    Route("POST", "/lists/<slug:slug>", joining.ask, _ANY, pace.JOINING),
+    Route("GET", "/lists/<slug:slug>/check-mail", joining.check_mail, _ANY),
+    Route("GET", "/lists/<slug:slug>/leave", lost_link.form, _ANY),
+    Route("POST", "/lists/<slug:slug>/leave", lost_link.ask, _ANY, pace.LEAVING),
+    Route("GET", "/lists/<slug:slug>/leave/check-mail", lost_link.check_mail, _ANY),
+    Route("GET", "/lists/<slug:slug>/look-<digest>.css", looks.stylesheet, _ANY),
+    Route("GET", "/confirm/<token>", confirming.look, _LINK),
+    Route("POST", "/confirm/<token>", confirming.confirm, _LINK),
+    Route("GET", "/not-me/<token>", confirming.look_not_me, _LINK),
+    Route("POST", "/not-me/<token>", confirming.not_me, _LINK),
+    Route("GET", "/unsubscribe/<token>", leaving.look, _LINK),
+    # Never limited: a mailbox provider sends the one-click requests of all its users from a few addresses.
+    Route("POST", "/unsubscribe/<token>", leaving.leave, _LINK),
+    Route("GET", "/health/live", health.live, _ANY),
+    Route("GET", "/health/ready", health.ready, _ANY),
+    Route("GET", "/static/<path:name>", files.static, _ANY),
+    Route("GET", "/robots.txt", files.robots, _ANY),
+    Route("GET", "/favicon.ico", files.favicon, _ANY),
+)
+
+_GUARDS = {route.endpoint: route.guard for route in ROUTES}
+
+
+def install(app: Flask) -> None:
+    """Open the routes."""
+    app.url_map.converters["slug"] = SlugConverter
+    for route in ROUTES:
+        view = visitor.paced(route.view, route.pace) if route.pace else route.view
+        app.add_url_rule(route.rule, route.endpoint, view, methods=[route.method])
+
+
+def guard_of(endpoint: str | None) -> Guard | None:
+    """The guard of the route that answers; None: no route does."""
+    return _GUARDS.get(endpoint or "")
