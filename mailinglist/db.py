@@ -7,20 +7,39 @@ installed is called. The database is the truth; the broker only rings the bell.
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any
 
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
-from sqlalchemy import BigInteger, CursorResult, DateTime, Engine, Integer, LargeBinary, MetaData, Result, event
+from sqlalchemy import (
+    ARRAY,
+    BigInteger,
+    Boolean,
+    ColumnElement,
+    CursorResult,
+    DateTime,
+    Engine,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Result,
+    Text,
+    bindparam,
+    event,
+)
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
 from sqlalchemy.engine import Connection, Dialect
-from sqlalchemy.orm import DeclarativeBase, Session
-from sqlalchemy.types import TypeDecorator
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
+from sqlalchemy.sql.compiler import SQLCompiler
+from sqlalchemy.sql.functions import FunctionElement
+from sqlalchemy.types import TypeDecorator, TypeEngine
 
 from .settings import Settings
 
@@ -77,6 +96,42 @@ class Digest(TypeDecorator[bytes]):
 
     impl = LargeBinary
     cache_ok = True
+
+
+class _Numbers(TypeDecorator[Sequence[int]]):
+    """Many numbers as one parameter: an array for PostgreSQL, JSON for SQLite."""
+
+    impl = Text
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(ARRAY(BigInteger()) if dialect.name == "postgresql" else Text())
+
+    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> Any:
+        return list(value or ()) if dialect.name == "postgresql" else json.dumps(list(value or ()))
+
+
+class among(FunctionElement[bool]):  # noqa: N801 - used like a function
+    """SQL: `column` is one of `numbers`: one parameter, however many there are, and one cached plan."""
+
+    inherit_cache = True
+    type = Boolean()
+
+    def __init__(self, column: ColumnElement[int] | InstrumentedAttribute[int], numbers: Iterable[int]) -> None:
+        super().__init__(column, bindparam(None, list(numbers), type_=_Numbers()))
+
+
+@compiles(among, "postgresql")
+def _among_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    column, numbers = element.clauses
+    return f"{compiler.process(column, **options)} = ANY ({compiler.process(numbers, **options)})"
+
+
+@compiles(among, "sqlite")
+def _among_sqlite(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    column, numbers = element.clauses
+    values = compiler.process(numbers, **options)
+    return f"{compiler.process(column, **options)} IN (SELECT value FROM json_each({values}))"  # noqa: S608 - our own column
 
 
 BigId = BigInteger().with_variant(Integer, "sqlite")

@@ -11,11 +11,12 @@ from __future__ import annotations
 from collections.abc import Collection
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Select, String, case, exists, func, literal, null, or_, select, type_coerce
+from sqlalchemy import ColumnElement, String, case, exists, func, literal, null, select, type_coerce
 from sqlalchemy.orm import Session
 
+from ..db import among
 from . import keys
 from .states import Channel, State
 from .tables import Ban, Person, Subscription
@@ -53,7 +54,7 @@ _STATES: dict[Mail, tuple[State, ...]] = {
 def banned() -> ColumnElement[bool]:
     """SQL: an e-mail ban is in force for the row's Person, by its address as written or case-folded."""
     return exists().where(
-        or_(Ban.digest == Person.digest, Ban.digest == Person.exact_digest),
+        Ban.digest.in_([Person.digest, Person.exact_digest]),
         Ban.channel == Channel.EMAIL.value,
         Ban.lifted_at.is_(None),
     )
@@ -75,20 +76,31 @@ def reason(mail: Mail, *, now: datetime) -> ColumnElement[str | None]:
     return case(*whens, else_=null())
 
 
-def refusals(session: Session, mail: Mail, *, list_id: int, persons: Collection[int], now: datetime) -> dict[int, str]:
-    """Those of `persons` (by id) to whom `mail` of this list may not go now, each with the reason.
+class Reading(NamedTuple):
+    """One person as the gate sees them now. `why`: why the mail may not go; None: it may."""
+
+    mailbox: str
+    name: str | None
+    digest: bytes
+    why: str | None
+
+
+def read(session: Session, mail: Mail, *, list_id: int, persons: Collection[int], now: datetime) -> dict[int, Reading]:
+    """What the gate says of `persons` (by id), and what a mail to them needs. Who is missing was erased.
 
     Raises RegisterUnsound when the bans can't be read.
     """
     keys.assert_sound(session)
-    found = {row.person: row.why for row in session.execute(_reading(mail, list_id, persons, now))}
-    answers = {person: found.get(person, "erased") for person in persons}
-    return {person: why for person, why in answers.items() if why is not None}
-
-
-def _reading(mail: Mail, list_id: int, persons: Collection[int], now: datetime) -> Select[*tuple[Any, ...]]:
-    return (
-        select(Person.id.label("person"), reason(mail, now=now).label("why"))
+    rows = session.execute(
+        select(Person.id, Person.mailbox, Person.name, Person.digest, reason(mail, now=now))
         .outerjoin(Subscription, (Subscription.person_id == Person.id) & (Subscription.list_id == list_id))
-        .where(Person.id.in_(list(persons)))
+        .where(among(Person.id, persons))
     )
+    return {number: Reading(mailbox, name, digest, why) for number, mailbox, name, digest, why in rows}
+
+
+def refusals(session: Session, mail: Mail, *, list_id: int, persons: Collection[int], now: datetime) -> dict[int, str]:
+    """Those of `persons` to whom `mail` of this list may not go now, each with the reason. Raises RegisterUnsound."""
+    found = read(session, mail, list_id=list_id, persons=persons, now=now)
+    answers = {person: found[person].why if person in found else "erased" for person in persons}
+    return {person: why for person, why in answers.items() if why is not None}

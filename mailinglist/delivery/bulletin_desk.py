@@ -5,21 +5,19 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from email.utils import parseaddr
-from functools import partial
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..bulletins import drafts
 from ..consent import gate, lists
-from ..consent.tables import MailingList, Person
-from ..errors import Fault
+from ..consent.tables import MailingList
+from ..errors import BadInput, Fault
 from ..settings import Settings
 from ..tokens import Tokens
 from . import dispatch, handoffs, mail_headers
 from .addressing import Addressing
 from .handoffs import Claimed
-from .run import Written, fill_or_reason
+from .run import Written
 from .slots import SlotKind
 from .template import Message, compile_message
 
@@ -89,20 +87,27 @@ class BulletinDesk:
         """Paused or cancelled."""
         return dispatch.state_of(session, self._bulletin) not in ("sending", "sent")
 
+    def write(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, Written | str]:
+        """Each person's bulletin; the gate and what a mail needs come in one reading."""
+        read = self._read(session, rows, now)
+        return {row.id: self._write(row, read.get(row.person_id), now) for row in rows}
+
     def refusals(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, str]:
         """The gate for bulletins."""
-        persons = {row.person_id: row.id for row in rows}
-        refused = gate.refusals(session, gate.Mail.BULLETIN, list_id=self._list_id, persons=list(persons), now=now)
-        return {persons[person]: reason for person, reason in refused.items()}
+        read = self._read(session, rows, now)
+        answers = {row.id: read[row.person_id].why if row.person_id in read else "erased" for row in rows}
+        return {number: why for number, why in answers.items() if why is not None}
 
-    def write(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, Written | str]:
-        """Each person's bulletin."""
-        people = {
-            number: (mailbox, name, digest)
-            for number, mailbox, name, digest in session.execute(
-                select(Person.id, Person.mailbox, Person.name, Person.digest).where(
-                    Person.id.in_([row.person_id for row in rows])
-                )
-            )
-        }
-        return {row.id: fill_or_reason(partial(self._paper.fill, row.id, *people[row.person_id], now)) for row in rows}
+    def _read(self, session: Session, rows: Sequence[Claimed], now: datetime) -> Mapping[int, gate.Reading]:
+        persons = [row.person_id for row in rows]
+        return gate.read(session, gate.Mail.BULLETIN, list_id=self._list_id, persons=persons, now=now)
+
+    def _write(self, row: Claimed, read: gate.Reading | None, now: datetime) -> Written | str:
+        if read is None:
+            return "erased"
+        if read.why is not None:
+            return read.why
+        try:
+            return self._paper.fill(row.id, read.mailbox, read.name, read.digest, now)
+        except BadInput as error:
+            return str(error)

@@ -144,7 +144,7 @@ def status(session: Session, bulletin_id: int) -> Status:
     return Status(
         state=dispatch.state,
         audience=dispatch.audience or 0,
-        pending=sum(found.get(state, 0) for state in ("pending", "claimed", "handing")),
+        pending=sum(found.get(state, 0) for state in ("pending", "handing")),
         first_at=first,
         last_at=last,
         due_at=dispatch.due_at,

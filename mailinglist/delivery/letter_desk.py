@@ -81,8 +81,9 @@ class LetterDesk:
         return refused
 
     def write(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, Written | str]:
-        """Each letter, with its own token."""
-        return {row.id: self._write(session, row, now) for row in rows}
+        """Each letter that may go, with its own token."""
+        refused = self.refusals(session, rows, now=now)
+        return {row.id: refused.get(row.id) or self._write(session, row, now) for row in rows}
 
     def _write(self, session: Session, row: Claimed, now: datetime) -> Written | str:
         found = desk.occasion(session, row.kind, row.about)

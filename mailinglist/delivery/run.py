@@ -16,7 +16,6 @@ from typing import Protocol
 from sqlalchemy.orm import Session
 
 from .. import db, observe
-from ..consent import keys
 from ..errors import BadInput
 from . import failures, handoffs
 from .handoffs import Claimed, Settled
@@ -24,8 +23,6 @@ from .parcels import Outcome, Parcel, Stage, Verdict
 from .smtp import Courier
 
 _log = observe.logger(__name__)
-
-_GROUP = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,11 +43,11 @@ class Desk(Protocol):
     def halted(self, session: Session) -> bool:
         """Whether nothing more may go now (paused, cancelled)."""
 
-    def refusals(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, str]:
-        """The gate's answer: rows (by id) that may not go, each with the reason."""
-
     def write(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, Written | str]:
-        """The mail for each row, or why there can be none."""
+        """By row: the mail, or why none may go (the gate's reason), or why there can be none."""
+
+    def refusals(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, str]:
+        """The gate once more: rows that may not go, each with the reason."""
 
 
 @dataclass(slots=True)
@@ -81,7 +78,6 @@ class _Run:
     def __init__(self, desk: Desk, shift_id: int) -> None:
         self._desk, self._shift = desk, shift_id
         self._out: dict[int, Claimed] = {}
-        self._firsts: dict[int, datetime] = {}
         self._refused_us = False
         self.report = Report()
 
@@ -90,40 +86,26 @@ class _Run:
         while True:
             read_at, now = time.monotonic(), db.utcnow()
             with db.transaction() as session:
-                keys.assert_sound(session)
                 if self._refused_us or self._desk.halted(session):
                     return []
                 rows = handoffs.claim(
-                    session,
-                    self._shift,
-                    kinds=self._desk.kinds,
-                    about=self._desk.about,
-                    limit=min(most, _GROUP),
-                    now=now,
+                    session, self._shift, kinds=self._desk.kinds, about=self._desk.about, limit=most, now=now
                 )
                 if not rows:
                     return []
-                parcels = self._parcels(session, rows, read_at, now)
+                written = self._desk.write(session, rows, now=now)
+                refused = {number: said for number, said in written.items() if isinstance(said, str)}
+                handoffs.exclude(session, self._shift, refused, now=now)
+            # Committed: from here on a crash leaves them uncertain.
+            self._note(Outcome.EXCLUDED, len(refused))
+            parcels = []
+            for row in rows:
+                mail = written[row.id]
+                if isinstance(mail, Written):
+                    self._out[row.id] = row
+                    parcels.append(Parcel(row.id, mail.sender, mail.recipient, mail.content, read_at))
             if parcels:  # else all of the group were excluded: on to the next
                 return parcels
-
-    def _parcels(self, session: Session, rows: Sequence[Claimed], read_at: float, now: datetime) -> list[Parcel]:
-        refused = dict(self._desk.refusals(session, rows, now=now))
-        going = [row for row in rows if row.id not in refused]
-        written = self._desk.write(session, going, now=now)
-        refused |= {number: said for number, said in written.items() if isinstance(said, str)}
-        if refused:
-            handoffs.exclude(session, self._shift, refused, now=now)
-            self._note(Outcome.EXCLUDED, len(refused))
-        mails = {number: mail for number, mail in written.items() if isinstance(mail, Written)}
-        firsts = handoffs.mark_handing(session, self._shift, list(mails), now=now)
-        parcels = []
-        for row in going:
-            if row.id in firsts:
-                mail = mails[row.id]
-                self._out[row.id], self._firsts[row.id] = row, firsts[row.id]
-                parcels.append(Parcel(row.id, mail.sender, mail.recipient, mail.content, read_at))
-        return parcels
 
     def still_allowed(self, numbers: Sequence[int]) -> Collection[int]:
         """The gate once more, for mails that have waited."""
@@ -142,7 +124,6 @@ class _Run:
         self._refused_us |= any(_about_us(verdict) for verdict in verdicts)
         for verdict in verdicts:
             self._out.pop(verdict.key, None)
-            self._firsts.pop(verdict.key, None)
             self._note(verdict.outcome)
             if verdict.outcome is Outcome.UNSENT or _about_us(verdict):
                 self.report.trouble = observe.redact(verdict.text)
@@ -150,18 +131,20 @@ class _Run:
                 self.report.trouble = None
 
     def _settled(self, verdict: Verdict) -> Settled:
-        row, first, now = self._out[verdict.key], self._firsts[verdict.key], db.utcnow()
-        state, again, tries = str(verdict.outcome), None, row.attempts + 1
+        row, now = self._out[verdict.key], db.utcnow()
+        state, again = str(verdict.outcome), None
         if verdict.outcome is Outcome.DEFERRED or _about_us(verdict):
-            again = failures.retry_at(row.kind, attempts=tries, first=first, now=now)
+            again = failures.retry_at(row.kind, attempts=row.attempts, first=row.first_tried_at, now=now)
             state = "deferred" if again else "rejected"
         elif verdict.outcome is Outcome.UNSENT:
-            again = failures.unsent_until(attempts=tries, first=first, now=now)
+            again = failures.unsent_until(attempts=row.attempts, first=row.first_tried_at, now=now)
             state = "pending" if again else "rejected"
         reply = "the gate, read last: may not be mailed" if verdict.outcome is Outcome.EXCLUDED else verdict.text
         return Settled(row.id, state, verdict.at, code=verdict.code, reply=reply, not_before=again)
 
     def _note(self, outcome: Outcome, number: int = 1) -> None:
+        if not number:
+            return
         self.report.outcomes[outcome] = self.report.outcomes.get(outcome, 0) + number
         observe.count(f"handed_{outcome}", number)
 

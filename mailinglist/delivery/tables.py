@@ -9,10 +9,10 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ..db import Base, BigId, UtcDateTime
 
-STATES = ("pending", "claimed", "handing", "accepted", "deferred", "rejected", "excluded", "uncertain")
+STATES = ("pending", "handing", "accepted", "deferred", "rejected", "excluded", "uncertain")
 KINDS = ("bulletin", "confirm", "already", "leave", "welcome")
 _OPEN = "state IN ('pending', 'deferred')"
-_HELD = "state IN ('claimed', 'handing')"
+_HELD = "shift_id IS NOT NULL"
 
 
 def _listed(values: tuple[str, ...]) -> str:
@@ -73,7 +73,7 @@ class Handoff(Base):
     state: Mapped[str] = mapped_column(String(9))
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
     shift_id: Mapped[int | None]
-    """The worker's shift that holds it while it is claimed or handing."""
+    """The worker's shift that holds it while it is being handed over."""
     attempts: Mapped[int] = mapped_column(default=0)
     first_tried_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     settled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)

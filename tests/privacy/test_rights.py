@@ -39,7 +39,6 @@ def hand_over(session, mailbox: str) -> None:
     handoffs.enqueue(session, kind="bulletin", about=1, list_id=1, person_id=found.id, now=NOW)
     shift = handoffs.begin_shift(session, now=NOW)
     [row] = handoffs.claim(session, shift, kinds=["bulletin"], limit=1, now=NOW)
-    handoffs.mark_handing(session, shift, [row.id], now=NOW)
     refusal = handoffs.Settled(row.id, "rejected", NOW, code=550, reply=f"550 5.1.1 <{mailbox}> unknown")
     assert handoffs.settle(session, shift, [refusal]) == 1
 

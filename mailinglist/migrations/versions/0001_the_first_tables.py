@@ -25,10 +25,7 @@ def upgrade() -> None:
         sa.Column("given_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("lifted_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("lifted_by", sa.String(length=500), nullable=True),
-        sa.CheckConstraint(
-            "channel IN ('email', 'post', 'phone', 'disclosure')",
-            name=op.f("ck_bans_channel"),
-        ),
+        sa.CheckConstraint("channel IN ('email', 'post', 'phone', 'disclosure')", name=op.f("ck_bans_channel")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_bans")),
     )
     op.create_index(
@@ -64,11 +61,7 @@ def upgrade() -> None:
         "handoffs",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("kind", sa.String(length=8), nullable=False),
-        sa.Column(
-            "about",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=False,
-        ),
+        sa.Column("about", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("list_id", sa.Integer(), nullable=False),
         sa.Column("person_id", sa.Integer(), nullable=False),
         sa.Column("state", sa.String(length=9), nullable=False),
@@ -80,11 +73,10 @@ def upgrade() -> None:
         sa.Column("code", sa.Integer(), nullable=True),
         sa.Column("reply", sa.String(length=500), nullable=True),
         sa.CheckConstraint(
-            "kind IN ('bulletin', 'confirm', 'already', 'leave', 'welcome')",
-            name=op.f("ck_handoffs_kind"),
+            "kind IN ('bulletin', 'confirm', 'already', 'leave', 'welcome')", name=op.f("ck_handoffs_kind")
         ),
         sa.CheckConstraint(
-            "state IN ('pending', 'claimed', 'handing', 'accepted', 'deferred', 'rejected', 'excluded', 'uncertain')",
+            "state IN ('pending', 'handing', 'accepted', 'deferred', 'rejected', 'excluded', 'uncertain')",
             name=op.f("ck_handoffs_state"),
         ),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_handoffs")),
@@ -96,8 +88,8 @@ def upgrade() -> None:
         "handoffs",
         ["shift_id"],
         unique=False,
-        postgresql_where=sa.text("state IN ('claimed', 'handing')"),
-        sqlite_where=sa.text("state IN ('claimed', 'handing')"),
+        postgresql_where=sa.text("shift_id IS NOT NULL"),
+        sqlite_where=sa.text("shift_id IS NOT NULL"),
     )
     op.create_index(
         "ix_handoffs_open",
@@ -192,12 +184,7 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_texts_list_id_lists")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_texts")),
         sa.UniqueConstraint("list_id", "digest", name=op.f("uq_texts_list_id_digest")),
-        sa.UniqueConstraint(
-            "list_id",
-            "language",
-            "version",
-            name=op.f("uq_texts_list_id_language_version"),
-        ),
+        sa.UniqueConstraint("list_id", "language", "version", name=op.f("uq_texts_list_id_language_version")),
     )
     op.create_table(
         "dispatches",
@@ -210,14 +197,9 @@ def upgrade() -> None:
         sa.Column("ended_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("trouble", sa.String(length=500), nullable=True),
         sa.CheckConstraint(
-            "state IN ('scheduled', 'sending', 'paused', 'sent', 'cancelled')",
-            name=op.f("ck_dispatches_state"),
+            "state IN ('scheduled', 'sending', 'paused', 'sent', 'cancelled')", name=op.f("ck_dispatches_state")
         ),
-        sa.ForeignKeyConstraint(
-            ["bulletin_id"],
-            ["bulletins.id"],
-            name=op.f("fk_dispatches_bulletin_id_bulletins"),
-        ),
+        sa.ForeignKeyConstraint(["bulletin_id"], ["bulletins.id"], name=op.f("fk_dispatches_bulletin_id_bulletins")),
         sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_dispatches_list_id_lists")),
         sa.PrimaryKeyConstraint("bulletin_id", name=op.f("pk_dispatches")),
     )
@@ -234,11 +216,7 @@ def upgrade() -> None:
         sa.Column("digest", sa.LargeBinary(), nullable=False),
         sa.Column("approved_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("approved_by", sa.String(length=200), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["bulletin_id"],
-            ["bulletins.id"],
-            name=op.f("fk_issues_bulletin_id_bulletins"),
-        ),
+        sa.ForeignKeyConstraint(["bulletin_id"], ["bulletins.id"], name=op.f("fk_issues_bulletin_id_bulletins")),
         sa.PrimaryKeyConstraint("bulletin_id", name=op.f("pk_issues")),
     )
     op.create_table(
@@ -269,12 +247,7 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
         sqlite_autoincrement=True,
     )
-    op.create_index(
-        "ix_requests_domain_letter_at",
-        "requests",
-        ["domain", "letter_at"],
-        unique=False,
-    )
+    op.create_index("ix_requests_domain_letter_at", "requests", ["domain", "letter_at"], unique=False)
     op.create_index(
         "ix_requests_letter",
         "requests",
@@ -284,12 +257,7 @@ def upgrade() -> None:
         sqlite_where=sa.text("letter_due"),
     )
     op.create_index("ix_requests_letter_at", "requests", ["letter_at"], unique=False)
-    op.create_index(
-        "ix_requests_person_id_received_at",
-        "requests",
-        ["person_id", "received_at"],
-        unique=False,
-    )
+    op.create_index("ix_requests_person_id_received_at", "requests", ["person_id", "received_at"], unique=False)
     op.create_index("ix_requests_received_at", "requests", ["received_at"], unique=False)
     op.create_index(
         "ix_requests_waiting",
@@ -312,43 +280,23 @@ def upgrade() -> None:
         sa.Column("text_id", sa.Integer(), nullable=True),
         sa.Column("source", sa.String(length=200), nullable=False),
         sa.Column("sale_reference", sa.String(length=200), nullable=True),
+        sa.CheckConstraint("basis <> 'customer' OR sale_reference IS NOT NULL", name=op.f("ck_subscriptions_sale")),
+        sa.CheckConstraint("basis IN ('consent', 'customer', 'organisation')", name=op.f("ck_subscriptions_basis")),
         sa.CheckConstraint(
-            "basis <> 'customer' OR sale_reference IS NOT NULL",
-            name=op.f("ck_subscriptions_sale"),
-        ),
-        sa.CheckConstraint(
-            "basis IN ('consent', 'customer', 'organisation')",
-            name=op.f("ck_subscriptions_basis"),
-        ),
-        sa.CheckConstraint(
-            "state IN ('pending', 'active', 'left', 'undeliverable')",
-            name=op.f("ck_subscriptions_state"),
+            "state IN ('pending', 'active', 'left', 'undeliverable')", name=op.f("ck_subscriptions_state")
         ),
         sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_subscriptions_list_id_lists")),
-        sa.ForeignKeyConstraint(
-            ["person_id"],
-            ["persons.id"],
-            name=op.f("fk_subscriptions_person_id_persons"),
-        ),
+        sa.ForeignKeyConstraint(["person_id"], ["persons.id"], name=op.f("fk_subscriptions_person_id_persons")),
         sa.ForeignKeyConstraint(["text_id"], ["texts.id"], name=op.f("fk_subscriptions_text_id_texts")),
         sa.PrimaryKeyConstraint("person_id", "list_id", name=op.f("pk_subscriptions")),
     )
-    op.create_index(
-        "ix_subscriptions_list_id_state",
-        "subscriptions",
-        ["list_id", "state"],
-        unique=False,
-    )
+    op.create_index("ix_subscriptions_list_id_state", "subscriptions", ["list_id", "state"], unique=False)
 
     op.create_table(
         "confirmations",
         sa.Column("id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("digest", sa.LargeBinary(), nullable=False),
-        sa.Column(
-            "request_id",
-            sa.BigInteger().with_variant(sa.Integer(), "sqlite"),
-            nullable=False,
-        ),
+        sa.Column("request_id", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
         sa.Column("person_id", sa.Integer(), nullable=False),
         sa.Column("list_id", sa.Integer(), nullable=False),
         sa.Column("text_id", sa.Integer(), nullable=False),
@@ -359,16 +307,8 @@ def upgrade() -> None:
         sa.Column("used_at", sa.DateTime(timezone=True), nullable=True),
         sa.Column("welcome_due", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_confirmations_list_id_lists")),
-        sa.ForeignKeyConstraint(
-            ["person_id"],
-            ["persons.id"],
-            name=op.f("fk_confirmations_person_id_persons"),
-        ),
-        sa.ForeignKeyConstraint(
-            ["request_id"],
-            ["requests.id"],
-            name=op.f("fk_confirmations_request_id_requests"),
-        ),
+        sa.ForeignKeyConstraint(["person_id"], ["persons.id"], name=op.f("fk_confirmations_person_id_persons")),
+        sa.ForeignKeyConstraint(["request_id"], ["requests.id"], name=op.f("fk_confirmations_request_id_requests")),
         sa.ForeignKeyConstraint(["text_id"], ["texts.id"], name=op.f("fk_confirmations_text_id_texts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_confirmations")),
         sa.UniqueConstraint("digest", name=op.f("uq_confirmations_digest")),
