@@ -32,10 +32,14 @@ def leave(token: str) -> Response:
     ban = channels(wanted) if wanted in _BANS else ()
     with db.reading() as session:
         pages.speak(register.exit_for(session, token).language)
+    origin = visitor.origin(request, "one-click" if one_click else "page", language=pages.language())
     with db.transaction() as session:
-        origin = visitor.origin(request, "one-click" if one_click else "page", language=pages.language())
-        row = register.leave(session, token, origin=origin, ban=ban, now=db.utcnow())
+        row = register.leave(session, token, origin=origin, now=db.utcnow())
         brand = brand_of(row, pages.settings())
+    if ban:
+        # By itself: while the ban key is lost nobody can forbid, but everybody can still leave.
+        with db.transaction() as session:
+            register.leave(session, token, origin=origin, ban=ban, now=db.utcnow())
     if one_click:
         return pages.text(pages.say("You have left the list."))
     return pages.page("left", brand=brand, ban=wanted if ban else None)

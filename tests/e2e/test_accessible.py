@@ -123,6 +123,21 @@ def test_what_has_the_focus_shows_it(site: Site, browser: Browser) -> None:
             assert style == "solid"
 
 
+def test_a_logo_without_a_size_of_its_own_is_seen(site: Site, browser: Browser) -> None:
+    """Many a drawing has a viewBox only."""
+    with site.app.app_context(), db.transaction() as session:
+        lists.set_value(session, making.the_list(session), "logo", f"{site.base}/static/icon.svg", now=db.utcnow())
+    with browser.new_context() as context:
+        page = context.new_page()
+        heard = complaints(page)
+        page.goto(f"{site.base}{PAGE}")
+        box = page.locator(".brand img").bounding_box()
+        assert box is not None
+        assert 24 <= box["height"] <= 64
+        assert box["width"] >= 24
+        assert heard == []
+
+
 def test_prints_as_text(site: Site, browser: Browser) -> None:
     with browser.new_context() as context:
         page = context.new_page()

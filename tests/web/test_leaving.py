@@ -7,7 +7,7 @@ from datetime import timedelta
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import select
+from sqlalchemy import delete, select
 
 import making
 from mailinglist import db
@@ -147,3 +147,13 @@ class TestThePage:
         assert "Something is wrong at our end" in page.text
         assert client.post(f"/unsubscribe/{token}").status_code == 200, "leaving needs no ban key"
         assert state() == State.LEFT.value
+
+
+def test_with_a_lost_ban_key_one_still_leaves(client: FlaskClient) -> None:
+    with db.transaction() as session:
+        made = making.person(session, "matti@example.fi", now=db.utcnow())
+        token = making.leave_token(session, made)
+        session.execute(delete(KeyCheck))
+    assert client.post(f"/unsubscribe/{token}", data={"ban": "all"}).status_code == 503
+    with db.reading() as session:
+        assert register.exit_for(session, token).left

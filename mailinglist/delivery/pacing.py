@@ -1,0 +1,88 @@
+"""How fast bulletins go: the rate that all workers share, and the step that one worker takes after the server's answers.
+
+The shared rate is a line of slots in time, in the database: whoever wants to hand over `n` mails reserves the next `n` slots, and
+waits until they begin. The step (`Gait`) is pure: additive increase, multiplicative decrease, as TCP does it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from sqlalchemy import select, update
+from sqlalchemy.orm import Session
+
+from ..db import insert_new
+from .parcels import Outcome, Verdict
+from .tables import Pace
+
+_SLICES = 20  # a second is reserved in so many pieces: no second gets much more than its share
+
+
+def portion(rate: float, most: int) -> int:
+    """How many mails to take at a time at `rate` a second."""
+    return max(1, min(most, int(rate / _SLICES)))
+
+
+def reserve(session: Session, name: str, *, number: int, rate: float, now: datetime) -> float:
+    """Reserve slots for `number` mails on the line `name`; returns the seconds until they begin. Commit before waiting.
+
+    Slots that nobody reserved in time are gone: a pause is not made up for.
+    """
+    session.execute(insert_new(session, Pace).values(name=name, free_at=now).on_conflict_do_nothing())
+    free_at = session.scalar(select(Pace.free_at).where(Pace.name == name).with_for_update()) or now
+    begins = max(free_at, now)
+    session.execute(update(Pace).where(Pace.name == name).values(free_at=begins + timedelta(seconds=number / rate)))
+    return (begins - now).total_seconds()
+
+
+@dataclass(slots=True)
+class Gait:
+    """One worker's own limit, while servers say that it is too fast; none until they do. Times are monotonic seconds."""
+
+    rate: float | None = None
+    """Mails a second; None: as fast as it goes."""
+    _free_at: float = 0.0
+    _changed_at: float = field(default=0.0)
+    _recent: float = 0.0
+    _since: float = 0.0
+
+    def heard(self, verdicts: list[Verdict], now: float) -> None:
+        """Learn from answers. Halves at most once a second, and gains a twentieth of the highest rate each second."""
+        self._count(len(verdicts), now)
+        if any(_throttled(verdict) for verdict in verdicts):
+            if now - self._changed_at >= 1 or self.rate is None:
+                self.rate = max(1.0, (self.rate or max(self._recent, 2.0)) / 2)
+                self._changed_at = now
+        elif self.rate is not None and now - self._changed_at >= 1:
+            self.rate += max(1.0, self._recent / 20)
+            self._changed_at = now
+            if self.rate > 2 * max(self._recent, 50.0):
+                self.rate = None  # it no longer binds
+
+    def wait(self, number: int, now: float) -> float:
+        """Seconds to wait before `number` mails go; their slots are taken."""
+        if self.rate is None:
+            return 0.0
+        begins = max(self._free_at, now)
+        self._free_at = begins + number / self.rate
+        return begins - now
+
+    def _count(self, number: int, now: float) -> None:
+        """Mails a second, over the last seconds."""
+        passed = max(now - self._since, 0.001) if self._since else 1.0
+        share = min(1.0, passed)
+        self._recent = (1 - share) * self._recent + share * number / passed
+        self._since = now
+
+
+def _throttled(verdict: Verdict) -> bool:
+    """A temporary refusal that is about how fast we are: 421, or 4.7.x and 4.3.2 and the words servers use."""
+    if verdict.outcome not in (Outcome.DEFERRED, Outcome.UNSENT) or verdict.code is None:
+        return False
+    if verdict.code == 421 or (verdict.enhanced or "").startswith(("4.7.", "4.3.2")):
+        return True
+    words = verdict.text.lower()
+    return any(word in words for word in ("too many", "rate limit", "throttl", "too fast", "slow down"))
+
+
