@@ -71,6 +71,7 @@ WRITERS = {
     "Dispatch": {"delivery/dispatch.py"},
     "Handoff": {"delivery/handoffs.py"},
     "Shift": {"delivery/handoffs.py"},
+    "Line": {"delivery/pacing.py"},
 }
 WRITING_CALLS = {"insert", "update", "delete", "insert_new"}
 

@@ -60,6 +60,8 @@ class ListSettings(BaseModel):
     confirm_days: Annotated[int, Field(ge=1, le=60)] | None = None
     """Days for which a confirmation link is good; none: MAILINGLIST_CONFIRM_DAYS."""
     welcome: bool = True
+    rate: Annotated[float, Field(gt=0, le=100_000)] | None = None
+    """Bulletins a second of this list, over all workers together; none: only MAILINGLIST_SEND_RATE holds."""
     language: Literal["fi", "sv", "en"] = "fi"
     """Of bulletins: of their footer, and what mail programs are told. Letters are in the person's own."""
     time_zone: Annotated[str, Field(max_length=60)] = "Europe/Helsinki"

@@ -78,6 +78,11 @@ class BulletinDesk:
         row = session.get_one(MailingList, drafts.find(session, bulletin_id).list_id)
         self.about: int | None = bulletin_id
         self._bulletin, self._list_id = bulletin_id, row.id
+        own = lists.settings_of(row).rate
+        self.rates: Mapping[str, float] = {
+            **({"all": settings.send_rate} if settings.send_rate else {}),
+            **({f"list {row.id}": own} if own else {}),
+        }
         self._paper = BulletinPaper(
             row, bulletin_id, issue.sender, issue.subject, issue.html, issue.text, Addressing(settings, tokens),
             settings.return_domain,

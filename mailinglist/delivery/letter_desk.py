@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from email.utils import parseaddr
+from types import MappingProxyType
 from typing import cast
 from zoneinfo import ZoneInfo
 
@@ -58,6 +59,7 @@ class LetterDesk:
 
     kinds: Collection[str] = desk.KINDS
     about: int | None = None
+    rates: Mapping[str, float] = MappingProxyType({})  # somebody is waiting for each
 
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
         self._settings = settings

@@ -1,11 +1,14 @@
-"""How fast bulletins go: the rate that all workers share, and the step that one worker takes after the server's answers.
+"""How fast bulletins go: the rate that all workers share, and the step that one worker takes after the server's
+answers.
 
-The shared rate is a line of slots in time, in the database: whoever wants to hand over `n` mails reserves the next `n` slots, and
-waits until they begin. The step (`Gait`) is pure: additive increase, multiplicative decrease, as TCP does it.
+The shared rate is a line of slots in time, in the database: whoever wants to hand over `n` mails reserves the next
+`n` slots, and waits until they begin. The step (`Gait`) is pure: additive increase, multiplicative decrease, as TCP
+does it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -14,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ..db import insert_new
 from .parcels import Outcome, Verdict
-from .tables import Pace
+from .tables import Line
 
 _SLICES = 20  # a second is reserved in so many pieces: no second gets much more than its share
 
@@ -29,16 +32,17 @@ def reserve(session: Session, name: str, *, number: int, rate: float, now: datet
 
     Slots that nobody reserved in time are gone: a pause is not made up for.
     """
-    session.execute(insert_new(session, Pace).values(name=name, free_at=now).on_conflict_do_nothing())
-    free_at = session.scalar(select(Pace.free_at).where(Pace.name == name).with_for_update()) or now
+    session.execute(insert_new(session, Line).values(name=name, free_at=now).on_conflict_do_nothing())
+    free_at = session.scalar(select(Line.free_at).where(Line.name == name).with_for_update()) or now
     begins = max(free_at, now)
-    session.execute(update(Pace).where(Pace.name == name).values(free_at=begins + timedelta(seconds=number / rate)))
+    session.execute(update(Line).where(Line.name == name).values(free_at=begins + timedelta(seconds=number / rate)))
     return (begins - now).total_seconds()
 
 
 @dataclass(slots=True)
 class Gait:
-    """One worker's own limit, while servers say that it is too fast; none until they do. Times are monotonic seconds."""
+    """One worker's own limit, while servers say that it is too fast; none until they do. Times are monotonic
+    seconds."""
 
     rate: float | None = None
     """Mails a second; None: as fast as it goes."""
@@ -47,7 +51,7 @@ class Gait:
     _recent: float = 0.0
     _since: float = 0.0
 
-    def heard(self, verdicts: list[Verdict], now: float) -> None:
+    def heard(self, verdicts: Sequence[Verdict], now: float) -> None:
         """Learn from answers. Halves at most once a second, and gains a twentieth of the highest rate each second."""
         self._count(len(verdicts), now)
         if any(_throttled(verdict) for verdict in verdicts):
@@ -84,5 +88,3 @@ def _throttled(verdict: Verdict) -> bool:
         return True
     words = verdict.text.lower()
     return any(word in words for word in ("too many", "rate limit", "throttl", "too fast", "slow down"))
-
-

@@ -20,6 +20,7 @@ from ..settings import Settings
 from . import dispatch, handoffs, letter_desk
 from .bulletin_desk import BulletinDesk
 from .letter_desk import LetterDesk
+from .pacing import Gait
 from .run import Report, run
 from .shift import OnDuty
 from .smtp import Courier
@@ -35,6 +36,7 @@ class _Office:
 
     courier: Courier
     letters: LetterDesk
+    gait: Gait
 
 
 def letters(*, stop: Stop) -> Report:
@@ -48,7 +50,7 @@ def letters(*, stop: Stop) -> Report:
         if _due(LetterDesk.kinds):
             office = _office()
             with OnDuty(_this_app()) as shift:
-                report = run(office.courier, office.letters, shift.id, stop=stop)
+                report = run(office.courier, office.letters, shift.id, gait=office.gait, stop=stop)
             if report.trouble:
                 break  # no mail server: the sweep comes again
         elif not taken and not enqueued:
@@ -93,7 +95,7 @@ def _send(bulletin_id: int, stop: Stop) -> Report:
         with db.reading() as session:
             desk = BulletinDesk(session, bulletin_id, _settings(), tokens_of(session))
         with OnDuty(_this_app()) as shift:
-            report = run(office.courier, desk, shift.id, stop=stop)
+            report = run(office.courier, desk, shift.id, gait=office.gait, stop=stop)
         _trouble(bulletin_id, report.trouble)
     with db.transaction() as session:
         if dispatch.finish(session, bulletin_id, now=db.utcnow()):
@@ -134,7 +136,7 @@ def _office() -> _Office:
         settings = _settings()
         courier = Courier(settings.relays, connections=settings.smtp_connections, helo=own_name(settings))
         with db.reading() as session:
-            found = _Office(courier, LetterDesk(settings, tokens_of(session)))
+            found = _Office(courier, LetterDesk(settings, tokens_of(session)), Gait())
         current_app.extensions["mailinglist_office"] = found
     return found
 

@@ -13,16 +13,22 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from .. import db, observe
 from ..errors import BadInput
-from . import failures, handoffs
+from . import failures, handoffs, pacing
 from .handoffs import Claimed, Settled
+from .pacing import Gait
 from .parcels import Outcome, Parcel, Stage, Verdict
 from .smtp import Courier
 
 _log = observe.logger(__name__)
+
+_NAP = 0.1
+# Seconds between tries to write down answers, while the database is away; beats stop meanwhile, as they must.
+_PATIENCE = (0.1, 0.3, 1.0, 2.0, 3.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ class Desk(Protocol):
 
     kinds: Collection[str]
     about: int | None
+    rates: Mapping[str, float]
+    """Lines of slots (`pacing.reserve`) that its mails keep to, each with mails a second; empty: none."""
 
     def halted(self, session: Session) -> bool:
         """Whether nothing more may go now (paused, cancelled)."""
@@ -64,26 +72,30 @@ class Report:
         return sum(number for outcome, number in self.outcomes.items() if outcome != Outcome.UNSENT)
 
 
-def run(courier: Courier, desk: Desk, shift_id: int, *, stop: Callable[[], bool]) -> Report:
-    """Hand over everything that `desk` has and that may go now. Returns what became of it.
+def run(courier: Courier, desk: Desk, shift_id: int, *, gait: Gait, stop: Callable[[], bool]) -> Report:
+    """Hand over everything that `desk` has and that may go now, at the pace that the server bears.
 
     Raises RegisterUnsound (nothing is sent), and whatever the database raises.
     """
-    at_work = _Run(desk, shift_id)
+    at_work = _Run(desk, shift_id, gait, stop)
     courier.carry(at_work.fetch, at_work.settle, at_work.still_allowed, stop=stop)
     return at_work.report
 
 
 class _Run:
-    def __init__(self, desk: Desk, shift_id: int) -> None:
+    def __init__(self, desk: Desk, shift_id: int, gait: Gait, stop: Callable[[], bool]) -> None:
         self._desk, self._shift = desk, shift_id
         self._out: dict[int, Claimed] = {}
+        self._stop = stop
         self._refused_us = False
+        self._gait = gait
+        self._put_back: set[int] = set()
         self.report = Report()
 
     def fetch(self, most: int) -> list[Parcel]:
         """Up to `most` mails that may go, marked as being handed over; none: nothing (more) may go now."""
         while True:
+            most = self._in_turn(most)
             read_at, now = time.monotonic(), db.utcnow()
             with db.transaction() as session:
                 if self._refused_us or self._desk.halted(session):
@@ -107,18 +119,38 @@ class _Run:
             if parcels:  # else all of the group were excluded: on to the next
                 return parcels
 
+    def _in_turn(self, most: int) -> int:
+        """Wait until some mails may go, by the shared rates and by what servers bear; how many at most."""
+        rates = self._desk.rates
+        for rate in (*rates.values(), *((self._gait.rate,) if self._gait.rate else ())):
+            most = pacing.portion(rate, most)
+        wait = self._gait.wait(most, time.monotonic())
+        if rates:
+            with db.transaction() as session:
+                now = db.utcnow()
+                waits = [pacing.reserve(session, name, number=most, rate=rate, now=now) for name, rate in rates.items()]
+            wait = max(wait, *waits)
+        # Short: a portion is a twentieth of a second, and the workers take turns.
+        deadline = time.monotonic() + wait
+        while (left := deadline - time.monotonic()) > 0 and not self._stop():
+            time.sleep(min(left, _NAP))
+        return most
+
     def still_allowed(self, numbers: Sequence[int]) -> Collection[int]:
         """The gate once more, for mails that have waited."""
         with db.reading() as session:
+            if self._desk.halted(session):
+                self._put_back.update(numbers)  # paused: nobody is excluded, they wait
+                return ()
             rows = [self._out[number] for number in numbers]
             refused = self._desk.refusals(session, rows, now=db.utcnow())
         return [number for number in numbers if number not in refused]
 
     def settle(self, verdicts: Sequence[Verdict]) -> None:
         """Write down what became of mails."""
-        settled = [self._settled(verdict) for verdict in verdicts]
-        with db.transaction() as session:
-            held = handoffs.settle(session, self._shift, settled)
+        self._gait.heard(verdicts, time.monotonic())
+        held = self._write_down([self._settled(verdict) for verdict in verdicts])
+        settled = verdicts
         if held < len(settled):
             _log.warning("settled_too_late", rows=len(settled) - held, shift=self._shift)
         self._refused_us |= any(_about_us(verdict) for verdict in verdicts)
@@ -130,12 +162,26 @@ class _Run:
             elif verdict.outcome is not Outcome.EXCLUDED:
                 self.report.trouble = None
 
+    def _write_down(self, settled: Sequence[Settled]) -> int:
+        """Settle. A database that was restarted is waited for: giving up makes uncertain what was answered."""
+        for pause in _PATIENCE:
+            try:
+                with db.transaction() as session:
+                    return handoffs.settle(session, self._shift, settled)
+            except OperationalError as error:
+                _log.warning("settle_again", rows=len(settled), error=type(error.orig).__name__)
+                time.sleep(pause)
+        with db.transaction() as session:
+            return handoffs.settle(session, self._shift, settled)
+
     def _settled(self, verdict: Verdict) -> Settled:
         row, now = self._out[verdict.key], db.utcnow()
         state, again = str(verdict.outcome), None
         if verdict.outcome is Outcome.DEFERRED or _about_us(verdict):
             again = failures.retry_at(row.kind, attempts=row.attempts, first=row.first_tried_at, now=now)
             state = "deferred" if again else "rejected"
+        elif verdict.key in self._put_back:
+            state, again = "pending", now
         elif verdict.outcome is Outcome.UNSENT:
             again = failures.unsent_until(attempts=row.attempts, first=row.first_tried_at, now=now)
             state = "pending" if again else "rejected"

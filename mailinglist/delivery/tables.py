@@ -83,6 +83,15 @@ class Handoff(Base):
     """The server's words, or the gate's reason."""
 
 
+class Line(Base):
+    """A line of slots in time, shared by all workers: when the next free one begins."""
+
+    __tablename__ = "paces"
+
+    name: Mapped[str] = mapped_column(String(80), primary_key=True)
+    free_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
 class Shift(Base):
     """One worker at work. While it beats, the rows that it holds are its own; when it stops, they are taken back."""
 

@@ -132,6 +132,12 @@ def upgrade() -> None:
         sa.UniqueConstraint("slug", name=op.f("uq_lists_slug")),
     )
     op.create_table(
+        "paces",
+        sa.Column("name", sa.String(length=80), nullable=False),
+        sa.Column("free_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name=op.f("pk_paces")),
+    )
+    op.create_table(
         "persons",
         sa.Column("id", sa.Integer(), nullable=False),
         sa.Column("mailbox", sa.String(length=320), nullable=False),
