@@ -20,6 +20,7 @@ class Caught:
 
     def __init__(self) -> None:
         self.mails: list[tuple[str, str, EmailMessage]] = []
+        self.raw: list[bytes] = []
         self.answers: dict[str, str] = {}
         """Recipient → what to say to their RCPT instead of 250."""
 
@@ -33,6 +34,7 @@ class Caught:
 
     async def handle_DATA(self, _server: SMTP, _session: Session, envelope: Envelope) -> str:
         assert isinstance(envelope.content, bytes)
+        self.raw.append(envelope.content)
         message = email.message_from_bytes(envelope.content, policy=email.policy.default)
         assert isinstance(message, EmailMessage)
         assert not message.defects

@@ -16,6 +16,7 @@ from ..settings import Settings
 from ..tokens import Tokens
 from . import dispatch, handoffs, mail_headers
 from .addressing import Addressing
+from .dkim import Signer
 from .handoffs import Claimed
 from .run import Written
 from .slots import SlotKind
@@ -36,7 +37,8 @@ class BulletinPaper:
         html: str,
         text: str,
         addressing: Addressing,
-        domain: str,
+        settings: Settings,
+        signer: Signer,
     ) -> None:
         self._list_id, self._bulletin, self._addressing = row.id, bulletin_id, addressing
         self._privacy = addressing.url("/privacy")
@@ -44,13 +46,14 @@ class BulletinPaper:
         own_domain = parseaddr(sender)[1].rpartition("@")[2]
         headers = (
             *((("Reply-To", owner),) if owner else ()),
-            mail_headers.list_id(row, domain),
+            mail_headers.list_id(row, settings.return_domain),
             *mail_headers.UNSUBSCRIBE,
             # Gmail's feedback loop: at most four fields, the last names the sender; the same for every recipient.
             ("Feedback-ID", f"{bulletin_id}:{row.slug}:bulletin:{own_domain}"),
         )
         message = Message(subject=subject, html=html, text=text, sender=sender, headers=headers)
         self._template = compile_message(message, slots=_SLOTS)
+        self._seal = signer.seal(self._template) if signer else None
 
     def fill(self, handoff_id: int, mailbox: str, name: str | None, digest: bytes, now: datetime) -> Written:
         """The mail for one person. Raises BadInput."""
@@ -63,7 +66,7 @@ class BulletinPaper:
             date=now,
             values=values,
         )
-        return Written(self._addressing.return_path(handoff_id), mailbox, content)
+        return Written(self._addressing.return_path(handoff_id), mailbox, content, self._seal)
 
 
 class BulletinDesk:
@@ -71,7 +74,7 @@ class BulletinDesk:
 
     kinds: Collection[str] = (handoffs.BULLETIN,)
 
-    def __init__(self, session: Session, bulletin_id: int, settings: Settings, tokens: Tokens) -> None:
+    def __init__(self, session: Session, bulletin_id: int, settings: Settings, tokens: Tokens, signer: Signer) -> None:
         issue = drafts.issue_of(session, bulletin_id)
         if issue is None:
             raise Fault(f"Bulletin {bulletin_id} is not approved.")
@@ -85,7 +88,8 @@ class BulletinDesk:
         }
         self._paper = BulletinPaper(
             row, bulletin_id, issue.sender, issue.subject, issue.html, issue.text, Addressing(settings, tokens),
-            settings.return_domain,
+            settings,
+            signer,
         )  # fmt: skip
 
     def halted(self, session: Session) -> bool:

@@ -20,14 +20,16 @@ from .. import i18n
 from ..bulletins.drafts import look_of, sender_of
 from ..consent import gate, lists, register
 from ..consent.tables import MailingList, Person
+from ..errors import BadInput
 from ..letters import desk
 from ..letters.texts import Kind, letter
 from ..settings import Settings
 from ..tokens import Tokens
 from . import handoffs, mail_headers
 from .addressing import Addressing
+from .dkim import Seal, Signer
 from .handoffs import Claimed
-from .run import Written, fill_or_reason
+from .run import Written
 from .slots import SlotKind
 from .template import Message, Template, compile_message
 
@@ -61,10 +63,11 @@ class LetterDesk:
     about: int | None = None
     rates: Mapping[str, float] = MappingProxyType({})  # somebody is waiting for each
 
-    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+    def __init__(self, settings: Settings, tokens: Tokens, signer: Signer) -> None:
+        self._signer = signer
         self._settings = settings
         self._addressing = Addressing(settings, tokens)
-        self._templates: dict[tuple[object, ...], Template] = {}
+        self._templates: dict[tuple[object, ...], tuple[Template, Seal | None]] = {}
 
     def halted(self, session: Session) -> bool:
         """Letters are never paused."""
@@ -103,17 +106,18 @@ class LetterDesk:
             if made is None:
                 return "the request was overtaken"
             values |= made
-        template = self._template(row.kind, found)
-        return fill_or_reason(
-            lambda: Written(
-                self._addressing.return_path(row.id),
-                person.mailbox,
-                template.fill(
-                    to_address=person.mailbox, to_name=person.name, message_id=self._addressing.message_id(row.id),
-                    date=now, values=values,
-                ),
+        template, seal = self._template(row.kind, found)
+        try:
+            content = template.fill(
+                to_address=person.mailbox,
+                to_name=person.name,
+                message_id=self._addressing.message_id(row.id),
+                date=now,
+                values=values,
             )
-        )  # fmt: skip
+        except BadInput as error:
+            return str(error)
+        return Written(self._addressing.return_path(row.id), person.mailbox, content, seal)
 
     def _confirmation(
         self, session: Session, found: desk.Occasion, person: Person, now: datetime
@@ -140,14 +144,15 @@ class LetterDesk:
             ),
         }
 
-    def _template(self, kind: str, found: desk.Occasion) -> Template:
+    def _template(self, kind: str, found: desk.Occasion) -> tuple[Template, Seal | None]:
         """Compiled once for each wording; a list's settings may change while the worker lives."""
         row, text = found.list, found.text
         key = (kind, found.language, row.id, row.name, str(row.settings), text.id if text else None)
         if key not in self._templates:
             if len(self._templates) > 100:
                 self._templates.clear()
-            self._templates[key] = self._compiled(cast(Kind, kind), row, found.language, text.body if text else None)
+            made = self._compiled(cast(Kind, kind), row, found.language, text.body if text else None)
+            self._templates[key] = made, self._signer.seal(made) if self._signer else None
         return self._templates[key]
 
     def _compiled(self, kind: Kind, row: MailingList, language: str, consent: str | None) -> Template:

@@ -19,6 +19,7 @@ from ..errors import MailinglistError, RegisterUnsound
 from ..settings import Settings
 from . import dispatch, handoffs, letter_desk
 from .bulletin_desk import BulletinDesk
+from .dkim import Signer
 from .letter_desk import LetterDesk
 from .pacing import Gait
 from .run import Report, run
@@ -36,6 +37,7 @@ class _Office:
 
     courier: Courier
     letters: LetterDesk
+    signer: Signer
     gait: Gait
 
 
@@ -93,7 +95,7 @@ def _send(bulletin_id: int, stop: Stop) -> Report:
     if _due((handoffs.BULLETIN,), about=bulletin_id):
         office = _office()
         with db.reading() as session:
-            desk = BulletinDesk(session, bulletin_id, _settings(), tokens_of(session))
+            desk = BulletinDesk(session, bulletin_id, _settings(), tokens_of(session), office.signer)
         with OnDuty(_this_app()) as shift:
             report = run(office.courier, desk, shift.id, gait=office.gait, stop=stop)
         _trouble(bulletin_id, report.trouble)
@@ -135,8 +137,9 @@ def _office() -> _Office:
     if found is None:
         settings = _settings()
         courier = Courier(settings.relays, connections=settings.smtp_connections, helo=own_name(settings))
+        signer = Signer(settings.dkim_keys)
         with db.reading() as session:
-            found = _Office(courier, LetterDesk(settings, tokens_of(session)), Gait())
+            found = _Office(courier, LetterDesk(settings, tokens_of(session), signer), signer, Gait())
         current_app.extensions["mailinglist_office"] = found
     return found
 

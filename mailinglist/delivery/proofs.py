@@ -18,7 +18,9 @@ from ..errors import Banned, Fault
 from ..settings import Settings
 from .addressing import Addressing
 from .bulletin_desk import BulletinPaper
+from .dkim import Signer
 from .parcels import Outcome, Parcel, Verdict
+from .run import signed
 from .smtp import Courier
 
 _MARK = "[Test] "
@@ -37,11 +39,14 @@ def proof(session: Session, bulletin_id: int, address: Address, settings: Settin
     addressing = Addressing(settings, tokens_of(session))
     paper = BulletinPaper(
         row, bulletin_id, drafts.sender_of(row, settings.mail_from), f"{_MARK}{made.subject}", made.html, made.text,
-        addressing, settings.return_domain,
+                addressing,
+        settings,
+        Signer(settings.dkim_keys),
     )  # fmt: skip
     digest = keys_of(session).digest(address.folded)
     written = paper.fill(0, address.mailbox, None, digest, now)
-    return Parcel(0, written.sender, written.recipient, written.content, time.monotonic())
+    content = signed(written, int(time.time()))
+    return Parcel(0, written.sender, written.recipient, content, time.monotonic())
 
 
 def hand_over(parcel: Parcel, settings: Settings, helo: str) -> None:

@@ -181,3 +181,49 @@ def test_with_no_mail_server_nothing_is_lost(app: Flask, caught: Caught, setting
     office.courier = good
     post.letters(stop=never)
     assert len(caught.mails) == 1
+
+
+def test_letters_and_bulletins_are_signed(app: Flask, caught: Caught, settings, tmp_path):
+    import dkim
+    from cryptography.hazmat.primitives import serialization
+    from cryptography.hazmat.primitives.asymmetric import rsa
+
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    path = tmp_path / "dkim.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+    )
+    app.config["MAILINGLIST"] = settings.model_copy(update={"dkim": (f"s1:lists.example.fi:{path}",)})
+    join("ake@example.fi")
+    post.letters(stop=never)
+    with db.transaction() as session:
+        person(session, "b@example.fi", now=db.utcnow() - timedelta(days=2))
+        bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
+        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
+    post.bulletins(stop=never)
+    [record] = post.Signer(app.config["MAILINGLIST"].dkim_keys).records.values()
+    assert len(caught.raw) == 2
+    for raw in caught.raw:
+        assert dkim.verify(raw, dnsfunc=lambda *_, **__: record.encode())
+        signed = raw.split(b"\r\n\r\n")[0].lower()
+        assert b"from:" in signed
+
+
+def test_a_paused_bulletin_puts_back_what_waits(app: Flask, caught: Caught):
+    with db.transaction() as session:
+        for n in range(5):
+            person(session, f"p{n}@example.fi", now=db.utcnow() - timedelta(days=2))
+        bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
+        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
+        dispatch.begin_due(session, now=db.utcnow())
+        dispatch.pause(session, bulletin.id)
+    post.bulletins(stop=never)
+    assert caught.mails == []
+    with db.transaction() as session:
+        dispatch.resume(session, bulletin.id)
+    post.bulletins(stop=never)
+    with db.reading() as session:
+        status = dispatch.status(session, bulletin.id)
+    assert (status.state, status.accepted, status.excluded) == ("sent", 5, 0)
