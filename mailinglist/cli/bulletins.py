@@ -14,9 +14,9 @@ import click
 from .. import db
 from ..app import SETTINGS
 from ..bulletins import drafts
-from ..consent import lists
+from ..consent import lists, people
 from ..consent.address import parse
-from ..delivery import dispatch
+from ..delivery import dispatch, handoffs
 from ..delivery.dispatch import Status
 from ..errors import BadInput
 from ..settings import Settings
@@ -145,6 +145,41 @@ def cancel(number: int) -> None:
     with opened(), db.transaction() as session:
         dispatch.cancel(session, number, now=db.utcnow())
     output.line("Cancelled.")
+
+
+@bulletins.command()
+@bulletin_id
+@output.as_json
+def uncertain(number: int, as_json: bool) -> None:
+    """Who may or may not have got a bulletin: nobody knows, and a person decides (`settle`)."""
+    with opened(), db.reading() as session:
+        dispatch.status(session, number)
+        rows = [(people.mailbox_of(session, person), at) for person, at in handoffs.uncertain(session, number)]
+    if as_json:
+        output.document([{"address": mailbox, "since": output.exact(at)} for mailbox, at in rows])
+        return
+    for mailbox, at in rows:
+        output.line(f"{mailbox or '(erased)'}  since {output.when(at) if at else 'unknown'}")
+
+
+@bulletins.command()
+@bulletin_id
+@click.option("--uncertain", "decision", type=click.Choice(["accepted", "resend"]), required=True)
+def settle(number: int, decision: str) -> None:
+    """Decide about the uncertain mails of a bulletin: they count as accepted, or are sent once more."""
+    with opened(), db.transaction() as session:
+        done = dispatch.resolve(session, number, resend=decision == "resend", by=who(), now=db.utcnow())
+    output.line(f"{done} {'sent once more' if decision == 'resend' else 'counted as accepted'}.")
+
+
+@bulletins.command()
+@bulletin_id
+def watch(number: int) -> None:
+    """Follow a bulletin until nobody is pending: a bar with rate and time left, on a terminal."""
+    with opened():
+        _wait(number)
+        found = _status(number)
+    _print(found, as_json=False)
 
 
 def _status(number: int) -> Status:

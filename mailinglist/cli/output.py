@@ -58,11 +58,23 @@ def progress(label: str, total: int | None = None) -> Iterator[Callable[[int], N
         yield lambda _: None
         return
     from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        Progress,
+        ProgressColumn,
+        Task,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    class Speed(ProgressColumn):
+        def render(self, task: Task) -> str:
+            return f"{task.speed:,.0f}/s" if task.speed else ""
 
     time = TimeElapsedColumn() if total is None else TimeRemainingColumn()
     console = Console(stderr=True)
-    bar = Progress(TextColumn("{task.description}"), BarColumn(), time, console=console, transient=True)
+    bar = Progress(TextColumn("{task.description}"), BarColumn(), Speed(), time, console=console, transient=True)
     task = bar.add_task(label, total=total)
     timer = threading.Timer(_PATIENCE, bar.start)
     timer.daemon = True

@@ -12,12 +12,14 @@ from datetime import datetime
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from .. import db
+from .. import db, observe
 from ..bulletins import drafts
 from ..consent.tables import MailingList
 from ..errors import NotAllowed
 from . import handoffs
 from .tables import Dispatch
+
+_log = observe.logger(__name__)
 
 _MOVES = {
     "pause": (("scheduled", "sending"), "paused"),
@@ -130,6 +132,22 @@ def resume(session: Session, bulletin_id: int) -> None:
     dispatch.state = "sending" if dispatch.began_at else "scheduled"
     session.flush()
     db.ring(session, db.BULLETINS)
+
+
+def resolve(session: Session, bulletin_id: int, *, resend: bool, by: str, now: datetime) -> int:
+    """Decide about a bulletin's uncertain mails: they count as accepted, or go once more. Returns how many.
+
+    Who may have it already gets it twice by `resend`: that is why a person decides. Raises Unknown, NotAllowed.
+    """
+    dispatch = _existing(session, bulletin_id)
+    if resend and dispatch.state == "cancelled":
+        raise NotAllowed(f"Bulletin {bulletin_id} is cancelled: nothing of it is sent again.")
+    number = handoffs.resolve(session, bulletin_id, resend=resend, by=by, now=now)
+    if resend and number and dispatch.state == "sent":
+        dispatch.state, dispatch.ended_at = "sending", None
+        db.ring(session, db.BULLETINS)
+    _log.warning("uncertain_resolved", bulletin=bulletin_id, rows=number, resend=resend, by=by)
+    return number
 
 
 def status(session: Session, bulletin_id: int) -> Status:

@@ -262,6 +262,32 @@ def unfinished(session: Session, bulletin_id: int) -> bool:
     )  # fmt: skip
 
 
+def uncertain(session: Session, bulletin_id: int) -> list[tuple[int, datetime | None]]:
+    """Persons of whom nobody knows whether they got the bulletin, by id, and since when."""
+    rows = session.execute(
+        select(Handoff.person_id, Handoff.settled_at)
+        .where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state == "uncertain")
+        .order_by(Handoff.id)
+    )
+    return [(person, at) for person, at in rows]
+
+
+def resolve(session: Session, bulletin_id: int, *, resend: bool, by: str, now: datetime) -> int:
+    """A person has decided about the uncertain rows: they count as accepted, or go once more. Returns how many."""
+    values: dict[str, object] = (
+        {"state": "pending", "not_before": now, "reply": f"sent again: {by} decided"}
+        if resend
+        else {"state": "accepted", "reply": f"counted as accepted: {by} decided"}
+    )
+    made = session.execute(
+        update(Handoff)
+        .where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state == "uncertain")
+        .values(**values),
+        execution_options={"synchronize_session": False},
+    )
+    return changed(made)
+
+
 def open_rows(bulletin_id: ColumnElement[int] | InstrumentedAttribute[int]) -> ColumnElement[bool]:
     """SQL: the bulletin has rows that may go, now or later."""
     return exists().where(

@@ -15,7 +15,7 @@ from mailinglist import db
 from mailinglist.bulletins import drafts
 from mailinglist.consent import address, bans, lists, register, requests
 from mailinglist.consent.states import Channel, State
-from mailinglist.delivery import dispatch, post
+from mailinglist.delivery import dispatch, handoffs, post
 from mailinglist.delivery.tables import Handoff
 from making import ORIGIN, person, the_list
 
@@ -149,7 +149,7 @@ def test_a_bulletin_goes_to_those_whom_the_gate_lets_through(app: Flask, caught:
 
 
 def test_what_a_dead_worker_was_handing_over_is_uncertain_and_never_sent_again(app: Flask, caught: Caught):
-    from mailinglist.delivery import handoffs, letter_desk
+    from mailinglist.delivery import letter_desk
 
     join("a@example.fi")
     join("b@example.fi")
@@ -227,3 +227,27 @@ def test_a_paused_bulletin_puts_back_what_waits(app: Flask, caught: Caught):
     with db.reading() as session:
         status = dispatch.status(session, bulletin.id)
     assert (status.state, status.accepted, status.excluded) == ("sent", 5, 0)
+
+
+@pytest.mark.parametrize("resend", [True, False])
+def test_a_person_decides_about_uncertain_mails(app: Flask, caught: Caught, resend: bool):
+    with db.transaction() as session:
+        for n in range(3):
+            person(session, f"p{n}@example.fi", now=db.utcnow() - timedelta(days=2))
+        bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
+        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
+        dispatch.begin_due(session, now=db.utcnow())
+        shift = handoffs.begin_shift(session, now=db.utcnow())
+        handoffs.claim(session, shift, kinds=["bulletin"], limit=2, now=db.utcnow())
+        handoffs.end_shift(session, shift, now=db.utcnow())
+    post.bulletins(stop=never)
+    with db.transaction() as session:
+        status = dispatch.status(session, bulletin.id)
+        assert (status.state, status.accepted, status.uncertain) == ("sent", 1, 2)
+        assert len(handoffs.uncertain(session, bulletin.id)) == 2
+        assert dispatch.resolve(session, bulletin.id, resend=resend, by="minna", now=db.utcnow()) == 2
+    post.bulletins(stop=never)
+    with db.reading() as session:
+        status = dispatch.status(session, bulletin.id)
+    assert (status.state, status.accepted, status.uncertain, status.pending) == ("sent", 3, 0, 0)
+    assert len(caught.mails) == (3 if resend else 1)
