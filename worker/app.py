@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Collection
 
 from celery import Celery, signals
+from celery.schedules import crontab
 from flask import Flask
 
 from mailinglist import db, observe
@@ -39,7 +40,8 @@ def make_celery(settings: Settings) -> Celery:
     celery.conf.update(
         task_ignore_result=True,
         task_default_queue=LETTERS_QUEUE,
-        task_routes={"letters": {"queue": LETTERS_QUEUE}, "bulletins": {"queue": BULLETINS_QUEUE}},
+        task_routes={"letters": {"queue": LETTERS_QUEUE}, "bulletins": {"queue": BULLETINS_QUEUE},
+            "tidy": {"queue": LETTERS_QUEUE}},
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -51,8 +53,11 @@ def make_celery(settings: Settings) -> Celery:
         },
         # Bells older than the next sweep are of no use.
         beat_schedule={
-            name: {"task": name, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS * 2}}
-            for name in ("letters", "bulletins")
+            **{
+                name: {"task": name, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS * 2}}
+                for name in ("letters", "bulletins")
+            },
+            "tidy": {"task": "tidy", "schedule": crontab(hour="2", minute="30")},
         },
         timezone="UTC",
     )  # fmt: skip

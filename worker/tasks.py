@@ -6,7 +6,9 @@ from celery import current_app, shared_task
 from celery.worker import state
 from flask import Flask
 
+from mailinglist import db
 from mailinglist.delivery import post
+from mailinglist.privacy import retention
 
 
 def _app() -> Flask:
@@ -31,3 +33,13 @@ def bulletins() -> None:
     """Begin what is scheduled, and hand over what is being sent."""
     with _app().app_context():
         post.bulletins(stop=_stopping)
+
+
+@shared_task(name="tidy")  # type: ignore[untyped-decorator]
+def tidy() -> None:
+    """Let go what is not needed any more."""
+    with _app().app_context():
+        while not _stopping():
+            with db.transaction() as session:
+                if not retention.tidy(session, now=db.utcnow()):
+                    break

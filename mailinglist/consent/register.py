@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, exists, select, update
 from sqlalchemy.orm import Session
 
 from .. import db
@@ -31,6 +31,7 @@ from .tables import (
     Evidence,
     MailingList,
     Person,
+    Request,
     Subscription,
 )
 
@@ -366,19 +367,37 @@ def _shift(session: Session, person_id: int, row: MailingList, event: Event, *, 
     ledger.append(session, person.chain, person.digest, fact, now=now)
 
 
-def lapse(session: Session, person: Person, row: MailingList, *, now: datetime) -> None:
-    """Forget a request that was never answered (REQUIREMENTS 2.4); the person goes too when nothing else is known of
-    them."""
+def unanswered(session: Session, *, before: datetime, limit: int) -> list[tuple[Person, MailingList]]:
+    """Persons (locked) who have been pending on a list since before this moment, and have not asked again since."""
+    asked_again = exists().where(
+        Request.person_id == Subscription.person_id,
+        Request.list_id == Subscription.list_id,
+        Request.received_at >= before,
+    )
+    rows = session.execute(
+        select(Person, MailingList)
+        .join(Subscription, Subscription.person_id == Person.id)
+        .join(MailingList, MailingList.id == Subscription.list_id)
+        .where(Subscription.state == State.PENDING.value, Subscription.since < before, ~asked_again)
+        .order_by(Person.id)
+        .limit(limit)
+        .with_for_update(of=Person, skip_locked=True)
+    )
+    return [(person, row) for person, row in rows]
+
+
+def lapse(session: Session, person: Person, row: MailingList, *, now: datetime) -> bool:
+    """Forget a request that was never answered (REQUIREMENTS 2.4). Returns whether nothing else is known of the person,
+    so that they are to be forgotten too."""
     standing = subscription(session, person.id, row.id)
     if standing is None:
-        return
+        return False
     move(standing.standing, Event.LAPSE)
     fact = ledger.Fact(Event.LAPSE, list=row.slug, state=State.NONE.value)
     ledger.append(session, person.chain, person.digest, fact, now=now)
     session.delete(standing)
     session.flush()
-    if session.scalar(select(Subscription.list_id).where(Subscription.person_id == person.id).limit(1)) is None:
-        forget(session, person, now=now)
+    return session.scalar(select(Subscription.list_id).where(Subscription.person_id == person.id).limit(1)) is None
 
 
 def forget(session: Session, person: Person, *, now: datetime) -> dict[str, int]:

@@ -267,6 +267,16 @@ def letters_enqueued(session: Session, requests: Collection[int]) -> None:
     session.execute(update(Request).where(Request.id.in_(list(requests))).values(letter_due=False))
 
 
+def clear(session: Session, *, before: datetime) -> int:
+    """Delete requests that were taken before this moment and that no confirmation letter rests on. Returns how many."""
+    rested_on = select(Confirmation.request_id)
+    removed = session.execute(
+        delete(Request).where(Request.taken_at < before, ~Request.letter_due, Request.id.not_in(rested_on)),
+        execution_options={"synchronize_session": False},
+    )
+    return db.changed(removed)
+
+
 def forget(session: Session, person: Person) -> int:
     """Delete every request of this person (their confirmations are gone already). Returns how many.
 

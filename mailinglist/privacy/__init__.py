@@ -1,6 +1,7 @@
 """THE RIGHTS OFFICE: what a person may ask of everything we hold about them.
 
-    rights.py    erasure (GDPR 17), through one registry of what each room holds
+    rights.py      erasure (GDPR 17), through one registry of what each room holds
+    retention.py   what goes by itself, daily: unanswered requests after 30 days
 
 Owns: no table yet.
 
@@ -11,5 +12,5 @@ Refuses: to erase a ban, or the ledger's entries: without the first the next imp
 21(3)), without the second nobody could show that what was sent was allowed (17(3)(e)).
 
 Known limits: what lies outside the database is not reached: backups age out, and the catcher keeps what it caught.
-Access, portability and retention come with their own issue.
+Access, portability and the other periods of retention come with their own issue.
 """

@@ -90,6 +90,7 @@ RULES: Mapping[str, str] = {
     "issues": _NOBODY,
     "dispatches": _NOBODY,
     "shifts": _NOBODY,
+    "paces": _NOBODY,
 }
 """What an erasure does to each table. A test holds this against the tables that there are."""
 
@@ -102,11 +103,16 @@ def erase(session: Session, address: Address, now: datetime) -> Erasure:
     person = session.scalar(select(Person).where(Person.folded == address.folded).with_for_update())
     if person is None:
         raise Unknown("Nobody with this address is in the register.")
+    return forget(session, person, now)
+
+
+def forget(session: Session, person: Person, now: datetime) -> Erasure:
+    """Erase this person (locked) from every room."""
     session.expunge(person)
     deleted: Counter[str] = Counter()
     kept: list[Kept] = []
-    for forget in ROOMS.values():
-        erasure = forget(session, person, now)
+    for by_room in ROOMS.values():
+        erasure = by_room(session, person, now)
         deleted.update(erasure.deleted)
         kept.extend(erasure.kept)
     return Erasure(dict(deleted), tuple(kept))
