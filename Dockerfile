@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 
-# The image of every role: `web` (default), `worker`, `scheduler`, `inbound`, and one-shot commands such as `db upgrade`.
+# The image of every role: `web` (default), `worker`, `scheduler`, and one-shot commands such as `db upgrade`.
 # Python 3.11 is what the tests run on.
 
 FROM python:3.11-slim-bookworm AS build

@@ -46,6 +46,8 @@ from .settings import Settings
 REQUESTS = "requests"
 LETTERS = "letters"
 BULLETINS = "bulletins"
+BUSY_SECONDS = 30
+"""How long a writer waits for SQLite's one write lock."""
 BELLS = (REQUESTS, LETTERS, BULLETINS)
 
 Ringer = Callable[[frozenset[str]], None]
@@ -116,6 +118,7 @@ class among(FunctionElement[bool]):  # noqa: N801 - used like a function
 
     inherit_cache = True
     type = Boolean()
+    _is_implicitly_boolean = True  # else SQLite gets `… IN (…) = 1`, which no index serves
 
     def __init__(self, column: ColumnElement[int] | InstrumentedAttribute[int], numbers: Iterable[int]) -> None:
         super().__init__(column, bindparam(None, list(numbers), type_=_Numbers()))
@@ -148,7 +151,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     url = settings.sqlalchemy_url
     app.config["SQLALCHEMY_DATABASE_URI"] = url
     if url.startswith("sqlite"):
-        options: dict[str, Any] = {"connect_args": {"timeout": 30}}
+        options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
     else:
         # Recycled connections are checked before use: a restarted server costs one reconnect, not a failed page.
         options = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 10, "connect_args": {"connect_timeout": 5}}
@@ -180,7 +183,7 @@ def prepare(engine: Engine) -> None:
             "journal_mode=WAL",
             "synchronous=FULL",  # an opt-out that was answered must survive a power cut
             "foreign_keys=ON",
-            "busy_timeout=30000",
+            f"busy_timeout={BUSY_SECONDS * 1000}",
             "secure_delete=ON",
             "recursive_triggers=ON",  # else INSERT OR REPLACE slips past the ledger's DELETE trigger
             "cache_size=-32000",

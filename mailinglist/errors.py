@@ -12,8 +12,7 @@
     │   ├── TokenForged      not ours, cut, altered, or of another purpose (HTTP 404)
     │   └── TokenSpent       ours, but expired, used up, or from before a leave (HTTP 410)
     └── Fault                the work failed, nothing is lost (exit 3, HTTP 503)
-        ├── RegisterUnsound  the register can't be trusted now (ban key lost or wrong): nothing is sent
-        └── BrokerDown       the bell could not be rung; the sweep will find the work
+        └── RegisterUnsound  the register can't be trusted now (ban key lost or wrong): nothing is sent
 
 Messages are one plain sentence for a person; they hold no secret and no token.
 """
@@ -97,7 +96,3 @@ class Fault(MailinglistError):
 
 class RegisterUnsound(Fault):
     """The register can't be trusted now, so nothing is sent (decision 4: it fails closed)."""
-
-
-class BrokerDown(Fault):
-    """The broker did not take the bell. The sweep finds the work."""

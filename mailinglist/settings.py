@@ -99,7 +99,7 @@ def _split(value: Any) -> Any:
 class Settings(BaseSettings):
     """Every setting of the program, checked. See the table in the README for what each means."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore", env_ignore_empty=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", env_ignore_empty=True)
 
     database_url: SecretStr | None = None
     broker_url: SecretStr | None = None

@@ -12,7 +12,6 @@ import json
 from datetime import datetime
 from typing import Literal
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..consent import lists
@@ -61,11 +60,6 @@ def find(session: Session, bulletin_id: int) -> Bulletin:
     if found is None:
         raise Unknown(f"There is no bulletin {bulletin_id}.")
     return found
-
-
-def every(session: Session) -> list[Bulletin]:
-    """All bulletins, newest first."""
-    return list(session.scalars(select(Bulletin).order_by(Bulletin.id.desc())))
 
 
 def composed(session: Session, bulletin: Bulletin) -> Composed:

@@ -14,7 +14,7 @@ import click
 from .. import db
 from ..app import SETTINGS
 from ..bulletins import drafts
-from ..consent import lists, people
+from ..consent import lists
 from ..consent.address import parse
 from ..delivery import dispatch, handoffs
 from ..delivery.dispatch import Status
@@ -25,7 +25,7 @@ from .opening import opened, who
 from .people import on_list
 
 _FORMS: dict[str, drafts.Form] = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html"}
-_LOOK_EVERY = 0.25
+_LOOK_EVERY = 0.5
 """Seconds between two looks at a bulletin that is waited for."""
 _BEGINS_WITHIN = timedelta(seconds=15)
 _COUNTS = ("audience", "accepted", "deferred", "rejected", "excluded", "uncertain", "pending")
@@ -154,7 +154,7 @@ def uncertain(number: int, as_json: bool) -> None:
     """Who may or may not have got a bulletin: nobody knows, and a person decides (`settle`)."""
     with opened(), db.reading() as session:
         dispatch.status(session, number)
-        rows = [(people.mailbox_of(session, person), at) for person, at in handoffs.uncertain(session, number)]
+        rows = handoffs.uncertain(session, number)
     if as_json:
         output.document([{"address": mailbox, "since": output.exact(at)} for mailbox, at in rows])
         return

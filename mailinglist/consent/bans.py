@@ -47,6 +47,11 @@ def in_force(session: Session, wanted: Sequence[bytes]) -> tuple[str, ...]:
     return tuple(channel.value for channel in Channel if channel.value in found)
 
 
+def forbids_mail(session: Session, wanted: Sequence[bytes]) -> bool:
+    """Whether an e-mail ban is in force for any of these digests. `gate.banned` says the same in SQL."""
+    return Channel.EMAIL.value in in_force(session, wanted)
+
+
 def check(session: Session, address: Address) -> Standing:
     """Whether marketing to this address is forbidden, by channel."""
     wanted = digests(session, address)

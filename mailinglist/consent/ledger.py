@@ -102,6 +102,7 @@ def append_many(session: Session, facts: Sequence[tuple[bytes, bytes, Fact]], *,
     """Add one fact each to many chains, as (chain, subject, fact), with four statements in all. Chains must differ."""
     keys = keys_of(session)
     chains = [chain for chain, _, _ in facts]
+    assert len(set(chains)) == len(chains), "two facts for one chain"
     heads = {
         head.chain: head
         for head in session.scalars(
@@ -157,7 +158,10 @@ def _entry(
 
 
 def verify(session: Session) -> Iterator[Problem]:
-    """Everything that is wrong with the ledger; nothing when it is whole. Reads all of it, a chain at a time."""
+    """Everything that is wrong with the ledger; nothing when it is whole.
+
+    Reads all of it, a chain at a time; what each chain says of the register is kept: about 300 MB for a million people.
+    """
     for name in missing_triggers(session):
         yield Problem(f"the trigger {name}, which keeps the ledger append-only, is missing or altered")
     keys = keys_of(session)

@@ -7,6 +7,7 @@ the exact words that were shown (GDPR 7(1)).
 from __future__ import annotations
 
 import re
+import unicodedata
 from datetime import datetime
 from email.utils import parseaddr
 from typing import Annotated, Any, Literal
@@ -38,6 +39,9 @@ _CONSENT = (
     "and direct marketing. My address is not given to outsiders. I can withdraw this consent at any time, by the link "
     "in every message."
 )
+
+# Controls, marks that turn the writing around, halves of characters, private use, line and paragraph ends.
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 
@@ -75,8 +79,8 @@ class ListSettings(BaseModel):
     @classmethod
     def _one_line(cls, value: str) -> str:
         # They go into mail headers and pages: a line break would start a header of its own.
-        if any(ord(c) < 32 or ord(c) == 127 for c in value):
-            raise ValueError("must be one line")
+        if _UNPRINTABLE.intersection(map(unicodedata.category, value)):
+            raise ValueError("must be one line, without control characters")
         return value.strip()
 
     @field_validator("sender")
@@ -238,7 +242,7 @@ def _default_consent(row: MailingList, language: str) -> str:
 
 def _name(name: str) -> str:
     name = name.strip()
-    if not name or len(name) > 200 or any(ord(c) < 32 or ord(c) == 127 for c in name):
+    if not name or len(name) > 200 or _UNPRINTABLE.intersection(map(unicodedata.category, name)):
         raise BadInput("A list's name is one line of at most 200 characters.")
     return name
 

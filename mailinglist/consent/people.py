@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from ..errors import Unknown
 from . import bans, register
 from .address import Address
-from .tables import ConsentText, MailingList, Person, Subscription
+from .tables import ConsentText, MailingList, Subscription
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,11 +35,6 @@ class Profile:
     subscriptions: tuple[Standing, ...]
     bans: tuple[str, ...]
     """Channels on which marketing is forbidden."""
-
-
-def mailbox_of(session: Session, person_id: int) -> str | None:
-    """The address of the person with this number; None: they were erased."""
-    return session.scalar(select(Person.mailbox).where(Person.id == person_id))
 
 
 def look_up(session: Session, address: Address) -> Profile:

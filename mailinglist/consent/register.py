@@ -117,6 +117,7 @@ def ask(
         session.add(standing)
         session.flush()
     filed = ledger.file_evidence(session, evidence, person_id=person.id, now=now)
+    person.language = text.language
     fact = ledger.Fact(Event.ASK, list=row.slug, state=after.value, text=text, source=source, evidence=filed)
     ledger.append(session, person.chain, person.digest, fact, now=now)
     return standing
@@ -217,7 +218,7 @@ def confirm(session: Session, token: str, *, origin: Origin, now: datetime) -> K
         return Knock(door, found.list, found.text, person, found.confirmation)
     if door is not Door.OPEN:
         raise TokenSpent("This link has expired." if door is Door.EXPIRED else "This link was overtaken by a leave.")
-    if Channel.EMAIL.value in bans.in_force(session, [person.digest, person.exact_digest]):
+    if bans.forbids_mail(session, [person.digest, person.exact_digest]):
         raise Banned("Marketing to this address is forbidden. The ban has to be lifted first.")
     after = move(standing.standing, Event.CONFIRM)
     standing.state, standing.basis, standing.text_id = after.value, Basis.CONSENT.value, found.text.id
@@ -261,7 +262,7 @@ class Ticket:
     dispatch_id: int = 0
 
     def pack(self) -> bytes:
-        """44 bytes… of fixed length, so that every token is equally long."""
+        """41 bytes, so that every token is equally long."""
         return bytes((1,)) + self.list_id.to_bytes(3, "big") + self.dispatch_id.to_bytes(5, "big") + self.digest
 
     @classmethod
@@ -420,7 +421,13 @@ def forget(session: Session, person: Person, *, now: datetime) -> dict[str, int]
 def welcomes_due(session: Session, *, limit: int) -> list[Confirmation]:
     """Confirmations whose welcome letter is due, oldest first."""
     return list(
-        session.scalars(select(Confirmation).where(Confirmation.welcome_due).order_by(Confirmation.id).limit(limit))
+        session.scalars(
+            select(Confirmation)
+            .where(Confirmation.welcome_due)
+            .order_by(Confirmation.id)
+            .limit(limit)
+            .with_for_update(skip_locked=True)
+        )
     )
 
 

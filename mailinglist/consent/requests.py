@@ -19,11 +19,14 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..observe import count
+from ..errors import MailinglistError, RegisterUnsound
+from ..observe import count, logger
 from . import bans, ledger, lists, register
 from .address import Address, fold, parse
-from .states import Channel, State
+from .states import State
 from .tables import Confirmation, ConsentText, MailingList, Person, Request, Subscription
+
+_log = logger(__name__)
 
 JOIN, LEAVE = "join", "leave"
 CONFIRM_LETTER, ALREADY_LETTER, LEAVE_LETTER = "confirm", "already", "leave"
@@ -141,12 +144,20 @@ def take(session: Session, *, limit: int = 50, now: datetime) -> int:
         return 0
     load = _load(session, {request.domain for request in waiting}, now)
     # Persons are locked in one order, so that two workers can't wait for each other.
-    for request in sorted(waiting, key=lambda r: (r.mailbox or "").casefold()):
+    for request in sorted(waiting, key=lambda waits: fold(waits.mailbox or "")):
         if load.full(request.domain):
             request.not_before = now + _WAIT
             count("requests_slowed")
             continue
-        _take_one(session, request, now)
+        try:
+            with session.begin_nested():
+                _take_one(session, request, now)
+        except RegisterUnsound:
+            raise
+        except MailinglistError as error:  # one request that can't be taken must not hold up all others
+            _log.error("request_failed", request=request.id, error=type(error).__name__)
+            request.taken_at, request.outcome = now, "failed"
+            request.mailbox = request.name = request.origin = None
         if request.letter_due:
             load.add(request.domain)
             db.ring(session, db.LETTERS)
@@ -170,7 +181,7 @@ def _take_one(session: Session, request: Request, now: datetime) -> None:
 
 
 def _take_join(session: Session, request: Request, row: MailingList, address: Address, now: datetime) -> str:
-    if Channel.EMAIL.value in bans.in_force(session, bans.digests(session, address)):
+    if bans.forbids_mail(session, bans.digests(session, address)):
         return "banned"
     person = register.enter(session, address, language=request.language, name=request.name, now=now)
     request.person_id = person.id
@@ -195,7 +206,6 @@ def _take_join(session: Session, request: Request, row: MailingList, address: Ad
     evidence = {**(request.origin or {}), "asked_at": ledger.moment(request.received_at)}
     standing = register.ask(session, person, row, text, source=request.entrance, evidence=evidence, now=now)
     request.epoch = standing.epoch
-    person.language = request.language
     _letter(request, CONFIRM_LETTER, now)
     return "asked"
 
@@ -280,10 +290,16 @@ def clear(session: Session, *, before: datetime) -> int:
 def forget(session: Session, person: Person) -> int:
     """Delete every request of this person (their confirmations are gone already). Returns how many.
 
-    Those that still wait are known by their address only: all that wait are looked through.
+    Those that still wait are known by their address only: all that wait at its domain are looked through.
     """
     session.flush()
-    waiting = session.execute(select(Request.id, Request.mailbox).where(Request.taken_at.is_(None))).all()
+    domain = person.mailbox.rpartition("@")[2]
+    waiting = session.execute(
+        select(Request.id, Request.mailbox).where(Request.taken_at.is_(None), Request.domain == domain)
+    )
     theirs = [number for number, mailbox in waiting if mailbox and fold(mailbox) == person.folded]
-    removed = session.execute(delete(Request).where((Request.person_id == person.id) | Request.id.in_(theirs)))
+    removed = session.execute(
+        delete(Request).where((Request.person_id == person.id) | db.among(Request.id, theirs)),
+        execution_options={"synchronize_session": False},
+    )
     return db.changed(removed)

@@ -112,7 +112,7 @@ class Request(Base):
         CheckConstraint("kind IN ('join', 'leave')", name="kind"),
         Index("ix_requests_waiting", "not_before", "id", postgresql_where=text("taken_at IS NULL"),
               sqlite_where=text("taken_at IS NULL")),
-        Index("ix_requests_letter", "id", postgresql_where=text("letter_due"), sqlite_where=text("letter_due")),
+        Index("ix_requests_letter", "id", postgresql_where=text("letter_due"), sqlite_where=text("letter_due = 1")),
         Index("ix_requests_person_id_received_at", "person_id", "received_at"),
         Index("ix_requests_received_at", "received_at"),
         Index("ix_requests_domain_letter_at", "domain", "letter_at"),
@@ -156,7 +156,9 @@ class Confirmation(Base):
     __tablename__ = "confirmations"
     __table_args__ = (
         Index("ix_confirmations_person_id", "person_id"),
-        Index("ix_confirmations_welcome", "id", postgresql_where=text("welcome_due"), sqlite_where=text("welcome_due")),
+        Index(
+            "ix_confirmations_welcome", "id", postgresql_where=text("welcome_due"), sqlite_where=text("welcome_due = 1")
+        ),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from sqlalchemy import Connection, text
+from sqlalchemy import text
 from sqlalchemy.orm import Session
 
 _KEPT = ("ledger", "texts")
@@ -27,7 +27,8 @@ def _sqlite() -> dict[str, str]:
             )
     same = {
         "ledger": "id = NEW.id OR (chain = NEW.chain AND seq = NEW.seq)",
-        "texts": "id = NEW.id OR (list_id = NEW.list_id AND language = NEW.language AND version = NEW.version)",
+        "texts": "id = NEW.id OR (list_id = NEW.list_id AND "
+        "((language = NEW.language AND version = NEW.version) OR digest = NEW.digest))",
         "chain_heads": "chain = NEW.chain",
     }
     for table, condition in same.items():
@@ -75,15 +76,8 @@ def _postgresql() -> dict[str, str]:
 
 
 TRIGGERS: dict[str, dict[str, str]] = {"sqlite": _sqlite(), "postgresql": _postgresql()}
-"""By dialect: name → statement, in the order in which they must be made."""
-
-
-def install(connection: Connection) -> None:
-    """Create the triggers on a database that has none of them. For migrations."""
-    for statement in TRIGGERS[connection.dialect.name].values():
-        connection.exec_driver_sql(
-            statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
-        )
+"""By dialect: name → statement, in the order in which they must be made. Made by migrations, which keep their own
+copy."""
 
 
 def missing_triggers(session: Session) -> list[str]:

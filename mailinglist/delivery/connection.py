@@ -95,10 +95,10 @@ class Connection:
         except ssl.SSLCertVerificationError as error:
             self._fail(f"can't prove that it is {self.standing.relay.host}: {error.verify_message}")
         except ssl.SSLError as error:
-            hint = "; ?starttls=never would do without TLS" if self.standing.relay.tls == "if-offered" else ""
-            self._fail(f"can't agree on TLS ({error.reason or 'the connection was closed'}){hint}")
+            self._fail(f"can't agree on TLS ({error.reason or 'the connection was closed'}){self._way_round()}")
         except OSError as error:
-            self._fail(f"broke the connection off ({_reason(error)})")
+            # A server that can't do TLS may as well reset the connection as close it.
+            self._fail(f"broke the connection off ({_reason(error)}){self._way_round()}")
 
     def overdue(self, now: float) -> None:
         """Fail, or lose the conversation, if the server was waited for too long."""
@@ -111,6 +111,11 @@ class Connection:
                 self._try_next("no answer", now)
             else:
                 self._fail(f"keeps silent where it should answer {self._expected()}")
+
+    def _way_round(self) -> str:
+        """What would help where the handshake fails, and TLS is not insisted on."""
+        securing = self._phase is _Phase.SECURING and self.standing.relay.tls == "if-offered"
+        return "; ?starttls=never would do without TLS" if securing else ""
 
     def _limit(self) -> float:
         step = self._opening.step if self._opening else None

@@ -99,11 +99,15 @@ def state_of(session: Session, bulletin_id: int) -> str | None:
 
 
 def finish(session: Session, bulletin_id: int, *, now: datetime) -> bool:
-    """`sent`, once nothing is pending. Returns whether it is."""
+    """`sent`, once nothing is pending. Returns whether it came to that now."""
     dispatch = _locked(session, bulletin_id)
-    if dispatch.state == "sending" and not handoffs.unfinished(session, bulletin_id):
-        dispatch.state, dispatch.ended_at, dispatch.trouble = "sent", now, None
-    return dispatch.state == "sent"
+    if dispatch.state == "cancelled":
+        # What came back unsent from the mail server after the cancelling does not wait for another try.
+        handoffs.call_off(session, bulletin_id, now=now)
+    if dispatch.state != "sending" or handoffs.unfinished(session, bulletin_id):
+        return False
+    dispatch.state, dispatch.ended_at, dispatch.trouble = "sent", now, None
+    return True
 
 
 def note_trouble(session: Session, bulletin_id: int, trouble: str | None) -> None:

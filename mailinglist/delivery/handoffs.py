@@ -15,19 +15,37 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, bindparam, delete, exists, func, insert, literal, select, text, update
+from sqlalchemy import (
+    ColumnElement,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal,
+    literal_column,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ..consent.states import State
-from ..consent.tables import Subscription
-from ..db import among, changed, insert_new
+from ..consent.tables import Person, Subscription
+from ..db import BUSY_SECONDS, among, changed, insert_new
 from ..observe import redact
-from .tables import Handoff, Shift
+from .tables import OPEN_STATES, Handoff, Shift
 
 BEAT_SECONDS = 2.0
-DEAD_AFTER = timedelta(seconds=10)
+_DEAD_AFTER = timedelta(seconds=10)
+# A beat has to wait for whoever holds SQLite's one write lock.
+_DEAD_AFTER_ON_SQLITE = timedelta(seconds=BUSY_SECONDS + 5 * BEAT_SECONDS)
 
 BULLETIN = "bulletin"
+
+# Spelt out, not as parameters: SQLite uses a partial index only where it can see that the query is within it.
+OPEN = Handoff.state.in_([literal_column(f"'{state}'") for state in OPEN_STATES])
+"""SQL: the row may go, now or later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,9 +110,9 @@ def begin_shift(session: Session, *, now: datetime) -> int:
     return shift.id
 
 
-def beat(session: Session, shift_id: int, *, now: datetime) -> None:
-    """The shift is alive."""
-    session.execute(update(Shift).where(Shift.id == shift_id).values(beat_at=now))
+def beat(session: Session, shift_id: int, *, now: datetime) -> bool:
+    """The shift is alive. False: it was taken for dead meanwhile, and has to stop."""
+    return changed(session.execute(update(Shift).where(Shift.id == shift_id).values(beat_at=now))) == 1
 
 
 def end_shift(session: Session, shift_id: int, *, now: datetime) -> None:
@@ -104,9 +122,9 @@ def end_shift(session: Session, shift_id: int, *, now: datetime) -> None:
 
 def take_back(session: Session, *, now: datetime) -> int:
     """Take back what dead shifts hold. Returns how many shifts were dead."""
-    dead = session.scalars(
-        select(Shift.id).where(Shift.beat_at < now - DEAD_AFTER).with_for_update(skip_locked=True)
-    ).all()
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    after = _DEAD_AFTER_ON_SQLITE if sqlite else _DEAD_AFTER
+    dead = session.scalars(select(Shift.id).where(Shift.beat_at < now - after).with_for_update(skip_locked=True)).all()
     _take_back_from(session, dead, now)
     return len(dead)
 
@@ -138,7 +156,7 @@ def claim(
     skipped. Until the transaction is committed nothing has happened: a crash before that leaves them pending."""
     wanted = (
         select(Handoff.id)
-        .where(Handoff.kind.in_(list(kinds)), Handoff.state.in_(["pending", "deferred"]), Handoff.not_before <= now)
+        .where(Handoff.kind.in_(list(kinds)), OPEN, Handoff.not_before <= now)
         .order_by(Handoff.not_before, Handoff.id)
         .limit(limit)
         .with_for_update(skip_locked=True)
@@ -148,7 +166,8 @@ def claim(
     first_tried = func.coalesce(Handoff.first_tried_at, literal(now, Handoff.first_tried_at.type))
     rows = session.execute(
         update(Handoff)
-        .where(Handoff.id.in_(wanted.scalar_subquery()))
+        # A shift that was taken for dead claims nothing more: nobody would take its rows back.
+        .where(Handoff.id.in_(wanted.scalar_subquery()), exists().where(Shift.id == shift_id))
         .values(state="handing", shift_id=shift_id, attempts=Handoff.attempts + 1, first_tried_at=first_tried)
         .returning(
             Handoff.id, Handoff.kind, Handoff.about, Handoff.list_id, Handoff.person_id, Handoff.attempts,
@@ -248,28 +267,24 @@ def acceptances(session: Session, bulletin_id: int) -> tuple[datetime | None, da
 
 
 def unfinished(session: Session, bulletin_id: int) -> bool:
-    """Whether anything is pending or being handed over."""
-    return (
-        session.scalar(
-            select(Handoff.id)
-            .where(
-                Handoff.kind == BULLETIN, Handoff.about == bulletin_id,
-                Handoff.state.in_(["pending", "handing"]),
-            )
-            .limit(1)
-        )
-        is not None
-    )  # fmt: skip
+    """Whether anything is pending or being handed over. Two look-ups in the indexes, not a count."""
+    ours = (Handoff.kind == BULLETIN, Handoff.about == bulletin_id)
+    for wanted in ((OPEN, Handoff.state == "pending"), (Handoff.shift_id.is_not(None),)):
+        if session.scalar(select(Handoff.id).where(*ours, *wanted).limit(1)) is not None:
+            return True
+    return False
 
 
-def uncertain(session: Session, bulletin_id: int) -> list[tuple[int, datetime | None]]:
-    """Persons of whom nobody knows whether they got the bulletin, by id, and since when."""
+def uncertain(session: Session, bulletin_id: int) -> list[tuple[str | None, datetime | None]]:
+    """Who may or may not have got the bulletin: the address (None: erased), and since when nobody knows."""
     rows = session.execute(
-        select(Handoff.person_id, Handoff.settled_at)
+        select(Person.mailbox, Handoff.settled_at)
+        .select_from(Handoff)
+        .outerjoin(Person, Person.id == Handoff.person_id)
         .where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state == "uncertain")
         .order_by(Handoff.id)
     )
-    return [(person, at) for person, at in rows]
+    return [(mailbox, at) for mailbox, at in rows]
 
 
 def resolve(session: Session, bulletin_id: int, *, resend: bool, by: str, now: datetime) -> int:
@@ -290,9 +305,7 @@ def resolve(session: Session, bulletin_id: int, *, resend: bool, by: str, now: d
 
 def open_rows(bulletin_id: ColumnElement[int] | InstrumentedAttribute[int]) -> ColumnElement[bool]:
     """SQL: the bulletin has rows that may go, now or later."""
-    return exists().where(
-        Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state.in_(["pending", "deferred"])
-    )
+    return exists().where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, OPEN)
 
 
 def call_off(session: Session, bulletin_id: int, *, now: datetime) -> None:
@@ -302,7 +315,7 @@ def call_off(session: Session, bulletin_id: int, *, now: datetime) -> None:
         .where(
             Handoff.kind == BULLETIN,
             Handoff.about == bulletin_id,
-            Handoff.state.in_(["pending", "deferred"]),
+            OPEN,
         )
         .values(state="excluded", shift_id=None, settled_at=now, reply="cancelled")
     )
@@ -310,14 +323,19 @@ def call_off(session: Session, bulletin_id: int, *, now: datetime) -> None:
 
 def any_due(session: Session, *, kinds: Collection[str], about: int | None, now: datetime) -> bool:
     """Whether a row of these kinds may go now."""
-    wanted = select(Handoff.id).where(
-        Handoff.kind.in_(list(kinds)), Handoff.state.in_(["pending", "deferred"]), Handoff.not_before <= now
-    )
+    wanted = select(Handoff.id).where(Handoff.kind.in_(list(kinds)), OPEN, Handoff.not_before <= now)
     if about is not None:
         wanted = wanted.where(Handoff.about == about)
     return session.scalar(wanted.limit(1)) is not None
 
 
-def kept_of(session: Session, person_id: int) -> int:
-    """How many rows there are of this person: numbers and states, for the account; no row names anybody."""
-    return session.scalar(select(func.count()).where(Handoff.person_id == person_id)) or 0
+def forget(session: Session, person_id: int) -> int:
+    """Delete what servers said about this person. The rows stay, for the account: numbers and states, and no name.
+
+    Returns how many rows are kept.
+    """
+    made = session.execute(
+        update(Handoff).where(Handoff.person_id == person_id).values(reply=None),
+        execution_options={"synchronize_session": False},
+    )
+    return changed(made)

@@ -19,6 +19,7 @@ from ..db import insert_new
 from .parcels import Outcome, Verdict
 from .tables import Line
 
+_LATE = timedelta(seconds=0.1)
 _SLICES = 20  # a second is reserved in so many pieces: no second gets much more than its share
 
 
@@ -27,16 +28,24 @@ def portion(rate: float, most: int) -> int:
     return max(1, min(most, int(rate / _SLICES)))
 
 
-def reserve(session: Session, name: str, *, number: int, rate: float, now: datetime) -> float:
-    """Reserve slots for `number` mails on the line `name`; returns the seconds until they begin. Commit before waiting.
+def wait(session: Session, name: str, *, now: datetime) -> float:
+    """Seconds until the next slot of the line `name` is free, less what a worker may be early; at least 0.
 
-    Slots that nobody reserved in time are gone: a pause is not made up for.
+    The line is locked until the end of the transaction: what is found free may be reserved.
     """
     session.execute(insert_new(session, Line).values(name=name, free_at=now).on_conflict_do_nothing())
     free_at = session.scalar(select(Line.free_at).where(Line.name == name).with_for_update()) or now
-    begins = max(free_at, now)
+    return max(0.0, (free_at - now).total_seconds())
+
+
+def reserve(session: Session, name: str, *, number: int, rate: float, now: datetime) -> None:
+    """Take the slots for `number` mails that go now, after `wait` was 0.
+
+    Slots that nobody took in time are gone, but for the last tenth of a second, which is what a worker may be late.
+    """
+    free_at = session.scalar(select(Line.free_at).where(Line.name == name)) or now
+    begins = max(free_at, now - _LATE)
     session.execute(update(Line).where(Line.name == name).values(free_at=begins + timedelta(seconds=number / rate)))
-    return (begins - now).total_seconds()
 
 
 @dataclass(slots=True)
@@ -64,13 +73,14 @@ class Gait:
             if self.rate > 2 * max(self._recent, 50.0):
                 self.rate = None  # it no longer binds
 
-    def wait(self, number: int, now: float) -> float:
-        """Seconds to wait before `number` mails go; their slots are taken."""
-        if self.rate is None:
-            return 0.0
-        begins = max(self._free_at, now)
-        self._free_at = begins + number / self.rate
-        return begins - now
+    def wait(self, now: float) -> float:
+        """Seconds until more may go."""
+        return 0.0 if self.rate is None else max(0.0, self._free_at - now)
+
+    def take(self, number: int, now: float) -> None:
+        """`number` mails go now."""
+        if self.rate is not None:
+            self._free_at = max(self._free_at, now) + number / self.rate
 
     def _count(self, number: int, now: float) -> None:
         """Mails a second, over the last seconds."""

@@ -7,6 +7,7 @@ at once.
 from __future__ import annotations
 
 import socket
+import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
@@ -27,6 +28,8 @@ from .shift import OnDuty
 from .smtp import Courier
 
 _log = observe.logger(__name__)
+
+_NAP = 0.2
 
 Stop = Callable[[], bool]
 
@@ -52,7 +55,9 @@ def letters(*, stop: Stop) -> Report:
         if _due(LetterDesk.kinds):
             office = _office()
             with OnDuty(_this_app()) as shift:
-                report = run(office.courier, office.letters, shift.id, gait=office.gait, stop=stop)
+                report = run(
+                    office.courier, office.letters, shift.id, gait=office.gait, stop=lambda: stop() or shift.lost
+                )
             if report.trouble:
                 break  # no mail server: the sweep comes again
         elif not taken and not enqueued:
@@ -97,7 +102,14 @@ def _send(bulletin_id: int, stop: Stop) -> Report:
         with db.reading() as session:
             desk = BulletinDesk(session, bulletin_id, _settings(), tokens_of(session), office.signer)
         with OnDuty(_this_app()) as shift:
-            report = run(office.courier, desk, shift.id, gait=office.gait, stop=stop)
+
+            def over() -> bool:
+                return stop() or shift.lost
+
+            report = run(office.courier, desk, shift.id, gait=office.gait, stop=over)
+            while report.wait and not over():  # the pace: answers are written down, and then the next go
+                time.sleep(min(report.wait, _NAP))
+                report = run(office.courier, desk, shift.id, gait=office.gait, stop=over, report=report)
         _trouble(bulletin_id, report.trouble)
     with db.transaction() as session:
         if dispatch.finish(session, bulletin_id, now=db.utcnow()):

@@ -12,7 +12,6 @@ from ..consent import bans
 from ..consent.address import Address
 from ..consent.keys import keys_of
 from ..consent.register import tokens_of
-from ..consent.states import Channel
 from ..consent.tables import MailingList
 from ..errors import Banned, Fault
 from ..settings import Settings
@@ -31,7 +30,7 @@ def proof(session: Session, bulletin_id: int, address: Address, settings: Settin
 
     Its unsubscribe link is real: it would take this very address off the list, if it were on it.
     """
-    if Channel.EMAIL.value in bans.in_force(session, bans.digests(session, address)):
+    if bans.forbids_mail(session, bans.digests(session, address)):
         raise Banned("Marketing to this address is forbidden.")
     bulletin = drafts.find(session, bulletin_id)
     row = session.get_one(MailingList, bulletin.list_id)

@@ -1,8 +1,8 @@
 """Claim → gate → hand over → settle: the same for bulletins and letters.
 
-A group of rows is claimed, the gate is read, what may go is marked `handing` and committed, and only then given to the
-courier; no transaction is open while a socket is. The gate is read again, last of all, for what has waited
-(decision 5).
+A group of rows is claimed (`handing`), the gate is read, and only when that is committed are the mails given to the
+courier; no transaction is open while a socket is. The gate is read again, last of all, for what has waited (decision
+5).
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ from .smtp import Courier
 
 _log = observe.logger(__name__)
 
-_NAP = 0.1
 # Seconds between tries to write down answers, while the database is away; beats stop meanwhile, as they must.
 _PATIENCE = (0.1, 0.3, 1.0, 2.0, 3.0)
 
@@ -70,39 +69,51 @@ class Report:
     trouble: str | None = None
     """Why nothing went, in the words of the last mail server, while nothing goes."""
 
+    wait: float = 0.0
+    """Seconds after which the pace lets more go; 0: it was not the pace that ended the run."""
+
     @property
     def moved(self) -> int:
         """How many rows came to an end."""
         return sum(number for outcome, number in self.outcomes.items() if outcome != Outcome.UNSENT)
 
 
-def run(courier: Courier, desk: Desk, shift_id: int, *, gait: Gait, stop: Callable[[], bool]) -> Report:
+def run(
+    courier: Courier,
+    desk: Desk,
+    shift_id: int,
+    *,
+    gait: Gait,
+    stop: Callable[[], bool],
+    report: Report | None = None,
+) -> Report:
     """Hand over everything that `desk` has and that may go now, at the pace that the server bears.
 
     Raises RegisterUnsound (nothing is sent), and whatever the database raises.
     """
-    at_work = _Run(desk, shift_id, gait, stop)
+    at_work = _Run(desk, shift_id, gait, report or Report())
     courier.carry(at_work.fetch, at_work.settle, at_work.still_allowed, stop=stop)
     return at_work.report
 
 
 class _Run:
-    def __init__(self, desk: Desk, shift_id: int, gait: Gait, stop: Callable[[], bool]) -> None:
+    def __init__(self, desk: Desk, shift_id: int, gait: Gait, report: Report) -> None:
         self._desk, self._shift = desk, shift_id
         self._out: dict[int, Claimed] = {}
-        self._stop = stop
         self._refused_us = False
         self._gait = gait
         self._put_back: set[int] = set()
-        self.report = Report()
+        self.report = report
+        report.wait = 0.0
 
     def fetch(self, most: int) -> list[Parcel]:
         """Up to `most` mails that may go, marked as being handed over; none: nothing (more) may go now."""
+        for rate in (*self._desk.rates.values(), *((self._gait.rate,) if self._gait.rate else ())):
+            most = pacing.portion(rate, most)
         while True:
-            most = self._in_turn(most)
             read_at, now = time.monotonic(), db.utcnow()
             with db.transaction() as session:
-                if self._refused_us or self._desk.halted(session):
+                if self._refused_us or self._desk.halted(session) or self._out_of_turn(session, now):
                     return []
                 rows = handoffs.claim(
                     session, self._shift, kinds=self._desk.kinds, about=self._desk.about, limit=most, now=now
@@ -112,34 +123,27 @@ class _Run:
                 written = self._desk.write(session, rows, now=now)
                 refused = {number: said for number, said in written.items() if isinstance(said, str)}
                 handoffs.exclude(session, self._shift, refused, now=now)
+                going = len(rows) - len(refused)
+                for name, rate in self._desk.rates.items():
+                    pacing.reserve(session, name, number=going, rate=rate, now=now)
+                self._gait.take(going, time.monotonic())
             # Committed: from here on a crash leaves them uncertain.
             self._note(Outcome.EXCLUDED, len(refused))
-            going = [(row, mail) for row in rows if isinstance(mail := written[row.id], Written)]
-            self._out |= {row.id: row for row, _ in going}
-            contents = _signed([mail for _, mail in going])
+            mails = [(row, mail) for row in rows if isinstance(mail := written[row.id], Written)]
+            self._out |= {row.id: row for row, _ in mails}
+            contents = _signed([mail for _, mail in mails])
             parcels = [
                 Parcel(row.id, mail.sender, mail.recipient, content, read_at)
-                for (row, mail), content in zip(going, contents, strict=True)
+                for (row, mail), content in zip(mails, contents, strict=True)
             ]
             if parcels:  # else all of the group were excluded: on to the next
                 return parcels
 
-    def _in_turn(self, most: int) -> int:
-        """Wait until some mails may go, by the shared rates and by what servers bear; how many at most."""
-        rates = self._desk.rates
-        for rate in (*rates.values(), *((self._gait.rate,) if self._gait.rate else ())):
-            most = pacing.portion(rate, most)
-        wait = self._gait.wait(most, time.monotonic())
-        if rates:
-            with db.transaction() as session:
-                now = db.utcnow()
-                waits = [pacing.reserve(session, name, number=most, rate=rate, now=now) for name, rate in rates.items()]
-            wait = max(wait, *waits)
-        # Short: a portion is a twentieth of a second, and the workers take turns.
-        deadline = time.monotonic() + wait
-        while (left := deadline - time.monotonic()) > 0 and not self._stop():
-            time.sleep(min(left, _NAP))
-        return most
+    def _out_of_turn(self, session: Session, now: datetime) -> bool:
+        """Whether the pace lets nothing go now; then the run ends, and `report.wait` says for how long."""
+        waits = [pacing.wait(session, name, now=now) for name in self._desk.rates]
+        self.report.wait = max([self._gait.wait(time.monotonic()), *waits])
+        return self.report.wait > 0
 
     def still_allowed(self, numbers: Sequence[int]) -> Collection[int]:
         """The gate once more, for mails that have waited."""
@@ -155,9 +159,8 @@ class _Run:
         """Write down what became of mails."""
         self._gait.heard(verdicts, time.monotonic())
         held = self._write_down([self._settled(verdict) for verdict in verdicts])
-        settled = verdicts
-        if held < len(settled):
-            _log.warning("settled_too_late", rows=len(settled) - held, shift=self._shift)
+        if held < len(verdicts):
+            _log.warning("settled_too_late", rows=len(verdicts) - held, shift=self._shift)
         self._refused_us |= any(_about_us(verdict) for verdict in verdicts)
         for verdict in verdicts:
             self._out.pop(verdict.key, None)

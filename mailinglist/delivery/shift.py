@@ -27,10 +27,11 @@ class OnDuty:
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="shift", daemon=True)
         self.id = 0
+        self.lost = False
+        """It was taken for dead: what it held is uncertain, and it claims nothing more."""
 
     def __enter__(self) -> Self:
         with db.transaction() as session:
-            handoffs.take_back(session, now=db.utcnow())
             self.id = handoffs.begin_shift(session, now=db.utcnow())
         self._thread.start()
         return self
@@ -50,6 +51,10 @@ class OnDuty:
         while not self._over.wait(handoffs.BEAT_SECONDS):
             try:
                 with self._app.app_context(), db.transaction() as session:
-                    handoffs.beat(session, self.id, now=db.utcnow())
+                    alive = handoffs.beat(session, self.id, now=db.utcnow())
+                if not alive:
+                    _log.error("shift_was_taken_for_dead", shift=self.id)
+                    self.lost = True
+                    return
             except SQLAlchemyError:
                 _log.warning("shift_beat_failed", shift=self.id)

@@ -11,12 +11,15 @@ from ..db import Base, BigId, UtcDateTime
 
 STATES = ("pending", "handing", "accepted", "deferred", "rejected", "excluded", "uncertain")
 KINDS = ("bulletin", "confirm", "already", "leave", "welcome")
-_OPEN = "state IN ('pending', 'deferred')"
+OPEN_STATES = ("pending", "deferred")
 _HELD = "shift_id IS NOT NULL"
 
 
 def _listed(values: tuple[str, ...]) -> str:
     return ", ".join(f"'{value}'" for value in values)
+
+
+_OPEN = f"state IN ({_listed(OPEN_STATES)})"
 
 
 class Dispatch(Base):

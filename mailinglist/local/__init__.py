@@ -4,7 +4,7 @@
 
     supervisor ─┬─ broker      embedded Valkey on a private unix socket, while no MAILINGLIST_BROKER_URL is set
                 ├─ catcher     takes every mail and shows it, while no MAILINGLIST_SMTP_URL is set
-                ├─ web · worker · scheduler · inbound (where MAILINGLIST_INBOUND_BIND is set)
+                ├─ web · worker · scheduler
                 └─ (first, and once) db upgrade
 
     supervisor.py   what is started, in which order, and what the terminal says

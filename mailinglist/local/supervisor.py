@@ -77,8 +77,7 @@ class _Plan:
         if not self._upgrade(children):
             return False
         ready.clear(settings.data_dir)
-        inbound = ("inbound",) if settings.inbound_bind else ()
-        children.start(*(self._role(name) for name in ("web", "worker", "scheduler", *inbound)))
+        children.start(*(self._role(name) for name in ("web", "worker", "scheduler")))
         self._patience_ends = time.monotonic() + PATIENCE
         return children.tend(until=self._all_answer, every=0.1)
 

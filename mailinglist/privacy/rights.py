@@ -63,7 +63,7 @@ def _ledger(session: Session, person: Person) -> Kept:
 
 
 def _by_delivery(session: Session, person: Person, _now: datetime) -> Erasure:
-    rows = handoffs.kept_of(session, person.id)
+    rows = handoffs.forget(session, person.id)
     why = "under a number that is never used again, without what mail servers said: the count of each mailing adds up"
     return Erasure(kept=(Kept("mails handed over", rows, why),) if rows else ())
 

@@ -49,13 +49,15 @@ class Moment:
 @dataclass(frozen=True)
 class Answer:
     """What to do instead of behaving. `raw`: octets to say; `drop`: close then; `hang`: say nothing ever again;
-    `store`: keep the message although the answer isn't 250, or not although it is; `before`: called first, may wait."""
+    `store`: keep the message although the answer isn't 250, or not although it is; `before`: called first, may wait;
+    `after`: called with the socket when it is said."""
 
     raw: bytes | None = None
     drop: bool = False
     hang: bool = False
     store: bool | None = None
     before: Callable[[], object] | None = None
+    after: Callable[[socket.socket], object] | None = None
 
 
 def says(*lines: str, drop: bool = False) -> Answer:
@@ -332,6 +334,8 @@ class MailServer:
             elif at == "RCPT":
                 talk.rcpt = None
         self._send(talk, raw)
+        if answer.after is not None:
+            answer.after(talk.sock)
         if answer.hang:
             self._over.wait()
         if answer.drop or answer.hang:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 
 import pytest
@@ -120,12 +121,25 @@ def test_words_put_in_behind_starttls_are_not_believed(tls: str, ca: Authority) 
     assert "AUTH" not in server.verbs()
 
 
-def test_a_handshake_that_fails(ca: Authority) -> None:
-    def babble(moment: Moment) -> Answer | None:
-        return Answer(b"220 go\r\n", drop=True) if moment.at == "STARTTLS" else None
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [(0, "can't agree on TLS"), (socket.MSG_PEEK, "broke the connection off")],
+    ids=["closed", "reset"],
+)
+def test_a_handshake_that_fails(flags: int, words: str, ca: Authority) -> None:
+    """A server that closes when the ClientHello has come: where that lies unread, the close is a reset."""
 
-    with MailServer(babble, tls=ca.server) as server:
-        nothing_went(post(1, relay(server.port, "if-offered")), server, "?starttls=never")
+    def give_up(moment: Moment) -> Answer | None:
+        if moment.at != "STARTTLS":
+            return None
+        return Answer(b"220 go\r\n", drop=True, after=lambda sock: sock.recv(1 << 16, flags))
+
+    with MailServer(give_up, tls=ca.server) as server:
+        nothing_went(post(1, relay(server.port, "if-offered")), server, words, "?starttls=never")
+    with MailServer(give_up, tls=ca.server) as server:
+        posting = post(1, relay(server.port, "required"))
+        nothing_went(posting, server, words)
+    assert "never" not in posting.verdicts[0].text, "who requires TLS isn't told to go without"
 
 
 # ── signing in ──────────────────────────────────────────────────────────────────────────────────────────────────────

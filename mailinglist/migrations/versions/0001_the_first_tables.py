@@ -7,12 +7,92 @@ Revises:
 import sqlalchemy as sa
 from alembic import op
 
-from mailinglist.consent import triggers
-
 revision = "0001"
 down_revision = None
 branch_labels = None
 depends_on = None
+
+# Frozen: what keeps the ledger append-only, as it was at this revision. A later change is a migration of its own.
+TRIGGERS = {
+    "sqlite": (
+        (
+            "CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger BEGIN SELECT RAISE(ABORT, 'ledger "
+            "is append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger BEGIN SELECT RAISE(ABORT, 'ledger "
+            "is append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER texts_no_update BEFORE UPDATE ON texts BEGIN SELECT RAISE(ABORT, 'texts is "
+            "append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER texts_no_delete BEFORE DELETE ON texts BEGIN SELECT RAISE(ABORT, 'texts is "
+            "append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER chain_heads_no_delete BEFORE DELETE ON chain_heads BEGIN SELECT "
+            "RAISE(ABORT, 'chain_heads is append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER ledger_no_replace BEFORE INSERT ON ledger WHEN EXISTS (SELECT 1 FROM ledger"
+            " WHERE id = NEW.id OR (chain = NEW.chain AND seq = NEW.seq)) BEGIN SELECT RAISE(ABORT, "
+            "'ledger is append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER texts_no_replace BEFORE INSERT ON texts WHEN EXISTS (SELECT 1 FROM texts "
+            "WHERE id = NEW.id OR (list_id = NEW.list_id AND ((language = NEW.language AND version = "
+            "NEW.version) OR digest = NEW.digest))) BEGIN SELECT RAISE(ABORT, 'texts is append-only'); "
+            "END"
+        ),
+        (
+            "CREATE TRIGGER chain_heads_no_replace BEFORE INSERT ON chain_heads WHEN EXISTS (SELECT 1 "
+            "FROM chain_heads WHERE chain = NEW.chain) BEGIN SELECT RAISE(ABORT, 'chain_heads is "
+            "append-only'); END"
+        ),
+        (
+            "CREATE TRIGGER chain_heads_forward BEFORE UPDATE ON chain_heads WHEN NEW.chain <> "
+            "OLD.chain OR NEW.count <> OLD.count + 1 BEGIN SELECT RAISE(ABORT, 'a chain only grows, by "
+            "one'); END"
+        ),
+    ),
+    "postgresql": (
+        (
+            "CREATE FUNCTION refuse_change() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE "
+            "EXCEPTION '% is append-only', TG_TABLE_NAME; END $$"
+        ),
+        (
+            "CREATE FUNCTION refuse_backward() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN IF "
+            "NEW.chain <> OLD.chain OR NEW.count <> OLD.count + 1 THEN RAISE EXCEPTION 'a chain only "
+            "grows, by one'; END IF; RETURN NEW; END $$"
+        ),
+        ("CREATE TRIGGER ledger_no_update BEFORE UPDATE ON ledger FOR EACH ROW EXECUTE FUNCTION refuse_change()"),
+        ("CREATE TRIGGER ledger_no_delete BEFORE DELETE ON ledger FOR EACH ROW EXECUTE FUNCTION refuse_change()"),
+        (
+            "CREATE TRIGGER ledger_no_truncate BEFORE TRUNCATE ON ledger FOR EACH STATEMENT EXECUTE "
+            "FUNCTION refuse_change()"
+        ),
+        ("CREATE TRIGGER texts_no_update BEFORE UPDATE ON texts FOR EACH ROW EXECUTE FUNCTION refuse_change()"),
+        ("CREATE TRIGGER texts_no_delete BEFORE DELETE ON texts FOR EACH ROW EXECUTE FUNCTION refuse_change()"),
+        (
+            "CREATE TRIGGER texts_no_truncate BEFORE TRUNCATE ON texts FOR EACH STATEMENT EXECUTE "
+            "FUNCTION refuse_change()"
+        ),
+        (
+            "CREATE TRIGGER chain_heads_no_delete BEFORE DELETE ON chain_heads FOR EACH ROW EXECUTE "
+            "FUNCTION refuse_change()"
+        ),
+        (
+            "CREATE TRIGGER chain_heads_no_truncate BEFORE TRUNCATE ON chain_heads FOR EACH STATEMENT "
+            "EXECUTE FUNCTION refuse_change()"
+        ),
+        (
+            "CREATE TRIGGER chain_heads_forward BEFORE UPDATE ON chain_heads FOR EACH ROW EXECUTE "
+            "FUNCTION refuse_backward()"
+        ),
+    ),
+}
 
 
 def upgrade() -> None:
@@ -260,7 +340,7 @@ def upgrade() -> None:
         ["id"],
         unique=False,
         postgresql_where=sa.text("letter_due"),
-        sqlite_where=sa.text("letter_due"),
+        sqlite_where=sa.text("letter_due = 1"),
     )
     op.create_index("ix_requests_letter_at", "requests", ["letter_at"], unique=False)
     op.create_index("ix_requests_person_id_received_at", "requests", ["person_id", "received_at"], unique=False)
@@ -326,6 +406,11 @@ def upgrade() -> None:
         ["id"],
         unique=False,
         postgresql_where=sa.text("welcome_due"),
-        sqlite_where=sa.text("welcome_due"),
+        sqlite_where=sa.text("welcome_due = 1"),
     )
-    triggers.install(op.get_bind())
+    connection = op.get_bind()
+    for statement in TRIGGERS[connection.dialect.name]:
+        # A percent sign is a parameter's to the driver of PostgreSQL.
+        connection.exec_driver_sql(
+            statement.replace("%", "%%") if connection.dialect.name == "postgresql" else statement
+        )
