@@ -38,6 +38,24 @@ class Purpose(Enum):
         self.max_age = max_age
 
 
+class _KeepsKeys:
+    """Derives each key once: half of the price of a signature, and a million recipients have two each."""
+
+    def derive_key(self, secret_key: str | bytes | None = None) -> bytes:
+        kept: dict[str | bytes | None, bytes] = self.__dict__.setdefault("_derived", {})
+        if secret_key not in kept:
+            kept[secret_key] = super().derive_key(secret_key)  # type: ignore[misc]
+        return kept[secret_key]
+
+
+class _Signer(_KeepsKeys, Signer):
+    pass
+
+
+class _TimestampSigner(_KeepsKeys, TimestampSigner):
+    pass
+
+
 class Tokens:
     """Issues and reads tokens with a list of keys, newest first."""
 
@@ -46,7 +64,7 @@ class Tokens:
             raise ValueError("at least one key is needed")
         oldest_first = [key.encode() for key in reversed(keys)]  # itsdangerous signs with the last
         self._signers: dict[Purpose, Signer] = {
-            purpose: (Signer if purpose.max_age is None else TimestampSigner)(
+            purpose: (_Signer if purpose.max_age is None else _TimestampSigner)(
                 oldest_first, salt=purpose.salt, key_derivation="hmac", digest_method=hashlib.sha256
             )
             for purpose in Purpose
@@ -77,7 +95,8 @@ class Tokens:
 
     def issue_for_mail(self, purpose: Purpose, payload: bytes) -> str:
         """A token of lower-case letters and digits, for the local part of an address."""
-        mac = self._mail_macs(purpose, payload)[-1]
+        signer = self._signers[purpose]
+        mac = _mail_mac(signer, signer.derive_key(), payload)
         return base64.b32encode(payload + mac).decode("ascii").rstrip("=").lower()
 
     def read_from_mail(self, purpose: Purpose, token: str) -> bytes:
@@ -93,7 +112,8 @@ class Tokens:
 
     def _mail_macs(self, purpose: Purpose, payload: bytes) -> list[bytes]:
         signer = self._signers[purpose]
-        return [
-            signer.algorithm.get_signature(signer.derive_key(key), b"mail:" + payload)[:_MAIL_MAC]
-            for key in signer.secret_keys
-        ]
+        return [_mail_mac(signer, signer.derive_key(key), payload) for key in signer.secret_keys]
+
+
+def _mail_mac(signer: Signer, key: bytes, payload: bytes) -> bytes:
+    return signer.algorithm.get_signature(key, b"mail:" + payload)[:_MAIL_MAC]

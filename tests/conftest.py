@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
@@ -53,9 +52,7 @@ def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: servers.Postgres, tmp_path_factory: pytest.TempPathFactory) -> str:
-    with psycopg.connect(postgres_server.dsn("postgres"), autocommit=True) as connection:
-        connection.execute("CREATE DATABASE template_of_tests")
-    url = postgres_server.url("template_of_tests")
+    url = postgres_server.url(postgres_server.create("template_of_tests"))
     app = create_app(Settings.of(data_dir=tmp_path_factory.mktemp("pg"), database_url=url, **SECRETS))
     migrate.upgrade(app)
     with app.app_context():
@@ -64,7 +61,7 @@ def postgres_template(postgres_server: servers.Postgres, tmp_path_factory: pytes
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def databases(request: pytest.FixtureRequest) -> Databases:
+def databases(request: pytest.FixtureRequest) -> Iterator[Databases]:
     """Both kinds: every test that uses this, directly or by `settings`, `app` or `client`, runs twice."""
     if request.param == "sqlite":
         template: Path = request.getfixturevalue("sqlite_template")
@@ -74,17 +71,20 @@ def databases(request: pytest.FixtureRequest) -> Databases:
             shutil.copy(template, target)
             return f"sqlite:///{target}"
 
-        return Databases("sqlite", copied)
+        yield Databases("sqlite", copied)
+        return
     server: servers.Postgres = request.getfixturevalue("postgres_server")
     name: str = request.getfixturevalue("postgres_template")
 
-    def cloned(_folder: Path) -> str:
-        fresh = f"t{uuid.uuid4().hex}"
-        with psycopg.connect(server.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(f"CREATE DATABASE {fresh} TEMPLATE {name} STRATEGY file_copy")
-        return server.url(fresh)
+    made: list[str] = []
 
-    return Databases("postgresql", cloned)
+    def cloned(_folder: Path) -> str:
+        made.append(server.create(f"t{uuid.uuid4().hex}", template=name))
+        return server.url(made[-1])
+
+    yield Databases("postgresql", cloned)
+    for each in made:
+        server.drop(each)
 
 
 @pytest.fixture
@@ -95,8 +95,16 @@ def extra_settings() -> dict[str, str]:
 
 @pytest.fixture
 def settings(databases: Databases, tmp_path: Path, extra_settings: dict[str, str]) -> Settings:
-    """Settings of a test: its own folder, a fresh migrated database, known keys."""
-    return Settings.of(data_dir=tmp_path / "var", database_url=databases.make(tmp_path), **SECRETS, **extra_settings)
+    """Settings of a test: its own folder and ports, a fresh migrated database, known keys."""
+    web, smtp, viewer = servers.free_ports(3)
+    values = {
+        "data_dir": tmp_path / "var",
+        "database_url": databases.make(tmp_path),
+        "bind": f"127.0.0.1:{web}",
+        "base_url": "http://127.0.0.1:8000",  # the origin that tests of pages say they come from
+        "catcher_bind": f"127.0.0.1:{smtp},127.0.0.1:{viewer}",
+    }
+    return Settings.of(**(values | SECRETS | extra_settings))
 
 
 @pytest.fixture

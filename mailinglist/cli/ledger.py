@@ -69,8 +69,10 @@ def _told(item: dict[str, Any]) -> Iterator[str]:
         yield f"  {'channels':<9} {', '.join(item['channels'])}"
     if "text_version" in item:
         yield f"  {'text':<9} version {item['text_version']} in {item['language']}, SHA-256 {item['text']}"
+        # Who asked by phone or on paper is shown the text by the letter that asks for the confirmation.
+        label = "in letter" if item["event"] == "asked" and item.get("source") == "staff" else "shown"
         for part in (item.get("text_shown") or "the text is gone").splitlines():
-            yield f"  {'shown':<9} {part}"
+            yield f"  {label:<9} {part}"
     if "evidence" in item:
         content = item.get("evidence_content")
         told = json.dumps(content, ensure_ascii=False, sort_keys=True) if content else "no longer kept"

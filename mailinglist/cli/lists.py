@@ -31,12 +31,29 @@ def add(slug: str, name: str) -> None:
     output.line(f"The list {made} is made. What can be set for it: mailinglist lists show {made}")
 
 
-@lists.command("set")
+_KEYS_HELP = """
+
+\b
+KEY is one of:
+  name                              what people see
+  controller, postal_address        who is responsible, and where: in every mail
+  sender                            From: Name <address>; empty: MAILINGLIST_MAIL_FROM
+  owner                             where answers go
+  colour, logo                      #rrggbb; an https address
+  language, time_zone               of bulletins: fi, sv or en; Europe/Helsinki
+  consent-fi, consent-sv, consent-en   the words that people agree to
+  confirm_days, welcome             days a confirmation link is good; true or false
+  origins                           sites whose own form may set the cookie, comma-separated
+  proof_of_work                     off, auto or on
+  rate                              bulletins a second"""
+
+
+@lists.command("set", epilog=_KEYS_HELP)
 @click.argument("slug")
 @click.argument("key")
 @click.argument("value")
 def set_(slug: str, key: str, value: str) -> None:
-    """Set one value of a list; an empty VALUE is the default again.
+    """Set one value of a list; an empty VALUE is the default again (but for the name and the consent texts).
 
     A consent text (consent-fi, consent-sv, consent-en) that is set becomes a new version; consents given point to the
     old one.

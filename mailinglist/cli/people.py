@@ -11,7 +11,7 @@ from typing import BinaryIO
 import click
 
 from .. import db
-from ..consent import bans, lists, requests, sheet, transfer
+from ..consent import bans, lists, register, requests, sheet, transfer
 from ..consent.address import parse
 from ..consent.people import look_up
 from ..consent.states import Basis, Channel
@@ -64,7 +64,7 @@ def import_(file: BinaryIO, slug: str, basis: str, source: str, dry_run: bool, a
         counts = f"{report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged"
         output.line(f"{counts}, {len(report.refused):,} refused.{' Nothing was written.' if dry_run else ''}")
     taken = report.added + report.updated + report.unchanged
-    return 1 if report.refused and not taken else 0
+    return 0 if taken else 1
 
 
 @people.command()
@@ -72,11 +72,11 @@ def import_(file: BinaryIO, slug: str, basis: str, source: str, dry_run: bool, a
 @on_list
 @click.option("--channel", type=click.Choice(["phone", "paper"]), required=True, help="How the person asked.")
 @click.option("--evidence", required=True, metavar="TEXT", help="What was said or signed, and where that is found.")
-@click.option("--language", type=click.Choice(LANGUAGES), default=DEFAULT_LANGUAGE, show_default=True)
+@click.option("--language", type=click.Choice(LANGUAGES), help="Of the letter; else the person's own, else Finnish.")
 @click.option("--name", metavar="TEXT")
 @click.option("--date", "on", type=click.DateTime(["%Y-%m-%d"]), help="The day when they asked; today if not given.")
 def add(
-    address: str, slug: str, channel: str, evidence: str, language: str, name: str | None, on: datetime | None
+    address: str, slug: str, channel: str, evidence: str, language: str | None, name: str | None, on: datetime | None
 ) -> None:
     """Enter somebody who asked on the phone or on paper. A confirmation letter goes out (T6)."""
     found = parse(address)
@@ -87,6 +87,8 @@ def add(
         if Channel.EMAIL in bans.check(session, found).channels:
             raise Banned("Marketing to this address is forbidden. The ban has to be lifted first.")
         row = lists.find(session, slug)
+        known = register.find(session, found)
+        language = language or (known.language if known else DEFAULT_LANGUAGE)
         text = lists.current_text(session, row, language)
         origin = {
             "how": channel, "evidence": evidence.strip(), "asked_on": asked_on.isoformat(), "recorded_by": who(),

@@ -6,6 +6,7 @@ A-labels in lower case. One person per case-folded address (REQUIREMENTS 2.5); `
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from dataclasses import dataclass
 
@@ -23,6 +24,8 @@ _REASONS = {
     "domain": "The part after the @ is not a domain name.",
     "local": "The part before the @ is not one that we can write to.",
 }
+_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+_ESCAPED = re.compile(r"%[89A-Fa-f][0-9A-Fa-f]")
 REASONS = tuple(_REASONS.values())
 """Every sentence that a BadAddress can say; each is a message id of the catalogues."""
 
@@ -49,8 +52,8 @@ def parse(text: str) -> Address:
         raise _bad("missing")
     if len(text) > MAX_LENGTH:
         raise _bad("too_long")
-    # U+FFFD stands for bytes that a decoder could not read: whatever was meant, it was not that.
-    if "\ufffd" in text or any(unicodedata.category(c) in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp") for c in text):
+    # U+FFFD, or %FF left as it stood: what decoders leave of bytes that were no text.
+    if "\ufffd" in text or _ESCAPED.search(text) or _UNPRINTABLE.intersection(map(unicodedata.category, text)):
         raise _bad("control")
     local, _, domain = text.rpartition("@")
     if not local or not domain or "@" in local:

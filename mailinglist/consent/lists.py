@@ -186,7 +186,8 @@ def set_value(session: Session, row: MailingList, key: str, value: str, *, now: 
     if key == "name":
         row.name = _name(value)
     else:
-        row.settings = _checked({**row.settings, key: value})
+        kept = {name: held for name, held in row.settings.items() if name != key}
+        row.settings = _checked({**kept, key: value} if value else kept)  # empty: the default again
     for language in defaults:
         _add_text(session, row, language, _default_consent(row, language), now)
     session.flush()

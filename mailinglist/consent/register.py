@@ -323,6 +323,18 @@ def leave(session: Session, token: str, *, origin: Origin, ban: Collection[Chann
     return row
 
 
+def withdraw(session: Session, person: Person, *, source: str, now: datetime) -> None:
+    """Leave every list (the person is locked): who asks to be erased does not want to come back by the next import."""
+    rows = session.scalars(
+        select(MailingList)
+        .join(Subscription, Subscription.list_id == MailingList.id)
+        .where(Subscription.person_id == person.id)
+        .order_by(MailingList.id)
+    )
+    for row in rows.all():
+        _end(session, person, row, Event.LEAVE, source=source, origin={"how": source}, now=now)
+
+
 def _end(
     session: Session, person: Person, row: MailingList, event: Event, *, source: str, origin: Origin, now: datetime
 ) -> None:

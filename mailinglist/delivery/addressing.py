@@ -17,16 +17,10 @@ class Addressing:
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
         self._base, self._domain, self._tokens = settings.base_url, settings.return_domain, tokens
 
-    def return_path(self, handoff_id: int) -> str:
-        """The envelope sender of one handoff; its local part has 28 characters (RFC 5321 allows 64)."""
-        return f"b-{self._named(handoff_id)}@{self._domain}"
-
-    def message_id(self, handoff_id: int) -> str:
-        """The Message-ID of one handoff, with its angle brackets."""
-        return f"<{self._named(handoff_id)}@{self._domain}>"
-
-    def _named(self, handoff_id: int) -> str:
-        return self._tokens.issue_for_mail(Purpose.RETURN_PATH, handoff_id.to_bytes(6, "big"))
+    def of(self, handoff_id: int) -> tuple[str, str]:
+        """Envelope sender (its local part has 28 characters; RFC 5321 allows 64), and Message-ID in its brackets."""
+        named = self._tokens.issue_for_mail(Purpose.RETURN_PATH, handoff_id.to_bytes(6, "big"))
+        return f"b-{named}@{self._domain}", f"<{named}@{self._domain}>"
 
     def unsubscribe_url(self, list_id: int, digest: bytes, dispatch_id: int = 0) -> str:
         """Where this person leaves this list."""

@@ -41,7 +41,7 @@ class BulletinPaper:
         signer: Signer,
     ) -> None:
         self._list_id, self._bulletin, self._addressing = row.id, bulletin_id, addressing
-        self._privacy = addressing.url("/privacy")
+        self._privacy = addressing.url(f"/privacy?lang={lists.settings_of(row).language}")
         owner = lists.settings_of(row).owner
         own_domain = parseaddr(sender)[1].rpartition("@")[2]
         headers = (
@@ -59,14 +59,15 @@ class BulletinPaper:
         """The mail for one person. Raises BadInput."""
         unsubscribe = self._addressing.unsubscribe_url(self._list_id, digest, self._bulletin)
         values = {"unsubscribe_url": unsubscribe, "privacy_url": self._privacy, "name": name or ""}
+        return_path, message_id = self._addressing.of(handoff_id)
         content = self._template.fill(
             to_address=mailbox,
             to_name=name,
-            message_id=self._addressing.message_id(handoff_id),
+            message_id=message_id,
             date=now,
             values=values,
         )
-        return Written(self._addressing.return_path(handoff_id), mailbox, content, self._seal)
+        return Written(return_path, mailbox, content, self._seal)
 
 
 class BulletinDesk:

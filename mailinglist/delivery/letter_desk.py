@@ -96,7 +96,7 @@ class LetterDesk:
         if found is None or person is None:
             return "the request is no longer kept"
         values = {
-            "privacy_url": self._addressing.url("/privacy"),
+            "privacy_url": self._addressing.url(f"/privacy?lang={found.language}"),
             "unsubscribe_url": self._addressing.unsubscribe_url(found.list.id, person.digest),
             "address": person.mailbox,
         }
@@ -107,17 +107,18 @@ class LetterDesk:
                 return "the request was overtaken"
             values |= made
         template, seal = self._template(row.kind, found)
+        return_path, message_id = self._addressing.of(row.id)
         try:
             content = template.fill(
                 to_address=person.mailbox,
                 to_name=person.name,
-                message_id=self._addressing.message_id(row.id),
+                message_id=message_id,
                 date=now,
                 values=values,
             )
         except BadInput as error:
             return str(error)
-        return Written(self._addressing.return_path(row.id), person.mailbox, content, seal)
+        return Written(return_path, person.mailbox, content, seal)
 
     def _confirmation(
         self, session: Session, found: desk.Occasion, person: Person, now: datetime

@@ -14,6 +14,8 @@ from .. import db, migrate
 from ..consent.keys import assert_sound
 from ..consent.tables import LedgerEntry, Request
 from ..consent.triggers import missing_triggers
+from ..delivery import handoffs
+from ..delivery.tables import Handoff
 from ..errors import RegisterUnsound
 from ..settings import PREFIX
 from .findings import Finding, Level, reason, safely
@@ -36,6 +38,7 @@ def check() -> Iterator[Finding]:
             yield from safely("ledger", lambda: _check_triggers(session))
             yield from safely("clock", lambda: _check_clock(session))
             yield from safely("requests", lambda: _check_requests(session))
+            yield from safely("letters", lambda: _check_letters(session))
     except DBAPIError as error:
         words = f"it can't be reached: {reason(error.orig if isinstance(error.orig, Exception) else error)}"
         yield Finding("database", Level.FAILURE, words, f"start it, or mend {PREFIX}DATABASE_URL")
@@ -90,3 +93,14 @@ def _check_requests(session: Session) -> Iterator[Finding]:
         yield Finding("requests", Level.FAILURE, words, mend)
     else:
         yield Finding("requests", Level.OK, "none waits for long")
+
+
+def _check_letters(session: Session) -> Iterator[Finding]:
+    """Letters of unknown fate: somebody may wait for one in vain."""
+    number = session.scalar(select(func.count()).where(Handoff.kind != handoffs.BULLETIN, Handoff.state == "uncertain"))
+    if number:
+        words = f"{number} of unknown fate: a worker stopped before the mail server's answer was written down"
+        mend = "who waits for one can ask again on the sign-up page; `mailinglist people show` tells who is pending"
+        yield Finding("letters", Level.WARNING, words, mend)
+    else:
+        yield Finding("letters", Level.OK, "none of unknown fate")

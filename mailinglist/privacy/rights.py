@@ -103,6 +103,8 @@ def erase(session: Session, address: Address, now: datetime) -> Erasure:
     person = session.scalar(select(Person).where(Person.folded == address.folded).with_for_update())
     if person is None:
         raise Unknown("Nobody with this address is in the register.")
+    register.withdraw(session, person, source="erasure", now=now)
+    session.flush()
     return forget(session, person, now)
 
 

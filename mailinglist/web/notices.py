@@ -37,9 +37,9 @@ NOTICES = (
         version=1,
         dated=date(2026, 11, 22),
         digests={
-            "fi": "08422921104112d0a376c00bf915edff047aa0bb380f0d2bc05a59261b303f96",
-            "sv": "8d87d3393828e79af94b7824d82f6e61319d3b4749851552be6eeb949405cd20",
-            "en": "c114607f1484d50f033702cdd6c8e5fa39ef321fb4739eaa668eb5ccfe9bf643",
+            "fi": "9f5ad743af5399115d0a6362e5fa0376441c5820a2cc143467dcf604fb10262e",
+            "sv": "ab3ada512a12856e14d03b5409757b5cd0839d80e760d9d8b249c566ed233df3",
+            "en": "263a227957fd5058e59e6d2d98ead94ab41a5ab61b879ae4de91b669dc4bf4c2",
         },
     ),
 )

@@ -31,7 +31,7 @@ def _problem(status: int) -> Problem:
         case 405:
             return Problem(say("This can't be done here"), say("The page does not take this kind of request."))
         case 413:
-            return Problem(say("That was too much"), say("What was sent is larger than any form of ours could be."))
+            return Problem(say("That was too large"), say("What was sent is larger than any form of ours could be."))
         case 429:
             return Problem(
                 say("Please wait a moment"),

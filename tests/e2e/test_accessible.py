@@ -65,15 +65,16 @@ def pages(site: Site) -> dict[str, Go]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("language", "scheme"), [("fi", "light"), ("sv", "dark"), ("en", "light"), ("fi", "dark")])
-def test_axe_finds_nothing(site: Site, browser: Browser, language: str, scheme: str) -> None:
+@pytest.mark.parametrize(("language", "first"), [("fi", 0), ("sv", 1), ("en", 0)])
+def test_axe_finds_nothing(site: Site, browser: Browser, language: str, first: int) -> None:
+    """By day and by night in turn: Swedish begins with the other, so that each page is seen in both."""
     axe = Axe()
-    assert language in LANGUAGES
-    with browser.new_context(color_scheme=scheme) as context:  # type: ignore[arg-type]
+    with browser.new_context() as context:
         context.set_default_timeout(10_000)
         page = context.new_page()
         heard = complaints(page)
-        for name, go in pages(site).items():
+        for nth, (name, go) in enumerate(pages(site).items(), first):
+            page.emulate_media(color_scheme="dark" if nth % 2 else "light")
             go(page, f"?lang={language}")
             assert page.get_attribute("html", "lang") == language
             found = axe.run(

@@ -32,7 +32,7 @@ def test_joins_confirms_in_another_browser_and_leaves(
     page.get_by_label("Sähköpostiosoite").fill("matti@example.fi")
     page.get_by_role("button").click()
     expect(page).to_have_url(f"{site.base}{PAGE}/check-mail?lang=fi")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Katso sähköpostisi")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Tarkista sähköpostisi")
     (cookie,) = visitor.cookies()
     assert (cookie["name"], cookie["httpOnly"], cookie["sameSite"]) == ("mailinglist_browser", True, "Lax")
 
@@ -118,7 +118,7 @@ def test_the_language_stays_as_one_goes_along(site: Site, visitor: BrowserContex
     expect(page.locator("html")).to_have_attribute("lang", "sv")
     page.get_by_label("E-postadress").fill("matti@example.fi")
     page.get_by_role("button").click()
-    expect(page.get_by_role("heading", level=1)).to_have_text("Titta i din e-post")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Kontrollera din e-post")
     page.get_by_role("link", name="Register- och dataskyddsbeskrivning").click()
     expect(page.locator("html")).to_have_attribute("lang", "sv")
     confirm, not_me = site.letter()
@@ -140,4 +140,4 @@ def test_by_keyboard_alone(site: Site, visitor: BrowserContext) -> None:
     page.keyboard.press("Tab")
     expect(page.get_by_role("button")).to_be_focused()
     page.keyboard.press("Enter")
-    expect(page.get_by_role("heading", level=1)).to_have_text("Katso sähköpostisi")
+    expect(page.get_by_role("heading", level=1)).to_have_text("Tarkista sähköpostisi")

@@ -134,7 +134,7 @@ class TestPressing:
         client.post(f"/not-me/{not_me}")
         page = client.post(f"/confirm/{confirm}?lang=en")
         assert page.status_code == 410
-        assert "This link is no longer good" in page.text
+        assert "This link is no longer valid" in page.text
         assert state() == "left"
 
     def test_of_somebody_erased_is_410(self, client: FlaskClient) -> None:

@@ -191,7 +191,7 @@ class TestOddBodies:
             client_at = {"REMOTE_ADDR": f"192.0.2.{number}"}
             page = client.post(PAGE, data=body, content_type=content_type, environ_overrides=client_at)
             assert page.status_code == status, (body[:80], content_type)
-            assert status != 413 or "Se oli liikaa" in page.text
+            assert status != 413 or "Lähetys oli liian suuri" in page.text
 
     def test_odd_headers_do_no_harm(self, client: FlaskClient) -> None:
         headers = {
