@@ -154,7 +154,7 @@ def init_app(app: Flask, settings: Settings) -> None:
         options: dict[str, Any] = {"connect_args": {"timeout": BUSY_SECONDS}}
     else:
         # Recycled connections are checked before use: a restarted server costs one reconnect, not a failed page.
-        options = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 10, "connect_args": {"connect_timeout": 5}}
+        options = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30, "connect_args": {"connect_timeout": 5}}
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)
     app.extensions[_EXTENSION] = {"ringer": None, "info": {}}
@@ -217,7 +217,10 @@ def reading() -> Iterator[Session]:
     """A consistent look that never writes: on SQLite it takes no write lock, and it is always rolled back."""
     info = current_app.extensions[_EXTENSION]["info"]
     with Session(db.engine, expire_on_commit=False, info=dict(info)) as session:
-        session.connection(execution_options={"writes": False})
+        options: dict[str, Any] = {"writes": False}
+        if db.engine.dialect.name == "postgresql":
+            options["isolation_level"] = "REPEATABLE READ"  # one snapshot for all that is looked at
+        session.connection(execution_options=options)
         yield session
         session.rollback()
 

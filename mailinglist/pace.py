@@ -10,6 +10,7 @@ Known limit: by themselves, N processes let through up to N times as many as the
 from __future__ import annotations
 
 import ipaddress
+import re
 import time
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,8 @@ JOINING, LEAVING = "joining", "leaving"
 """What is counted apart: who joined too often can still ask for a link to leave by."""
 
 _PER_CLIENT = parse_many("10 per minute; 60 per hour")  # SURFACE, Web
+# Some proxies write the port behind the address: 192.0.2.1:4711, [2001:db8::1]:4711.
+_PORT = re.compile(r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]):[0-9]+$")
 _PATIENCE = 0.2  # seconds; a page must answer in well under a second without the broker
 _PAUSE = 5.0  # seconds
 _SPACE = "mailinglist"
@@ -86,7 +89,7 @@ class Pace:
 def client_of(address: str | None) -> str:
     """One client: an IPv4 address, or the /64 of an IPv6 address, which is what one household or server gets."""
     try:
-        parsed = ipaddress.ip_address((address or "").partition("%")[0])
+        parsed = ipaddress.ip_address(_PORT.sub(r"\1", (address or "").strip()).strip("[]").partition("%")[0])
     except ValueError:
         return "unknown"
     if isinstance(parsed, ipaddress.IPv6Address):

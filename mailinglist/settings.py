@@ -21,6 +21,7 @@ from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource
 from .errors import SettingsError
 
 PREFIX = "MAILINGLIST_"
+_SHORTEST_KEY = 16  # characters
 
 Tls = Literal["none", "if-offered", "required", "implicit"]
 
@@ -65,7 +66,11 @@ def _host_port(text: str) -> HostPort:
 
 
 def _relay(text: str) -> Relay:
-    parts = urlsplit(text.strip())
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except ValueError:  # its own words would quote a part of the password
+        raise ValueError("expected smtp://host:port or smtps://host:port; / in a password is written %2F") from None
     if parts.scheme not in ("smtp", "smtps") or not parts.hostname:
         raise ValueError("expected smtp://host:port or smtps://host:port")
     tls: Tls = "implicit" if parts.scheme == "smtps" else "if-offered"
@@ -77,7 +82,7 @@ def _relay(text: str) -> Relay:
         tls = "required" if starttls == ["required"] else "none"
     return Relay(
         host=parts.hostname,
-        port=parts.port or (465 if tls == "implicit" else 25),
+        port=port or (465 if tls == "implicit" else 25),
         tls=tls,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
@@ -176,14 +181,14 @@ class Settings(BaseSettings):
     @field_validator("secret_keys")
     @classmethod
     def _long_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
-        if any(len(key.get_secret_value()) < 16 for key in value):
+        if any(len(key.get_secret_value()) < _SHORTEST_KEY for key in value):
             raise ValueError("each key needs at least 16 characters")
         return value
 
     @field_validator("ban_key")
     @classmethod
     def _long_key(cls, value: SecretStr | None) -> SecretStr | None:
-        if value is not None and len(value.get_secret_value()) < 16:
+        if value is not None and len(value.get_secret_value()) < _SHORTEST_KEY:
             raise ValueError("the key needs at least 16 characters")
         return value
 
@@ -223,6 +228,7 @@ class Settings(BaseSettings):
         parts = urlsplit(value)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
             raise ValueError("expected https://host, with nothing after it but an optional path")
+        _ = parts.port  # raises ValueError unless it is a number
         return value.rstrip("/")
 
     @field_validator("mail_from")
@@ -318,7 +324,10 @@ class Settings(BaseSettings):
         update: dict[str, Any] = {}
         if not self.secret_keys:
             stored = _kept_key(self.data_dir / "keys" / "secret_keys", f"{PREFIX}SECRET_KEYS")
-            update["secret_keys"] = tuple(SecretStr(key) for key in stored.split(","))
+            keys = [key.strip() for key in stored.split(",") if key.strip()]
+            if not keys or any(len(key) < _SHORTEST_KEY for key in keys):
+                raise SettingsError(f"{PREFIX}SECRET_KEYS: the key kept in the data directory is damaged")
+            update["secret_keys"] = tuple(SecretStr(key) for key in keys)
         if self.ban_key is None:
             update["ban_key"] = SecretStr(_kept_key(self.data_dir / "keys" / "ban_key", f"{PREFIX}BAN_KEY"))
         return self.model_copy(update=update)
@@ -356,12 +365,13 @@ def _kept_key(path: Path, variable: str) -> str:
                 pass
             finally:
                 fresh.unlink()
-        key = path.read_text().strip()
+        key = path.read_bytes().decode("ascii", "replace").strip()
     except OSError as error:
         reason = error.strerror or "unreadable"
         raise SettingsError(
             f"{variable}: no key is set, and none can be kept in the data directory ({reason})"
         ) from error
-    if len(key) < 16:
+    # A file of NULs is what a power cut can leave.
+    if len(key) < _SHORTEST_KEY or not key.isprintable() or "\ufffd" in key:
         raise SettingsError(f"{variable}: the key kept in the data directory is damaged")
     return key

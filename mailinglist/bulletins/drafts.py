@@ -6,7 +6,6 @@ approved.
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import json
 from datetime import datetime
@@ -15,6 +14,7 @@ from typing import Literal
 from sqlalchemy.orm import Session
 
 from ..consent import lists
+from ..consent.keys import keys_of
 from ..consent.tables import MailingList
 from ..errors import BadInput, Fault, NotAllowed, Unknown
 from .compose import Composed, Look, compose
@@ -80,7 +80,7 @@ def approve(session: Session, bulletin: Bulletin, *, sender: str, by: str, now: 
         bulletin_id=bulletin.id, sender=sender, subject=made.subject, html=made.html, text=made.text,
         audience=EVERYBODY, digest=b"", approved_at=now, approved_by=by,
     )  # fmt: skip
-    issue.digest = _digest(bulletin.list_id, issue)
+    issue.digest = _digest(session, bulletin.list_id, issue)
     session.add(issue)
     session.flush()
     return issue
@@ -92,7 +92,7 @@ def issue_of(session: Session, bulletin_id: int) -> Issue | None:
     if issue is None:
         return None
     bulletin = session.get_one(Bulletin, bulletin_id)
-    if not hmac.compare_digest(issue.digest, _digest(bulletin.list_id, issue)):
+    if not hmac.compare_digest(issue.digest, _digest(session, bulletin.list_id, issue)):
         raise Fault(f"Bulletin {bulletin_id} is not what was approved: it was altered in the database. It is not sent.")
     return issue
 
@@ -105,9 +105,9 @@ def _assert_named(row: MailingList) -> None:
         )
 
 
-def _digest(list_id: int, issue: Issue) -> bytes:
+def _digest(session: Session, list_id: int, issue: Issue) -> bytes:
     frozen = [list_id, issue.sender, issue.subject, issue.html, issue.text, issue.audience]
-    return hashlib.sha256(json.dumps(frozen, ensure_ascii=False).encode()).digest()
+    return keys_of(session).seal(json.dumps(frozen, ensure_ascii=False).encode())
 
 
 def _form(bulletin: Bulletin) -> Form:

@@ -63,6 +63,7 @@ def mailinglist() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; `arguments` default to those of this process. Returns the exit code."""
+    os.umask(0o077)  # database, logs and keys are for this account alone, wherever the data directory came from
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a name that the terminal can't show must not fail a command

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -17,8 +20,9 @@ from ..app import create_app
 from ..local import ports
 from ..settings import Settings
 
-_THREADS = 8
+_THREADS = 32
 _LINGER = 0.5  # seconds
+_PATIENCE = 15.0  # seconds for a request and its answer; a page of ours takes milliseconds
 
 
 class _Logger(glogging.Logger):  # type: ignore[misc]
@@ -36,7 +40,29 @@ class _Connection(gthread.TConn):  # type: ignore[misc]
     socket open: ten such clients would hold up everybody for twenty.
     """
 
+    def init(self) -> None:
+        """A thread takes the request up now: whoever sends it a byte at a time has so long and no longer."""
+        super().init()
+        self._watch = threading.Timer(_PATIENCE, self._give_up)
+        self._watch.daemon = True
+        self._watch.start()
+
+    def set_timeout(self) -> None:
+        """The answer has gone; the connection waits for a further request."""
+        self._stop_watching()
+        super().set_timeout()
+
+    def _give_up(self) -> None:
+        with suppress(OSError):
+            self.sock.shutdown(socket.SHUT_RDWR)
+
+    def _stop_watching(self) -> None:
+        watch = getattr(self, "_watch", None)
+        if watch is not None:
+            watch.cancel()
+
     def close(self, graceful: bool = False) -> None:
+        self._stop_watching()
         if not graceful:
             super().close()
             return

@@ -64,6 +64,9 @@ def parse(text: str) -> Address:
     except EmailNotValidError as error:
         part = "domain" if _valid_local(local) else "local"
         raise _bad(part) from error
+    if checked.local_part.casefold() != checked.local_part.lower():
+        # ſmith and smith, straße and strasse fold alike, and are two mailboxes: one could keep the other off the list.
+        raise _bad("local")
     if "." not in checked.ascii_domain:
         raise _bad("domain")
     mailbox = f"{checked.local_part}@{checked.ascii_domain.lower()}"

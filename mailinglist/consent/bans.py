@@ -124,20 +124,20 @@ def lift(
         raise BadInput("Lifting a ban needs evidence: what the person said, when, and to whom.")
     wanted = digests(session, address)
     names = [channel.value for channel in channels]
-    lifted = tuple(name for name in in_force(session, wanted) if name in names)
-    if not lifted:
+    assert_sound(session)
+    in_question = (Ban.digest.in_(wanted), Ban.channel.in_(names), Ban.lifted_at.is_(None))
+    found: dict[bytes, list[str]] = {}
+    for digest, channel in session.execute(select(Ban.digest, Ban.channel).where(*in_question).with_for_update()):
+        found.setdefault(digest, []).append(channel)
+    if not found:
         raise NotAllowed("No such ban is in force for this address.")
-    session.execute(
-        update(Ban)
-        .where(Ban.digest.in_(wanted), Ban.channel.in_(names), Ban.lifted_at.is_(None))
-        .values(lifted_at=now, lifted_by=evidence[:500])
-    )
-    subject = keys_of(session).digest(address.folded)
-    person = session.scalar(select(Person.id).where(Person.digest == subject))
+    session.execute(update(Ban).where(*in_question).values(lifted_at=now, lifted_by=evidence[:500]))
+    person = session.scalar(select(Person.id).where(Person.digest == keys_of(session).digest(address.folded)))
     filed = ledger.file_evidence(session, {"lifted_by": who, "evidence": evidence}, person_id=person, now=now)
-    fact = ledger.Fact("ban_lifted", channels=lifted, source="staff", evidence=filed)
-    ledger.append(session, _chain(session, subject), subject, fact, now=now)
-    return lifted
+    for digest, lifted in found.items():
+        fact = ledger.Fact("ban_lifted", channels=lifted, source="staff", evidence=filed)
+        ledger.append(session, _chain(session, digest), digest, fact, now=now)
+    return tuple(name for name in (c.value for c in Channel) if any(name in lifted for lifted in found.values()))
 
 
 def _chain(session: Session, digest: bytes) -> bytes:

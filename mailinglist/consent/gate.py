@@ -18,6 +18,7 @@ from sqlalchemy.orm import Session
 
 from ..db import among
 from . import keys
+from .address import Address
 from .states import Channel, State
 from .tables import Ban, Person, Subscription
 
@@ -104,3 +105,19 @@ def refusals(session: Session, mail: Mail, *, list_id: int, persons: Collection[
     found = read(session, mail, list_id=list_id, persons=persons, now=now)
     answers = {person: found[person].why if person in found else "erased" for person in persons}
     return {person: why for person, why in answers.items() if why is not None}
+
+
+def left_or_muted(session: Session, address: Address, *, list_id: int, now: datetime) -> str | None:
+    """Why not even a test mail of this list may go to the address: its owner has left, or did not ask. None: it may."""
+    found = session.execute(
+        select(Subscription.state, Person.muted_until)
+        .select_from(Person)
+        .outerjoin(Subscription, (Subscription.person_id == Person.id) & (Subscription.list_id == list_id))
+        .where(Person.folded == address.folded)
+    ).one_or_none()
+    if found is None:
+        return None
+    state, muted_until = found
+    if muted_until is not None and muted_until > now:
+        return "muted"
+    return State.LEFT.value if state == State.LEFT.value else None

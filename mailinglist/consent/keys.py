@@ -26,6 +26,7 @@ class Keys:
     def __init__(self, ban_secret: bytes) -> None:
         self._ban = _derive(ban_secret, b"mailinglist ban")
         self._ledger = _derive(ban_secret, b"mailinglist ledger head")
+        self._issues = _derive(ban_secret, b"mailinglist frozen issue")
         self.check = hmac.digest(_derive(ban_secret, b"mailinglist key check"), b"check", "sha256")
 
     def digest(self, address: str) -> bytes:
@@ -35,6 +36,10 @@ class Keys:
     def digest_of_sha256(self, sha256: bytes) -> bytes:
         """The keyed digest of an address of which only the SHA-256 is known."""
         return hmac.digest(self._ban, sha256, "sha256")
+
+    def seal(self, content: bytes) -> bytes:
+        """A MAC of a frozen issue: who can write the database but has no key can't make another that fits."""
+        return hmac.digest(self._issues, content, "sha256")
 
     def head_mac(self, chain: bytes, count: int, last_hash: bytes) -> bytes:
         """The MAC of a chain's head."""

@@ -13,17 +13,18 @@ import hashlib
 import hmac
 import json
 import secrets
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import LargeBinary, cast, insert, select
 from sqlalchemy.orm import Session
 
-from .keys import Keys, keys_of
+from .address import fold
+from .keys import Keys, assert_sound, keys_of
 from .states import State
-from .tables import ChainHead, ConsentText, Evidence, LedgerEntry, MailingList, Person, Subscription
+from .tables import Ban, ChainHead, ConsentText, Evidence, LedgerEntry, MailingList, Person, Subscription
 from .triggers import missing_triggers
 
 _START = bytes(32)
@@ -100,6 +101,7 @@ def chains_of(session: Session, subjects: Sequence[bytes]) -> dict[bytes, bytes]
 
 def append_many(session: Session, facts: Sequence[tuple[bytes, bytes, Fact]], *, now: datetime) -> None:
     """Add one fact each to many chains, as (chain, subject, fact), with four statements in all. Chains must differ."""
+    assert_sound(session)  # a head that is signed with a wrong key looks forged for ever
     keys = keys_of(session)
     chains = [chain for chain, _, _ in facts]
     assert len(set(chains)) == len(chains), "two facts for one chain"
@@ -167,7 +169,7 @@ def verify(session: Session) -> Iterator[Problem]:
     keys = keys_of(session)
     texts = {row.digest.hex(): row for row in session.scalars(select(ConsentText))}
     yield from _verify_texts(texts)
-    known: dict[bytes, dict[str, str]] = {}
+    known: dict[bytes, _Told] = {}
     heads = session.execute(
         select(ChainHead.chain, ChainHead.count, _octets(ChainHead.last_hash), _octets(ChainHead.mac)).order_by(
             ChainHead.chain
@@ -177,13 +179,15 @@ def verify(session: Session) -> Iterator[Problem]:
     entries = _Chains(session)
     for chain, count, last_hash, mac in heads:
         yield from entries.strays_before(chain)
-        states: dict[str, str] = {}
-        yield from _verify_chain(entries.of(chain), chain, count, last_hash, states, texts)
+        told = _Told()
+        yield from _verify_chain(entries.of(chain), chain, count, last_hash, told, texts)
         if not hmac.compare_digest(mac, keys.head_mac(chain, count, last_hash)):
             yield Problem("the head of the chain was altered: its MAC does not fit", chain=chain.hex())
-        known[chain] = states
+        known[chain] = told
     yield from entries.strays_before(None)
+    yield from _verify_persons(session)
     yield from _verify_register(session, known)
+    yield from _verify_bans(session, known.values())
     yield from _verify_evidence(session)
 
 
@@ -196,6 +200,32 @@ def _verify_texts(texts: dict[str, ConsentText]) -> Iterator[Problem]:
     for digest, row in texts.items():
         if text_digest(row.language, row.body).hex() != digest:
             yield Problem(f"consent text {row.id} was altered: it does not fit its digest")
+
+
+@dataclass(slots=True)
+class _Told:
+    """What one chain says of the register."""
+
+    states: dict[str, str] = field(default_factory=dict)
+    bans: dict[bytes, set[str]] = field(default_factory=dict)
+    """Channels forbidden, by the digest that the ban names."""
+    subject: bytes = b""
+    """The digest that the last entry names."""
+
+    def hear(self, body: dict[str, Any]) -> None:
+        """Take in one entry."""
+        self.subject = bytes.fromhex(body["subject"])
+        event = body.get("event")
+        if event in ("banned", "ban_lifted"):
+            forbidden = self.bans.setdefault(self.subject, set())
+            (forbidden.update if event == "banned" else forbidden.difference_update)(body.get("channels", ()))
+            return
+        self.states.pop(_ERASED, None)
+        if event == "erased":
+            self.states.clear()
+            self.states[_ERASED] = "erased"
+        elif "state" in body and "list" in body:
+            self.states[body["list"]] = body["state"]
 
 
 class _Chains:
@@ -228,7 +258,7 @@ def _verify_chain(
     chain: bytes,
     count: int,
     last_hash: bytes,
-    states: dict[str, str],
+    told: _Told,
     texts: dict[str, ConsentText],
 ) -> Iterator[Problem]:
     last, seen = _START, 0
@@ -250,12 +280,7 @@ def _verify_chain(
             yield Problem("the entry stands in a place that is not its own", entry=row.id, chain=chain.hex())
         if "text" in body and body["text"] not in texts:
             yield Problem("the consent text of the entry is gone", entry=row.id, chain=chain.hex())
-        states.pop(_ERASED, None)
-        if body.get("event") == "erased":
-            states.clear()
-            states[_ERASED] = "erased"
-        elif "state" in body and "list" in body:
-            states[body["list"]] = body["state"]
+        told.hear(body)
     if seen < count:
         yield Problem(f"the last {count - seen} of {count} entries of the chain are missing", chain=chain.hex())
     elif seen > count:
@@ -264,30 +289,64 @@ def _verify_chain(
         yield Problem("the last entry does not fit the head of the chain", chain=chain.hex())
 
 
-def _verify_register(session: Session, known: dict[bytes, dict[str, str]]) -> Iterator[Problem]:
+def _verify_persons(session: Session) -> Iterator[Problem]:
+    """An address that was exchanged would be mailed what another one agreed to, and its bans would not be found."""
+    keys = keys_of(session)
+    rows = session.execute(
+        select(Person.id, Person.mailbox, Person.folded, Person.digest, Person.exact_digest),
+        execution_options={"yield_per": 2000},
+    )
+    for number, mailbox, folded, digest, exact in rows:
+        if fold(mailbox) != folded or keys.digest(folded) != digest or keys.digest(mailbox) != exact:
+            yield Problem(f"the address of person {number} was altered: it does not fit its digests")
+
+
+def _verify_bans(session: Session, told: Iterable[_Told]) -> Iterator[Problem]:
+    """The bans in force must be those that the ledger tells of."""
+    wanted: dict[bytes, set[str]] = {}
+    for chain in told:
+        for digest, channels in chain.bans.items():
+            wanted.setdefault(digest, set()).update(channels)
+    rows = session.execute(
+        select(Ban.digest, Ban.channel).where(Ban.lifted_at.is_(None)), execution_options={"yield_per": 2000}
+    )
+    for digest, channel in rows:
+        forbidden = wanted.get(digest, set())
+        if channel not in forbidden:
+            yield Problem(f"a ban on {channel} is in force that the ledger does not know")
+        forbidden.discard(channel)
+    for channels in wanted.values():
+        for channel in sorted(channels):
+            yield Problem(f"a ban on {channel} that the ledger tells of is not in force")
+
+
+def _verify_register(session: Session, known: dict[bytes, _Told]) -> Iterator[Problem]:
     """The register must say what its ledger says."""
     rows = session.execute(
-        select(Person.chain, MailingList.slug, Subscription.state)
+        select(Person.chain, Person.digest, MailingList.slug, Subscription.state)
         .select_from(Person)
         .outerjoin(Subscription, Subscription.person_id == Person.id)
         .outerjoin(MailingList, MailingList.id == Subscription.list_id),
         execution_options={"yield_per": 2000},
     )
-    for chain, slug, state in rows:
-        states = known.get(chain)
-        if states is None:
+    for chain, digest, slug, state in rows:
+        told = known.get(chain)
+        if told is None:
             yield Problem("a person has no ledger entries any more", chain=chain.hex())
             continue
+        states = told.states
         if _ERASED in states:
             yield Problem("a person whom the ledger says was erased is in the register", chain=chain.hex())
             continue
+        if told.subject != digest:
+            yield Problem("the ledger tells of another address than the register has", chain=chain.hex())
         # Each subscription is ticked off; what stays was in the ledger, and is not in the register.
         expected = states.pop(slug, State.NONE) if slug else State.NONE
         if slug and expected != state:
             words = f"the register says “{state}” on list {slug}, the ledger “{expected}”"
             yield Problem(words, chain=chain.hex())
-    for chain, states in known.items():
-        for slug, state in states.items():
+    for chain, told in known.items():
+        for slug, state in told.states.items():
             if slug != _ERASED and state != State.NONE:
                 yield Problem(f"the ledger says “{state}” on list {slug}, the register nothing", chain=chain.hex())
 

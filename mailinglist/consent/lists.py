@@ -11,7 +11,6 @@ import unicodedata
 from datetime import datetime
 from email.utils import parseaddr
 from typing import Annotated, Any, Literal
-from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
@@ -39,6 +38,11 @@ _CONSENT = (
     "and direct marketing. My address is not given to outsiders. I can withdraw this consent at any time, by the link "
     "in every message."
 )
+
+_SENDER = re.compile(r'[^<>@,;:"()\\\[\]]*<[!-;=?-~]+>|[!-;=?-~]+')
+# Host names as they are in DNS, so that they can stand in a policy (CSP); no user, a port of digits.
+_WEB_ORIGIN = re.compile(r"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
+_WEB_ADDRESS = re.compile(_WEB_ORIGIN.pattern + r"(?:/[A-Za-z0-9._~!$&()*+,=:@%/?-]*)?")
 
 # Controls, marks that turn the writing around, halves of characters, private use, line and paragraph ends.
 _UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -86,6 +90,8 @@ class ListSettings(BaseModel):
     @field_validator("sender")
     @classmethod
     def _mailbox(cls, value: str) -> str:
+        if value and not _SENDER.fullmatch(value):
+            raise ValueError("must be one address in ASCII, or Name <address>")
         if value:
             address.parse(parseaddr(value)[1])
         return value
@@ -93,13 +99,15 @@ class ListSettings(BaseModel):
     @field_validator("owner")
     @classmethod
     def _address(cls, value: str) -> str:
+        if value and not value.isascii():
+            raise ValueError("must be an address in ASCII")
         return address.parse(value).mailbox if value else value
 
     @field_validator("logo")
     @classmethod
     def _https(cls, value: str) -> str:
-        if value and urlsplit(value).scheme not in ("https", "http"):
-            raise ValueError("must be an https address")
+        if value and not _WEB_ADDRESS.fullmatch(value):
+            raise ValueError("must be an address such as https://www.example.fi/logo.png")
         return value
 
     @field_validator("time_zone")
@@ -115,12 +123,7 @@ class ListSettings(BaseModel):
         items = value.split(",") if isinstance(value, str) else value
         origins = tuple(item.strip().rstrip("/").lower() for item in items if item.strip())
         for origin in origins:
-            parts = urlsplit(origin)
-            if (
-                parts.scheme not in ("https", "http")
-                or not parts.netloc
-                or f"{parts.scheme}://{parts.netloc}" != origin
-            ):
+            if not _WEB_ORIGIN.fullmatch(origin):
                 raise ValueError("must be origins such as https://www.example.fi, separated by commas")
         return origins
 
@@ -218,8 +221,8 @@ def shown_text(session: Session, row: MailingList, language: str, digest: str | 
 
 
 def _add_text(session: Session, row: MailingList, language: str, body: str, now: datetime) -> None:
-    if not body or len(body) > 4000 or "\0" in body:
-        raise BadInput("A consent text has between 1 and 4,000 characters.")
+    if not body or len(body) > 4000 or _UNPRINTABLE.intersection(map(unicodedata.category, body.replace("\n", ""))):
+        raise BadInput("A consent text has between 1 and 4,000 characters, and no control characters.")
     digest = text_digest(language, body)
     latest = session.scalar(
         select(func.max(ConsentText.version)).where(ConsentText.list_id == row.id, ConsentText.language == language)

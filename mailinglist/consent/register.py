@@ -291,26 +291,37 @@ class Exit:
 
 def exit_for(session: Session, token: str) -> Exit:
     """What this unsubscribe link leads to; changes nothing. Raises TokenForged, Unknown (the list is gone)."""
-    ticket = Ticket.unpack(tokens_of(session).read(Purpose.UNSUBSCRIBE, token))
-    row = session.get(MailingList, ticket.list_id)
-    if row is None:
-        raise Unknown("There is no such list any more.")
+    ticket, row = ticket_of(session, token)
     person = session.scalar(select(Person).where(Person.digest == ticket.digest))
     standing = subscription(session, person.id, row.id) if person else None
     on = standing is not None and standing.standing in (State.ACTIVE, State.PENDING, State.UNDELIVERABLE)
     return Exit(row, person.language if person else None, left=not on)
 
 
-def leave(session: Session, token: str, *, origin: Origin, ban: Collection[Channel] = (), now: datetime) -> MailingList:
-    """Leave at once, and with `ban` forbid marketing on those channels too. Any number of times; never expires.
-
-    A ban is recorded even when the person was erased since: the token carries the keyed digest it needs.
-    Raises TokenForged, Unknown (the list is gone), RegisterUnsound.
-    """
+def ticket_of(session: Session, token: str) -> tuple[Ticket, MailingList]:
+    """What an unsubscribe token names. Raises TokenForged, TokenSpent, Unknown (the list is gone)."""
     ticket = Ticket.unpack(tokens_of(session).read(Purpose.UNSUBSCRIBE, token))
     row = session.get(MailingList, ticket.list_id)
     if row is None:
         raise Unknown("There is no such list any more.")
+    return ticket, row
+
+
+def leave(session: Session, token: str, *, origin: Origin, ban: Collection[Channel] = (), now: datetime) -> MailingList:
+    """Leave at once, and with `ban` forbid marketing on those channels too. Any number of times; never expires.
+
+    A ban is recorded even when the person was erased since: the token carries the keyed digest it needs.
+    Raises TokenForged, Unknown (the list is gone), RegisterUnsound (`requests.write_down_exit` then keeps it).
+    """
+    ticket, row = ticket_of(session, token)
+    leave_by(session, ticket, row, origin=origin, ban=ban, now=now)
+    return row
+
+
+def leave_by(
+    session: Session, ticket: Ticket, row: MailingList, *, origin: Origin, ban: Collection[Channel], now: datetime
+) -> None:
+    """`leave`, for a token that has been read. Raises RegisterUnsound."""
     person = session.scalar(select(Person).where(Person.digest == ticket.digest).with_for_update())
     source = str(origin.get("how", "page"))
     if person is not None:
@@ -320,7 +331,6 @@ def leave(session: Session, token: str, *, origin: Origin, ban: Collection[Chann
     if ban:
         filed = ledger.file_evidence(session, origin, person_id=person.id if person else None, now=now)
         bans.add(session, ticket.digest, ban, source=source, evidence=filed, now=now)
-    return row
 
 
 def withdraw(session: Session, person: Person, *, source: str, now: datetime) -> None:

@@ -20,15 +20,16 @@ from sqlalchemy.orm import Session
 
 from .. import db
 from ..errors import MailinglistError, RegisterUnsound
+from ..i18n import DEFAULT_LANGUAGE
 from ..observe import count, logger
 from . import bans, ledger, lists, register
 from .address import Address, fold, parse
-from .states import State
+from .states import Channel, State
 from .tables import Confirmation, ConsentText, MailingList, Person, Request, Subscription
 
 _log = logger(__name__)
 
-JOIN, LEAVE = "join", "leave"
+JOIN, LEAVE, EXIT = "join", "leave", "exit"
 CONFIRM_LETTER, ALREADY_LETTER, LEAVE_LETTER = "confirm", "already", "leave"
 
 # Per address: one letter in 10 minutes, three a day, of each kind of request, on every entrance alike.
@@ -66,6 +67,25 @@ def write_down(
         )
     )  # fmt: skip
     db.ring(session, db.REQUESTS)
+
+
+def write_down_exit(
+    session: Session, token: str, *, origin: register.Origin, ban: Collection[Channel], now: datetime
+) -> MailingList:
+    """Keep a leave that can't be entered now: with a wrong ban key the ledger can't be signed, and nothing is mailed.
+
+    The worker enters it as soon as the key is right. Raises TokenForged, TokenSpent, Unknown.
+    """
+    ticket, row = register.ticket_of(session, token)
+    kept = {**origin, "ticket": ticket.pack().hex(), "ban": [channel.value for channel in ban]}
+    session.add(
+        Request(
+            kind=EXIT, list_id=row.id, entrance="web", mailbox=None, domain="", language=DEFAULT_LANGUAGE, origin=kept,
+            received_at=now, not_before=now, letter_due=False,
+        )
+    )  # fmt: skip
+    db.ring(session, db.REQUESTS)
+    return row
 
 
 def ask_again(
@@ -166,8 +186,11 @@ def take(session: Session, *, limit: int = 50, now: datetime) -> int:
 
 
 def _take_one(session: Session, request: Request, now: datetime) -> None:
-    address = parse(request.mailbox or "")
     row = session.get_one(MailingList, request.list_id)
+    if request.kind == EXIT:
+        _take_exit(session, request, row, now)
+        return
+    address = parse(request.mailbox or "")
     if request.kind == JOIN:
         request.outcome = _take_join(session, request, row, address, now)
     else:
@@ -178,6 +201,15 @@ def _take_one(session: Session, request: Request, now: datetime) -> None:
     if request.person_id is None:
         request.domain = ""
     count(f"requests_{request.outcome}")
+
+
+def _take_exit(session: Session, request: Request, row: MailingList, now: datetime) -> None:
+    origin = dict(request.origin or {})
+    ticket = register.Ticket.unpack(bytes.fromhex(origin.pop("ticket")))
+    ban = [Channel(name) for name in origin.pop("ban")]
+    origin["asked_at"] = ledger.moment(request.received_at)
+    register.leave_by(session, ticket, row, origin=origin, ban=ban, now=now)
+    request.taken_at, request.outcome, request.origin = now, "left", None
 
 
 def _take_join(session: Session, request: Request, row: MailingList, address: Address, now: datetime) -> str:
@@ -213,9 +245,11 @@ def _take_join(session: Session, request: Request, row: MailingList, address: Ad
 def _take_leave(session: Session, request: Request, row: MailingList, address: Address, now: datetime) -> str:
     person = register.find(session, address)
     standing = register.subscription(session, person.id, row.id) if person else None
-    if person is None or standing is None:
-        return "unknown"
+    if person is None or standing is None or standing.standing is State.PENDING:
+        return "unknown"  # who has never answered is on no list, and a stranger may have typed the address
     request.person_id, request.epoch = person.id, standing.epoch
+    if person.muted_until is not None and person.muted_until > now:
+        return "muted"
     if _enough(session, request, standing, now):
         return "limited"
     _letter(request, LEAVE_LETTER, now)

@@ -109,7 +109,7 @@ class Request(Base):
 
     __tablename__ = "requests"
     __table_args__ = (
-        CheckConstraint("kind IN ('join', 'leave')", name="kind"),
+        CheckConstraint("kind IN ('join', 'leave', 'exit')", name="kind"),
         Index("ix_requests_waiting", "not_before", "id", postgresql_where=text("taken_at IS NULL"),
               sqlite_where=text("taken_at IS NULL")),
         Index("ix_requests_letter", "id", postgresql_where=text("letter_due"), sqlite_where=text("letter_due = 1")),
@@ -122,6 +122,7 @@ class Request(Base):
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     kind: Mapped[str] = mapped_column(String(8))
+    """join; leave (a link to leave by is asked for); exit (somebody left while the ban key was wrong)."""
     list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
     entrance: Mapped[str] = mapped_column(String(16))
     """web, staff, mail, api."""

@@ -80,6 +80,15 @@ def begin_due(session: Session, *, now: datetime) -> list[int]:
     return [dispatch.bulletin_id for dispatch in due]
 
 
+def call_off_cancelled(session: Session, *, now: datetime) -> None:
+    """What came back to a cancelled bulletin while it was being cancelled does not wait for another try."""
+    rows = session.scalars(
+        select(Dispatch.bulletin_id).where(Dispatch.state == "cancelled", handoffs.open_rows(Dispatch.bulletin_id))
+    )
+    for bulletin_id in rows.all():
+        handoffs.call_off(session, bulletin_id, now=now)
+
+
 def moving(session: Session) -> list[int]:
     """Bulletins with rows that may go: those being sent, and those sent that still have deferred rows."""
     return list(
@@ -101,9 +110,6 @@ def state_of(session: Session, bulletin_id: int) -> str | None:
 def finish(session: Session, bulletin_id: int, *, now: datetime) -> bool:
     """`sent`, once nothing is pending. Returns whether it came to that now."""
     dispatch = _locked(session, bulletin_id)
-    if dispatch.state == "cancelled":
-        # What came back unsent from the mail server after the cancelling does not wait for another try.
-        handoffs.call_off(session, bulletin_id, now=now)
     if dispatch.state != "sending" or handoffs.unfinished(session, bulletin_id):
         return False
     dispatch.state, dispatch.ended_at, dispatch.trouble = "sent", now, None
@@ -178,7 +184,9 @@ def status(session: Session, bulletin_id: int) -> Status:
 def _move(session: Session, bulletin_id: int, verb: str) -> Dispatch:
     dispatch = _existing(session, bulletin_id)
     sources, target = _MOVES[verb]
-    if dispatch.state not in sources:
+    # `sent` may have deferred rows, which go on for four days: that can be cancelled too.
+    lingering = verb == "cancel" and dispatch.state == "sent" and handoffs.waits(session, bulletin_id)
+    if dispatch.state not in sources and not lingering:
         raise NotAllowed(f"Bulletin {bulletin_id} is {dispatch.state}: there is nothing to {verb}.")
     dispatch.state = target
     session.flush()

@@ -275,6 +275,12 @@ def unfinished(session: Session, bulletin_id: int) -> bool:
     return False
 
 
+def waits(session: Session, bulletin_id: int) -> bool:
+    """Whether anything may still go."""
+    wanted = select(Handoff.id).where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, OPEN)
+    return session.scalar(wanted.limit(1)) is not None
+
+
 def uncertain(session: Session, bulletin_id: int) -> list[tuple[str | None, datetime | None]]:
     """Who may or may not have got the bulletin: the address (None: erased), and since when nobody knows."""
     rows = session.execute(

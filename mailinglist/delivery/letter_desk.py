@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_datetime
 from sqlalchemy.orm import Session
 
-from .. import i18n
+from .. import i18n, observe
 from ..bulletins.drafts import look_of, sender_of
 from ..consent import gate, lists, register
 from ..consent.tables import MailingList, Person
@@ -29,9 +29,11 @@ from . import handoffs, mail_headers
 from .addressing import Addressing
 from .dkim import Seal, Signer
 from .handoffs import Claimed
-from .run import Written
+from .run import Broken, Written
 from .slots import SlotKind
 from .template import Message, Template, compile_message
+
+_log = observe.logger(__name__)
 
 _MOMENT = {"fi": "d. MMMM y 'klo' H.mm", "sv": "d MMMM y 'kl.' H.mm", "en": "d MMMM y 'at' HH:mm"}
 _SLOTS = {
@@ -106,7 +108,11 @@ class LetterDesk:
             if made is None:
                 return "the request was overtaken"
             values |= made
-        template, seal = self._template(row.kind, found)
+        try:
+            template, seal = self._template(row.kind, found)
+        except BadInput as error:  # a setting of this list; other lists' letters go on
+            _log.error("letter_cannot_be_written", list=found.list.id, kind=row.kind, reason=str(error))
+            return Broken(str(error))
         return_path, message_id = self._addressing.of(row.id)
         try:
             content = template.fill(

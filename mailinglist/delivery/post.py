@@ -77,6 +77,7 @@ def bulletins(*, stop: Stop) -> dict[int, Report]:
     """
     _take_back()
     with db.transaction() as session:
+        dispatch.call_off_cancelled(session, now=db.utcnow())
         dispatch.begin_due(session, now=db.utcnow())
     with db.reading() as session:
         moving = dispatch.moving(session)

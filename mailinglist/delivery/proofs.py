@@ -8,12 +8,12 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from ..bulletins import drafts
-from ..consent import bans
+from ..consent import bans, gate
 from ..consent.address import Address
 from ..consent.keys import keys_of
 from ..consent.register import tokens_of
 from ..consent.tables import MailingList
-from ..errors import Banned, Fault
+from ..errors import Banned, Fault, NotAllowed
 from ..settings import Settings
 from .addressing import Addressing
 from .bulletin_desk import BulletinPaper
@@ -34,6 +34,8 @@ def proof(session: Session, bulletin_id: int, address: Address, settings: Settin
         raise Banned("Marketing to this address is forbidden.")
     bulletin = drafts.find(session, bulletin_id)
     row = session.get_one(MailingList, bulletin.list_id)
+    if refused := gate.left_or_muted(session, address, list_id=row.id, now=now):
+        raise NotAllowed(f"Nothing is mailed to this address: {refused}.")
     made = drafts.issue_of(session, bulletin_id) or drafts.composed(session, bulletin)
     addressing = Addressing(settings, tokens_of(session))
     paper = BulletinPaper(

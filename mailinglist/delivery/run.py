@@ -43,6 +43,10 @@ class Written:
     """Signs the content; None while no key is configured, or where it is done."""
 
 
+class Broken(str):
+    """Why a mail can't be written now, through no fault of its recipient: it is tried again, and others go on."""
+
+
 class Desk(Protocol):
     """Where a run's mails come from: one bulletin, or the letters."""
 
@@ -121,9 +125,15 @@ class _Run:
                 if not rows:
                     return []
                 written = self._desk.write(session, rows, now=now)
-                refused = {number: said for number, said in written.items() if isinstance(said, str)}
+                broken = [row for row in rows if isinstance(written[row.id], Broken)]
+                handoffs.settle(session, self._shift, [_later(row, str(written[row.id]), now) for row in broken])
+                refused = {
+                    number: said
+                    for number, said in written.items()
+                    if isinstance(said, str) and not isinstance(said, Broken)
+                }
                 handoffs.exclude(session, self._shift, refused, now=now)
-                going = len(rows) - len(refused)
+                going = len(rows) - len(refused) - len(broken)
                 for name, rate in self._desk.rates.items():
                     pacing.reserve(session, name, number=going, rate=rate, now=now)
                 self._gait.take(going, time.monotonic())
@@ -201,6 +211,11 @@ class _Run:
             return
         self.report.outcomes[outcome] = self.report.outcomes.get(outcome, 0) + number
         observe.count(f"handed_{outcome}", number)
+
+
+def _later(row: Claimed, reason: str, now: datetime) -> Settled:
+    again = failures.retry_at(row.kind, attempts=row.attempts, first=row.first_tried_at, now=now)
+    return Settled(row.id, "deferred" if again else "rejected", now, reply=reason, not_before=again)
 
 
 def _signed(mails: Sequence[Written]) -> list[bytes]:

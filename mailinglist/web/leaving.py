@@ -5,8 +5,9 @@ from __future__ import annotations
 from flask import Response, request
 
 from .. import db
-from ..consent import register
+from ..consent import register, requests
 from ..consent.states import Channel, channels
+from ..errors import RegisterUnsound
 from . import pages, visitor
 from .looks import brand_of
 
@@ -33,13 +34,14 @@ def leave(token: str) -> Response:
     with db.reading() as session:
         pages.speak(register.exit_for(session, token).language)
     origin = visitor.origin(request, "one-click" if one_click else "page", language=pages.language())
-    with db.transaction() as session:
-        row = register.leave(session, token, origin=origin, now=db.utcnow())
-        brand = brand_of(row, pages.settings())
-    if ban:
-        # By itself: while the ban key is lost nobody can forbid, but everybody can still leave.
+    try:
         with db.transaction() as session:
-            register.leave(session, token, origin=origin, ban=ban, now=db.utcnow())
+            row = register.leave(session, token, origin=origin, ban=ban, now=db.utcnow())
+            brand = brand_of(row, pages.settings())
+    except RegisterUnsound:  # nothing is mailed meanwhile, and the leave is entered once the key is right
+        with db.transaction() as session:
+            row = requests.write_down_exit(session, token, origin=origin, ban=ban, now=db.utcnow())
+            brand = brand_of(row, pages.settings())
     if one_click:
         return pages.text(pages.say("You have left the list."))
     return pages.page("left", brand=brand, ban=wanted if ban else None)

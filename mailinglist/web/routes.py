@@ -79,6 +79,8 @@ _GUARDS = {route.endpoint: route.guard for route in ROUTES}
 def install(app: Flask) -> None:
     """Open the routes."""
     app.url_map.converters["slug"] = SlugConverter
+    # A redirect to the tidy spelling would be made from the Host header, which anybody may write.
+    app.url_map.merge_slashes = False
     for route in ROUTES:
         view = visitor.paced(route.view, route.pace) if route.pace else route.view
         app.add_url_rule(route.rule, route.endpoint, view, methods=[route.method])

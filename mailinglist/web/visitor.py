@@ -101,6 +101,8 @@ def follows_a_link(request: Request) -> bool:
     """Whether a person may be behind this request: not HEAD, and no browser fetching ahead of its user."""
     if request.method != "GET" or "Sec-Purpose" in request.headers:
         return False
+    if request.headers.get("Sec-Fetch-Mode", "navigate") != "navigate":  # an image of another page, say
+        return False
     return not any(request.headers.get(name) for name in ("Purpose", "X-Purpose", "X-Moz"))
 
 

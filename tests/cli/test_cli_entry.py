@@ -98,7 +98,7 @@ def test_a_group_without_a_command_says_what_there_is(cli: Commands):
         (errors.TokenForged("words"), 1),
         (errors.Fault("words"), 3),
         (errors.RegisterUnsound("words\nand more"), 3),
-        (errors.BrokerDown("words"), 3),
+        (errors.RegisterUnsound("words"), 3),
     ],
 )
 def test_each_error_has_its_exit_code(

@@ -81,8 +81,8 @@ def test_web_serves_and_logs_no_token(app: Flask, settings: Settings, tmp_path: 
 def test_how_web_is_served(tmp_path: Path):
     embedded = options(Settings.of(data_dir=tmp_path))
     production = options(Settings.of(data_dir=tmp_path, database_url="postgresql://db/x", bind="[::1]:9000"))
-    assert (embedded["workers"], embedded["threads"]) == (1, 8)
-    assert (production["workers"], production["threads"], production["bind"]) == (2, 8, "[::1]:9000")
+    assert (embedded["workers"], embedded["threads"]) == (1, 32)
+    assert (production["workers"], production["threads"], production["bind"]) == (2, 32, "[::1]:9000")
     assert production["accesslog"] is None
 
 

@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import ledger
-from mailinglist.consent.states import State
+from mailinglist.consent import address, bans, ledger
+from mailinglist.consent.states import Channel, State
 from mailinglist.consent.triggers import TRIGGERS
 from making import person
 
@@ -23,7 +23,10 @@ from making import person
 def filled(app: Flask) -> Flask:
     with db.transaction() as session:
         for n, state in enumerate([State.ACTIVE, State.LEFT, State.PENDING, State.UNDELIVERABLE]):
-            person(session, f"p{n}@example.fi", now=NOW + timedelta(minutes=n), state=state)
+            made = person(session, f"p{n}@example.fi", now=NOW + timedelta(minutes=n), state=state)
+        bans.add(session, made.digest, [Channel.EMAIL], source="phone", now=NOW)
+        bans.add(session, made.digest, [Channel.POST], source="phone", now=NOW)
+        bans.lift(session, address.parse("P3@example.fi"), [Channel.POST], evidence="letter", who="x", now=NOW)
     return app
 
 
@@ -68,6 +71,14 @@ TAMPERINGS: dict[str, list[str]] = {
     ],
     "a state is altered in the register": ["UPDATE subscriptions SET state = 'active' WHERE state = 'left'"],
     "a subscription is deleted": ["DELETE FROM subscriptions WHERE state = 'left'"],
+    "a ban is deleted": ["DELETE FROM bans"],
+    "a ban is lifted behind the back": ["UPDATE bans SET lifted_at = given_at"],
+    "a ban is turned into another": ["UPDATE bans SET channel = 'phone' WHERE channel = 'email'"],
+    "a ban is made up": ["UPDATE bans SET digest = (SELECT digest FROM persons WHERE folded = 'p0@example.fi')"],
+    "an address is exchanged": [
+        "UPDATE persons SET mailbox = 'evil@example.fi', folded = 'evil@example.fi' WHERE id = 1"
+    ],
+    "the digest by which a ban is found is altered": ["UPDATE persons SET exact_digest = {altered} WHERE id = 1"],
     "a consent text is altered": ["UPDATE texts SET body = 'I agree to everything' WHERE id = 1"],
     "evidence is altered": ["UPDATE evidence SET content = {altered} WHERE id = 1"],
     "two entries change places": [

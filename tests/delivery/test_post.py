@@ -191,9 +191,7 @@ def test_letters_and_bulletins_are_signed(app: Flask, caught: Caught, settings, 
     key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
     path = tmp_path / "dkim.pem"
     path.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     app.config["MAILINGLIST"] = settings.model_copy(update={"dkim": (f"s1:lists.example.fi:{path}",)})
     join("ake@example.fi")

@@ -49,6 +49,7 @@ def test_a_sign_up_becomes_a_letter_in_the_catcher(run: Run) -> None:
 
 @pytest.mark.parametrize("role", ["worker", "web", "broker"])
 def test_a_killed_role_is_started_again(run: Run, role: str) -> None:
+    wait_for(lambda: run.below().keys() == ROLES)  # one that an earlier test killed may be on its way up
     before = run.below()
     os.kill(before[role], signal.SIGKILL)
     wait_for(lambda: run.below().keys() == ROLES and run.below()[role] != before[role])

@@ -8,7 +8,7 @@ from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
 from mailinglist import db
-from mailinglist.errors import BrokerDown
+from mailinglist.errors import RegisterUnsound
 
 PAGE = "/lists/tector-tiedottaa"
 
@@ -54,7 +54,7 @@ def test_a_database_that_is_away_is_503(client: FlaskClient, monkeypatch: pytest
 
 def test_a_fault_is_503(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
     def down() -> None:
-        raise BrokerDown("The bell could not be rung.")
+        raise RegisterUnsound("The bell could not be rung.")
 
     monkeypatch.setattr(db, "reading", down)
     assert client.get(PAGE).status_code == 503

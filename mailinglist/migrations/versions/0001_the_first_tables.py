@@ -327,7 +327,7 @@ def upgrade() -> None:
         sa.Column("letter", sa.String(length=16), nullable=True),
         sa.Column("letter_due", sa.Boolean(), nullable=False),
         sa.Column("letter_at", sa.DateTime(timezone=True), nullable=True),
-        sa.CheckConstraint("kind IN ('join', 'leave')", name=op.f("ck_requests_kind")),
+        sa.CheckConstraint("kind IN ('join', 'leave', 'exit')", name=op.f("ck_requests_kind")),
         sa.ForeignKeyConstraint(["list_id"], ["lists.id"], name=op.f("fk_requests_list_id_lists")),
         sa.ForeignKeyConstraint(["text_id"], ["texts.id"], name=op.f("fk_requests_text_id_texts")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_requests")),
