@@ -24,7 +24,8 @@ _REASONS = {
     "domain": "The part after the @ is not a domain name.",
     "local": "The part before the @ is not one that we can write to.",
 }
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Zl", "Zp"}
+UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
+"""Controls, marks that turn the writing around, halves of characters, private use, line and paragraph ends."""
 _ESCAPED = re.compile(r"%[89A-Fa-f][0-9A-Fa-f]")
 REASONS = tuple(_REASONS.values())
 """Every sentence that a BadAddress can say; each is a message id of the catalogues."""
@@ -53,7 +54,7 @@ def parse(text: str) -> Address:
     if len(text) > MAX_LENGTH:
         raise _bad("too_long")
     # U+FFFD, or %FF left as it stood: what decoders leave of bytes that were no text.
-    if "\ufffd" in text or _ESCAPED.search(text) or _UNPRINTABLE.intersection(map(unicodedata.category, text)):
+    if "\ufffd" in text or _ESCAPED.search(text) or UNPRINTABLE.intersection(map(unicodedata.category, text)):
         raise _bad("control")
     local, _, domain = text.rpartition("@")
     if not local or not domain or "@" in local:

@@ -44,8 +44,7 @@ _SENDER = re.compile(r'[^<>@,;:"()\\\[\]]*<[!-;=?-~]+>|[!-;=?-~]+')
 _WEB_ORIGIN = re.compile(r"https?://[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?(?::[0-9]{1,5})?")
 _WEB_ADDRESS = re.compile(_WEB_ORIGIN.pattern + r"(?:/[A-Za-z0-9._~!$&()*+,=:@%/?-]*)?")
 
-# Controls, marks that turn the writing around, halves of characters, private use, line and paragraph ends.
-_UNPRINTABLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+_UNPRINTABLE = address.UNPRINTABLE | {"Cn"}
 
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 

@@ -13,6 +13,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from ..errors import BadInput
+from ..stationery.slots import END, START
 from .quoted import Octets, cut
 
 LINE = 78
@@ -29,14 +30,16 @@ _DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 
 _BREAK = re.compile(r"[\r\n\0]")
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ue000\ue001]")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029" + START + END + "]")
 _PLAIN_NAME = re.compile(r"[A-Za-z0-9'-]+(?: [A-Za-z0-9'-]+)*")
 _SPECIAL = re.compile(r'["\\]')
 _PLAIN_MAILBOX = re.compile(_PLAIN_NAME.pattern + r" <[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,253}>")
 _PLAIN_LINE = re.compile(r"[!-~]+(?: [!-~]+)*")
 # The characters of a dot-atom (RFC 5322 §3.2.3, RFC 6532 §3.2) and a domain in ASCII: no quoted local part, no
 # address literal.
-_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f-\x9f()<>\[\]:;@\\,\"\ud800-\udfff\ue000\ue001]{1,64}@[A-Za-z0-9.-]{1,253}")
+_ADDRESS = re.compile(
+    r"[^\s\x00-\x1f\x7f-\x9f()<>\[\]:;@\\,\"\ud800-\udfff" + START + END + r"]{1,64}@[A-Za-z0-9.-]{1,253}"
+)
 _MESSAGE_ID = re.compile(r"<[A-Za-z0-9!#$%&'*+./=?^_`{|}~-]{1,200}@[A-Za-z0-9.-]{1,253}>")
 
 # RFC 2047 §5 (3): what an encoded word may hold literally wherever it stands, in a name too.

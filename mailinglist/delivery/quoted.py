@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 
 from ..errors import BadInput
+from ..stationery.slots import END, START
 
 WIDTH = 75
 """Columns of a line, before the `=` of a soft break."""
@@ -45,7 +46,7 @@ _AS_IS = {code: chr(code) for code in (0x09, *range(0x20, 0x7F)) if chr(code) !=
 # A value is one line: what breaks lines, and what has no business in a text, becomes a space; slot marks vanish, so
 # that no value looks like an unfilled slot.
 _CONTROLS = (*range(0x09), *range(0x0A, 0x20), 0x7F, 0x85, 0x2028, 0x2029)
-_NEUTRAL = dict.fromkeys(_CONTROLS, " ") | {0xE000: "", 0xE001: ""}
+_NEUTRAL = dict.fromkeys(_CONTROLS, " ") | {ord(START): "", ord(END): ""}
 _ESCAPED = {ord("&"): "&amp;", ord("<"): "&lt;", ord(">"): "&gt;", ord('"'): "&quot;", ord("'"): "&#39;"}
 
 _LITERAL = Octets(_AS_IS)

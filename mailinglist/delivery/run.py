@@ -76,11 +76,6 @@ class Report:
     wait: float = 0.0
     """Seconds after which the pace lets more go; 0: it was not the pace that ended the run."""
 
-    @property
-    def moved(self) -> int:
-        """How many rows came to an end."""
-        return sum(number for outcome, number in self.outcomes.items() if outcome != Outcome.UNSENT)
-
 
 def run(
     courier: Courier,
