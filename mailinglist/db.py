@@ -7,7 +7,6 @@ installed is called. The database is the truth; the broker only rings the bell.
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from typing import Any
 from flask import Flask, current_app
 from flask_sqlalchemy import SQLAlchemy
 from sqlalchemy import (
-    ARRAY,
     BigInteger,
     Boolean,
     ColumnElement,
@@ -39,7 +37,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, InstrumentedAttribute, Session
 from sqlalchemy.sql.compiler import SQLCompiler
 from sqlalchemy.sql.functions import FunctionElement
-from sqlalchemy.types import TypeDecorator, TypeEngine
+from sqlalchemy.types import TypeDecorator
 
 from .settings import Settings
 
@@ -101,16 +99,15 @@ class Digest(TypeDecorator[bytes]):
 
 
 class _Numbers(TypeDecorator[Sequence[int]]):
-    """Many numbers as one parameter: an array for PostgreSQL, JSON for SQLite."""
+    """Many numbers as one parameter, in words: an array's for PostgreSQL (psycopg makes one element by element in
+    Python), JSON for SQLite."""
 
     impl = Text
     cache_ok = True
 
-    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
-        return dialect.type_descriptor(ARRAY(BigInteger()) if dialect.name == "postgresql" else Text())
-
-    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> Any:
-        return list(value or ()) if dialect.name == "postgresql" else json.dumps(list(value or ()))
+    def process_bind_param(self, value: Sequence[int] | None, dialect: Dialect) -> str:
+        numbers = ",".join(map(str, value or ()))
+        return f"{{{numbers}}}" if dialect.name == "postgresql" else f"[{numbers}]"
 
 
 class among(FunctionElement[bool]):  # noqa: N801 - used like a function
@@ -127,7 +124,7 @@ class among(FunctionElement[bool]):  # noqa: N801 - used like a function
 @compiles(among, "postgresql")
 def _among_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
     column, numbers = element.clauses
-    return f"{compiler.process(column, **options)} = ANY ({compiler.process(numbers, **options)})"
+    return f"{compiler.process(column, **options)} = ANY (CAST({compiler.process(numbers, **options)} AS bigint[]))"
 
 
 @compiles(among, "sqlite")

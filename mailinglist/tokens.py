@@ -16,7 +16,7 @@ import hmac
 from collections.abc import Sequence
 from enum import Enum
 
-from itsdangerous import BadSignature, SignatureExpired, Signer, TimestampSigner
+from itsdangerous import BadSignature, HMACAlgorithm, SignatureExpired, Signer, TimestampSigner
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from .errors import TokenForged, TokenSpent
@@ -48,6 +48,13 @@ class _KeepsKeys:
         return kept[secret_key]
 
 
+class _Mac(HMACAlgorithm):
+    """The same HMAC in one call: a third of the price."""
+
+    def get_signature(self, key: bytes, value: bytes) -> bytes:
+        return hmac.digest(key, value, "sha256")
+
+
 class _Signer(_KeepsKeys, Signer):
     pass
 
@@ -65,7 +72,11 @@ class Tokens:
         oldest_first = [key.encode() for key in reversed(keys)]  # itsdangerous signs with the last
         self._signers: dict[Purpose, Signer] = {
             purpose: (_Signer if purpose.max_age is None else _TimestampSigner)(
-                oldest_first, salt=purpose.salt, key_derivation="hmac", digest_method=hashlib.sha256
+                oldest_first,
+                salt=purpose.salt,
+                key_derivation="hmac",
+                digest_method=hashlib.sha256,
+                algorithm=_Mac(hashlib.sha256),
             )
             for purpose in Purpose
         }

@@ -11,7 +11,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +23,13 @@ from mailinglist.local import broker
 NOBODY = 65534
 _ROOM = 1 << 30
 """Octets: a server with some databases and its write-ahead log (max_wal_size below) has ample room."""
+OF_TESTS = (
+    "fsync=off",
+    "max_connections=200",
+    "shared_buffers=64MB",
+    "max_wal_size=128MB",
+    "autovacuum=off",  # a database lives for one test; a worker on it would hold up the next one's making
+)
 T = TypeVar("T")
 
 
@@ -62,8 +69,10 @@ def _postgres_programs() -> Path | None:
 class Postgres:
     """A PostgreSQL server of our own in a temporary folder, on a unix socket; its data may lie in another."""
 
-    def __init__(self, folder: Path, programs: Path, data: Path | None = None) -> None:
-        self.folder, self._programs = folder, programs
+    def __init__(
+        self, folder: Path, programs: Path, data: Path | None = None, settings: Sequence[str] = OF_TESTS
+    ) -> None:
+        self.folder, self._programs, self._settings = folder, programs, settings
         self._user = NOBODY if os.geteuid() == 0 else None
         self.process: subprocess.Popen[bytes] | None = None
         self._data = (data or folder) / "data"
@@ -93,15 +102,7 @@ class Postgres:
 
     def start(self) -> None:
         """Start, and wait until it answers."""
-        settings = [
-            "listen_addresses=",
-            "fsync=off",
-            "max_connections=200",
-            "shared_buffers=64MB",
-            "max_wal_size=128MB",
-            "autovacuum=off",  # a database lives for one test; a worker on it would hold up the next one's making
-            "log_min_messages=fatal",
-        ]
+        settings = ["listen_addresses=", "log_min_messages=fatal", *self._settings]
         options = [part for setting in settings for part in ("-c", setting)]
         self.process = subprocess.Popen(
             [str(self._programs / "postgres"), "-D", str(self._data), "-k", str(self.folder), *options],
@@ -146,14 +147,15 @@ class Postgres:
 
 
 @contextmanager
-def postgres() -> Iterator[Postgres | None]:
-    """A running server, or None where there is no program for it."""
+def postgres(settings: Sequence[str] = OF_TESTS) -> Iterator[Postgres | None]:
+    """A running server, or None where there is no program for it. With other settings than those of the tests, its data
+    lie on a disk."""
     programs = _postgres_programs()
     if programs is None:
         yield None
         return
-    with _folder("/tmp") as folder, _folder(_quick_place()) as data:
-        server = Postgres(folder, programs, data)
+    with _folder("/tmp") as folder, _folder(_quick_place() if settings == OF_TESTS else "/tmp") as data:
+        server = Postgres(folder, programs, data, settings)
         server.start()
         try:
             yield server

@@ -69,6 +69,7 @@ WRITERS = {
     "Bulletin": {"bulletins/drafts.py"},
     "Issue": {"bulletins/drafts.py"},
     "Dispatch": {"delivery/dispatch.py"},
+    "AudiencePart": {"delivery/handoffs.py"},
     "Handoff": {"delivery/handoffs.py"},
     "Shift": {"delivery/handoffs.py"},
     "Line": {"delivery/pacing.py"},

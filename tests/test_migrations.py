@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from flask import Flask
@@ -18,10 +19,14 @@ import servers
 from conftest import NOW, SECRETS
 from mailinglist import db, migrate
 from mailinglist.app import create_app
-from mailinglist.consent import lists
+from mailinglist.bulletins import drafts
+from mailinglist.consent import keys, ledger, lists
+from mailinglist.delivery import dispatch
+from mailinglist.delivery.tables import STATES, Dispatch, Handoff
 from mailinglist.errors import Fault
 from mailinglist.schema import metadata
 from mailinglist.settings import Settings
+from making import person, the_list
 
 
 def test_the_migrated_database_is_the_schema(app: Flask) -> None:
@@ -138,3 +143,66 @@ def test_an_empty_or_newer_database_is_not_worked_on(empty: Flask) -> None:
         session.execute(text("UPDATE alembic_version SET version_num = 'from the future'"))
         with pytest.raises(Fault):
             migrate.assert_current(session)
+
+
+def _at_first_revision(app: Flask) -> None:
+    """A database of revision 0001 with a past: persons with their ledger, and a bulletin half gone."""
+    made = migrate.config()
+    with db.db.engine.connect() as connection:
+        made.attributes["connection"] = connection
+        command.upgrade(made, "0001")
+    with db.transaction() as session:
+        keys.remember(session)
+        lists.ensure_default(session, now=NOW)
+        persons = [person(session, f"p{number}@example.fi", now=NOW).id for number in range(len(STATES))]
+        bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=NOW)
+        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=NOW)
+        sending = session.get_one(Dispatch, bulletin.id)
+        sending.state, sending.began_at, sending.audience = "sending", NOW, len(STATES)
+        for kind, about in (("bulletin", bulletin.id), ("confirm", 1)):
+            session.add_all(
+                Handoff(
+                    kind=kind, about=about, list_id=1, person_id=who, state=state, not_before=NOW, attempts=1,
+                    settled_at=NOW if state == "accepted" else None, shift_id=1 if state == "handing" else None,
+                    reply="250 ok",
+                )
+                for who, state in zip(persons, STATES, strict=True)
+            )  # fmt: skip
+
+
+def _rows_of_first_revision(session: Session) -> dict[str, list[Any]]:
+    later = {"audience_parts"}
+    tables = [table for table in metadata.sorted_tables if table.name not in later]
+    return {table.name: sorted(map(repr, session.execute(table.select()).all())) for table in tables}
+
+
+def _triggers(session: Session) -> list[str]:
+    sqlite = session.get_bind().dialect.name == "sqlite"
+    names = (
+        "SELECT name FROM sqlite_master WHERE type = 'trigger'"
+        if sqlite
+        else "SELECT tgname FROM pg_trigger WHERE NOT tgisinternal"
+    )
+    return sorted(session.scalars(text(names)))
+
+
+@pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
+def test_an_older_database_comes_along_whole(empty: Flask) -> None:
+    _at_first_revision(empty)
+    with db.reading() as session:
+        before, triggers = _rows_of_first_revision(session), _triggers(session)
+        assert migrate.revision(session) == "0001"
+    assert len(before["handoffs"]) == 2 * len(STATES)
+    assert triggers
+    migrate.upgrade(empty)
+    with db.reading() as session:
+        assert _rows_of_first_revision(session) == before
+        assert _triggers(session) == triggers
+        assert list(ledger.verify(session)) == []
+        context = MigrationContext.configure(session.connection(), opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+        [number] = session.scalars(text("SELECT bulletin_id FROM dispatches"))
+        found = dispatch.status(session, number)
+    # pending and handing are both shown as pending
+    assert (found.audience, found.pending, found.first_at) == (len(STATES), 2, NOW)
+    assert {getattr(found, state) for state in STATES if state not in ("pending", "handing")} == {1}

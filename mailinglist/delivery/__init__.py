@@ -14,7 +14,7 @@
     smtp           the pipelined client, the only mail socket (fleet, connection, opening, conversation, replies,
     offers, relays) parcels        what goes to the client, and what comes back
 
-Owns: dispatches, handoffs, shifts.
+Owns: dispatches, the parts of their audiences, handoffs, shifts.
 Promises: audience = accepted + deferred + rejected + excluded + uncertain + pending, after any crash. Nobody is
 mailed twice unasked: a mail whose fate is unknown is `uncertain`, and stays so until a person decides. The gate is
 read last. Entrances: `post` opens the transactions, as the tasks' two verbs; `run` too, between two looks at the

@@ -7,15 +7,17 @@ is covered, From and the others that a reader is shown are oversigned (RFC 6376 
 No `l=` (§8.2).
 
 `Seal.sign` is free of state and lets go of the interpreter's lock while it signs (cryptography does, measured: two
-threads on two cores sign 1.9 times as much as one), so threads use all cores. Knows settings.DkimKey; else pure.
+threads on two cores sign 1.9 times as much as one), so `sealed` uses all cores. Knows settings.DkimKey; else pure.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from base64 import b64encode
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -108,6 +110,29 @@ class Seal:
             own.update(b"dkim-signature:" + field.replace(b"\r\n ", b" "))
             written.append(b"DKIM-Signature: " + field + _folded(b64encode(sign(own.digest()))) + b"\r\n")
         return b"".join(written)
+
+
+def sealed(mails: Sequence[tuple[Seal | None, bytes]], *, at: int) -> list[bytes]:
+    """Each content with its signatures in front, in the given order, made on all cores; without a seal, as it is.
+
+    Each core gets one share: handed out one by one, a signature costs 50 µs more (measured, beside 250 for RSA-2048).
+    """
+    cores = min(os.cpu_count() or 1, len(mails))
+    if cores < 2 or all(seal is None for seal, _ in mails):
+        return [_sealed(seal, content, at) for seal, content in mails]
+
+    def share(first: int) -> list[bytes]:
+        return [_sealed(seal, content, at) for seal, content in mails[first::cores]]
+
+    done = [b""] * len(mails)
+    with ThreadPoolExecutor(cores, thread_name_prefix="seal") as threads:
+        for first, contents in enumerate(threads.map(share, range(cores))):
+            done[first::cores] = contents
+    return done
+
+
+def _sealed(seal: Seal | None, content: bytes, at: int) -> bytes:
+    return content if seal is None else seal.sign(content, at=at) + content
 
 
 def _relaxed(name: str, value: bytes) -> bytes:

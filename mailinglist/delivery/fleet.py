@@ -16,6 +16,7 @@ import socket
 import ssl
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 
 from .. import observe
 from ..settings import Relay
@@ -51,6 +52,10 @@ class Fleet:
         self._trusting: ssl.SSLContext | None = None
         self._fresh_for = fresh_for
         self._selector = selectors.DefaultSelector()
+        self._woken, self._waker = socket.socketpair()
+        for end in (self._woken, self._waker):
+            end.setblocking(False)
+        self._selector.register(self._woken, selectors.EVENT_READ)
         self._connections: list[Connection] = []
         self._parked_at = 0.0
         self.verdicts: list[Verdict] = []
@@ -72,8 +77,17 @@ class Fleet:
         return [each for each, talk in self.ready() if talk.hungry and each.standing.rank == self.best]
 
     def events(self, seconds: float) -> list[Connection]:
-        """The connections on which something can be done now, waiting for one at most so long."""
-        return [key.data for key, _ in self._selector.select(seconds)]
+        """The connections on which something can be done now, waiting for one, or for `wake`, at most so long."""
+        events = [key.data for key, _ in self._selector.select(seconds)]
+        if None in events:
+            self._woken.recv(4096)
+            return [connection for connection in events if connection is not None]
+        return events
+
+    def wake(self) -> None:
+        """From any thread: end the waiting of `events`."""
+        with suppress(BlockingIOError):  # it is full of calls that were not heard yet
+            self._waker.send(b"!")
 
     def hopeless(self, now: float) -> str | None:
         """Why no connection is there, nor under way, nor to be tried now; None while one is."""
@@ -219,6 +233,8 @@ class Fleet:
         """Say goodbye to every server, and close."""
         self._farewell(list(self._connections), patience=_FAREWELL)
         self._selector.close()
+        self._woken.close()
+        self._waker.close()
 
     def _farewell(self, connections: Sequence[Connection], *, patience: float = 0.0) -> None:
         for connection in connections:

@@ -1,32 +1,35 @@
 """Claim → gate → hand over → settle: the same for bulletins and letters.
 
 A group of rows is claimed (`handing`), the gate is read, and only when that is committed are the mails given to the
-courier; no transaction is open while a socket is. The gate is read again, last of all, for what has waited (decision
-5).
+courier. The gate is read again, last of all, for what has waited (decision 5). On PostgreSQL all this is done by a
+thread of its own, a group ahead of the sending, so that no socket waits for the database, nor the database for a
+socket. No transaction is open while its own mails are on a socket.
 """
 
 from __future__ import annotations
 
-import os
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Collection, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
+from flask import Flask, current_app
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from .. import db, observe
 from . import failures, handoffs, pacing
-from .dkim import Seal
+from .dkim import Seal, sealed
 from .handoffs import Claimed, Settled
 from .pacing import Gait
 from .parcels import Outcome, Parcel, Stage, Verdict
 from .smtp import Courier
 
 _log = observe.logger(__name__)
+_T = TypeVar("_T")
 
 # Seconds between tries to write down answers, while the database is away; beats stop meanwhile, as they must.
 _PATIENCE = (0.1, 0.3, 1.0, 2.0, 3.0)
@@ -90,14 +93,60 @@ def run(
 
     Raises RegisterUnsound (nothing is sent), and whatever the database raises.
     """
-    at_work = _Run(desk, shift_id, gait, report or Report())
-    courier.carry(at_work.fetch, at_work.settle, at_work.still_allowed, stop=stop)
+    with _clerk() as clerk:
+        at_work = _Run(courier, desk, shift_id, gait, report or Report(), clerk)
+        try:
+            courier.carry(at_work.fetch, at_work.settle, at_work.still_allowed, stop=stop)
+        finally:
+            at_work.put_back_ahead()
+        at_work.finish()
     return at_work.report
 
 
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Rows that are marked as being handed over, and their mails."""
+
+    rows: Sequence[Claimed]
+    parcels: Sequence[Parcel]
+    wait: float = 0.0
+    """Seconds after which the shared pace lets more go."""
+
+
+class _AtOnce(Executor):
+    """Does on the caller's thread what it is asked for."""
+
+    def submit(self, work: Callable[..., _T], /, *arguments: Any, **named: Any) -> Future[_T]:
+        """Do it; what it raises is in the answer."""
+        done: Future[_T] = Future()
+        try:
+            done.set_result(work(*arguments, **named))
+        except BaseException as error:
+            done.set_exception(error)
+        return done
+
+
+def _clerk() -> Executor:
+    """Who changes the database: a thread beside the courier's, one, so that all is done in order. SQLite works in our
+    own process and gains nothing by it but changes of threads."""
+    sqlite = db.db.engine.dialect.name == "sqlite"
+    return _AtOnce() if sqlite else ThreadPoolExecutor(1, thread_name_prefix="clerk")
+
+
 class _Run:
-    def __init__(self, desk: Desk, shift_id: int, gait: Gait, report: Report) -> None:
-        self._desk, self._shift = desk, shift_id
+    """One run. The courier's thread calls `fetch`, `settle` and `still_allowed`; what changes the database is done by
+    the clerk, in the order in which it was asked for. So a group is claimed while the one before is being sent, and
+    answers are written down while the next are read."""
+
+    def __init__(
+        self, courier: Courier, desk: Desk, shift_id: int, gait: Gait, report: Report, clerk: Executor
+    ) -> None:
+        self._courier, self._desk, self._shift = courier, desk, shift_id
+        self._app: Flask = current_app._get_current_object()  # type: ignore[attr-defined]
+        self._clerk = clerk
+        self._beside = not isinstance(clerk, _AtOnce)
+        self._ahead: Future[_Group] | None = None
+        self._settling: deque[Future[None]] = deque()
         self._out: dict[int, Claimed] = {}
         self._refused_us = False
         self._gait = gait
@@ -105,20 +154,54 @@ class _Run:
         self.report = report
         report.wait = 0.0
 
-    def fetch(self, most: int) -> list[Parcel]:
-        """Up to `most` mails that may go, marked as being handed over; none: nothing (more) may go now."""
-        for rate in (*self._desk.rates.values(), *((self._gait.rate,) if self._gait.rate else ())):
+    def fetch(self, most: int) -> Sequence[Parcel] | None:
+        """Up to `most` mails that may go, marked as being handed over; none: nothing (more) may go now; None: not
+        yet."""
+        self._raise_what_failed()
+        self.report.wait = self._gait.wait(time.monotonic())
+        if self._refused_us or self.report.wait:
+            return []
+        rates = (*self._desk.rates.values(), *((self._gait.rate,) if self._gait.rate else ()))
+        for rate in rates:
             most = pacing.portion(rate, most)
+        if self._ahead is None:
+            self._ahead = self._ask(self._take, most)
+        if not self._ahead.done():
+            return None
+        group, self._ahead = self._ahead.result(), None
+        if group.parcels and self._beside and not rates:  # at a set pace, nothing is taken before its time
+            self._ahead = self._ask(self._take, most)
+        self._out |= {row.id: row for row in group.rows}
+        self._gait.take(len(group.parcels), time.monotonic())
+        self.report.wait = group.wait
+        return group.parcels
+
+    def _ask(self, work: Callable[..., _T], *arguments: object) -> Future[_T]:
+        """Have something done by the clerk; the courier is woken when it is done."""
+
+        def in_context() -> _T:
+            with self._app.app_context():
+                return work(*arguments)
+
+        asked = self._clerk.submit(in_context)
+        if self._beside:
+            asked.add_done_callback(lambda _: self._courier.wake())
+        return asked
+
+    def _take(self, most: int) -> _Group:
+        """Claim a group and write its mails; empty: nothing (more) may go now."""
         while True:
             read_at, now = time.monotonic(), db.utcnow()
             with db.transaction() as session:
-                if self._refused_us or self._desk.halted(session) or self._out_of_turn(session, now):
-                    return []
+                if self._desk.halted(session):
+                    return _Group((), ())
+                if wait := max((pacing.wait(session, name, now=now) for name in self._desk.rates), default=0.0):
+                    return _Group((), (), wait)
                 rows = handoffs.claim(
                     session, self._shift, kinds=self._desk.kinds, about=self._desk.about, limit=most, now=now
                 )
                 if not rows:
-                    return []
+                    return _Group((), ())
                 written = self._desk.write(session, rows, now=now)
                 broken = [row for row in rows if isinstance(written[row.id], Broken)]
                 handoffs.settle(session, self._shift, [_later(row, str(written[row.id]), now) for row in broken])
@@ -131,24 +214,34 @@ class _Run:
                 going = len(rows) - len(refused) - len(broken)
                 for name, rate in self._desk.rates.items():
                     pacing.reserve(session, name, number=going, rate=rate, now=now)
-                self._gait.take(going, time.monotonic())
             # Committed: from here on a crash leaves them uncertain.
             self._note(Outcome.EXCLUDED, len(refused))
             mails = [(row, mail) for row in rows if isinstance(mail := written[row.id], Written)]
-            self._out |= {row.id: row for row, _ in mails}
-            contents = _signed([mail for _, mail in mails])
+            contents = sealed([(mail.seal, mail.content) for _, mail in mails], at=int(time.time()))
             parcels = [
                 Parcel(row.id, mail.sender, mail.recipient, content, read_at)
                 for (row, mail), content in zip(mails, contents, strict=True)
             ]
             if parcels:  # else all of the group were excluded: on to the next
-                return parcels
+                return _Group([row for row, _ in mails], parcels)
 
-    def _out_of_turn(self, session: Session, now: datetime) -> bool:
-        """Whether the pace lets nothing go now; then the run ends, and `report.wait` says for how long."""
-        waits = [pacing.wait(session, name, now=now) for name in self._desk.rates]
-        self.report.wait = max([self._gait.wait(time.monotonic()), *waits])
-        return self.report.wait > 0
+    def put_back_ahead(self) -> None:
+        """What was claimed ahead, and isn't handed over any more, waits again."""
+        ahead, self._ahead = self._ahead, None
+        if ahead is not None and not ahead.cancel() and ahead.exception() is None:
+            now = db.utcnow()
+            rows = ahead.result().rows
+            settled = [Settled(row.id, "pending", now, not_before=now) for row in rows]
+            self._settling.append(self._ask(self._write_down, settled, ()))
+
+    def finish(self) -> None:
+        """Wait until everything is written down. Raises what went wrong with that."""
+        while self._settling:
+            self._settling.popleft().result()
+
+    def _raise_what_failed(self) -> None:
+        while self._settling and self._settling[0].done():
+            self._settling.popleft().result()
 
     def still_allowed(self, numbers: Sequence[int]) -> Collection[int]:
         """The gate once more, for mails that have waited."""
@@ -161,31 +254,35 @@ class _Run:
         return [number for number in numbers if number not in refused]
 
     def settle(self, verdicts: Sequence[Verdict]) -> None:
-        """Write down what became of mails."""
+        """Have written down what became of mails. Raises what went wrong with that, or with earlier ones."""
         self._gait.heard(verdicts, time.monotonic())
-        held = self._write_down([self._settled(verdict) for verdict in verdicts])
-        if held < len(verdicts):
-            _log.warning("settled_too_late", rows=len(verdicts) - held, shift=self._shift)
+        settled = [self._settled(verdict) for verdict in verdicts]
+        self._settling.append(self._ask(self._write_down, settled, [verdict.outcome for verdict in verdicts]))
         self._refused_us |= any(_about_us(verdict) for verdict in verdicts)
         for verdict in verdicts:
             self._out.pop(verdict.key, None)
-            self._note(verdict.outcome)
             if verdict.outcome is Outcome.UNSENT or _about_us(verdict):
                 self.report.trouble = observe.redact(verdict.text)
             elif verdict.outcome is not Outcome.EXCLUDED:
                 self.report.trouble = None
+        self._raise_what_failed()
 
-    def _write_down(self, settled: Sequence[Settled]) -> int:
+    def _write_down(self, settled: Sequence[Settled], outcomes: Collection[Outcome]) -> None:
         """Settle. A database that was restarted is waited for: giving up makes uncertain what was answered."""
-        for pause in _PATIENCE:
+        for pause in (*_PATIENCE, None):
             try:
                 with db.transaction() as session:
-                    return handoffs.settle(session, self._shift, settled)
+                    held = handoffs.settle(session, self._shift, settled)
+                break
             except OperationalError as error:
+                if pause is None:
+                    raise
                 _log.warning("settle_again", rows=len(settled), error=type(error.orig).__name__)
                 time.sleep(pause)
-        with db.transaction() as session:
-            return handoffs.settle(session, self._shift, settled)
+        if held < len(settled):
+            _log.warning("settled_too_late", rows=len(settled) - held, shift=self._shift)
+        for outcome, number in Counter(outcomes).items():
+            self._note(outcome, number)
 
     def _settled(self, verdict: Verdict) -> Settled:
         row, now = self._out[verdict.key], db.utcnow()
@@ -201,7 +298,7 @@ class _Run:
         reply = "the gate, read last: may not be mailed" if verdict.outcome is Outcome.EXCLUDED else verdict.text
         return Settled(row.id, state, verdict.at, code=verdict.code, reply=reply, not_before=again)
 
-    def _note(self, outcome: Outcome, number: int = 1) -> None:
+    def _note(self, outcome: Outcome, number: int) -> None:
         if not number:
             return
         self.report.outcomes[outcome] = self.report.outcomes.get(outcome, 0) + number
@@ -211,15 +308,6 @@ class _Run:
 def _later(row: Claimed, reason: str, now: datetime) -> Settled:
     again = failures.retry_at(row.kind, attempts=row.attempts, first=row.first_tried_at, now=now)
     return Settled(row.id, "deferred" if again else "rejected", now, reply=reason, not_before=again)
-
-
-def _signed(mails: Sequence[Written]) -> list[bytes]:
-    """Their contents, signed where there is a key; on all cores, since signing lets go of the interpreter's lock."""
-    if not mails or mails[0].seal is None:
-        return [mail.content for mail in mails]
-    at = int(time.time())
-    with ThreadPoolExecutor(os.cpu_count()) as threads:
-        return list(threads.map(lambda mail: signed(mail, at), mails))
 
 
 def signed(mail: Written, at: int) -> bytes:

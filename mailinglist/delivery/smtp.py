@@ -39,7 +39,7 @@ __all__ = ["Courier", "Outcome", "Parcel", "Stage", "Timeouts", "Verdict"]
 
 log = observe.logger(__name__)
 
-Fetch = Callable[[int], Sequence[Parcel]]
+Fetch = Callable[[int], Sequence[Parcel] | None]
 Settle = Callable[[Sequence[Verdict]], None]
 StillAllowed = Callable[[Sequence[int]], Collection[int]]
 
@@ -78,7 +78,10 @@ class Courier:
         """Carry parcels until `fetch` has no more, `stop` says so, or no relay can be used; each gets a verdict.
 
         `fetch(n)` gives at most n further parcels; none: finish what is out, and return. It is asked for about as many
-        as leave within half of `fresh_for`. `settle` gets verdicts at most about 0.1 s after they fell, 500 at a time.
+        as leave within a quarter of `fresh_for`, so that a caller may have one group ready while the one before leaves.
+        None: not yet; it is asked again at the next event, which `wake` is.
+
+        `settle` gets verdicts at most about 0.1 s after they fell, 500 at a time.
         `still_allowed(keys)` reads the gate again and gives those of the keys that may still be mailed; if that takes
         longer than `fresh_for`, its answer has aged on arrival, and nothing goes.
 
@@ -95,6 +98,10 @@ class Courier:
     def retry_in(self) -> float:
         """Seconds until a relay may be tried again; 0 while one can be used."""
         return self._fleet.retry_in(time.monotonic())
+
+    def wake(self) -> None:
+        """From any thread: what `fetch` had not yet, it has now."""
+        self._fleet.wake()
 
     def close(self) -> None:
         """Take leave of the servers. The courier is of no more use."""
@@ -120,7 +127,9 @@ class _Round:
         self._still_allowed = still_allowed
         self._stop = stop
         self._fresh_for = fresh_for
-        self._least = min(2 * connections, _MOST_PARCELS)
+        # With one group ahead of the one that leaves, a crash makes uncertain at most so many for each connection.
+        self._most = min(_MOST_PARCELS, connections * _MOST_PARCELS // 2)
+        self._least = min(2 * connections, self._most)
         self._asked = self._least
         self._fetched_at = 0.0
         self._full = False  # the last fetch gave all it was asked for
@@ -235,16 +244,20 @@ class _Round:
         if self._fleet.ready() and not self._fleet.hungry():
             return
         took = now - self._fetched_at
-        if self._full and took < self._fresh_for / 2:
-            self._asked = min(2 * self._asked, _MOST_PARCELS)
-        elif took > self._fresh_for:
-            self._asked = max(self._asked // 2, self._least)
+        asked = self._asked
+        if self._full and took < self._fresh_for / 4:
+            asked = min(2 * asked, self._most)
+        elif took > self._fresh_for / 2:
+            asked = max(asked // 2, self._least)
         try:
-            parcels = self._fetch(self._asked)
+            parcels = self._fetch(asked)
         except Exception as error:  # raised again at the end of the round
             self._error = error
             self._wind_up()
             return
+        if parcels is None:
+            return
+        self._asked = asked
         self._fetched_at = time.monotonic()
         self._full = len(parcels) >= self._asked
         self._no_more = not parcels

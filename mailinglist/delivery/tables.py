@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..db import Base, BigId, UtcDateTime
@@ -12,6 +12,8 @@ from ..db import Base, BigId, UtcDateTime
 STATES = ("pending", "handing", "accepted", "deferred", "rejected", "excluded", "uncertain")
 KINDS = ("bulletin", "confirm", "already", "leave", "welcome")
 OPEN_STATES = ("pending", "deferred")
+RARE_STATES = ("deferred", "rejected", "excluded", "uncertain")
+"""Where few rows of a bulletin lie: the account counts these, and takes the accepted as what remains."""
 _HELD = "shift_id IS NOT NULL"
 
 
@@ -20,6 +22,9 @@ def _listed(values: tuple[str, ...]) -> str:
 
 
 _OPEN = f"state IN ({_listed(OPEN_STATES)})"
+_RARE = f"state IN ({_listed(RARE_STATES)})"
+_ACCEPTED = "state = 'accepted'"
+_LETTER = "kind <> 'bulletin'"
 
 
 class Dispatch(Base):
@@ -44,9 +49,32 @@ class Dispatch(Base):
     """Why it doesn't move, in words, while it doesn't."""
 
 
+class AudiencePart(Base):
+    """Some of those who were active when a bulletin began, and have no row of `handoffs` yet. It goes in the
+    transaction that makes their rows."""
+
+    __tablename__ = "audience_parts"
+    __table_args__ = (
+        Index("ix_audience_parts_bulletin_id_id", "bulletin_id", "id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    bulletin_id: Mapped[int] = mapped_column(ForeignKey("dispatches.bulletin_id"))
+    list_id: Mapped[int]
+    size: Mapped[int]
+    """How many persons."""
+    persons: Mapped[list[int]] = mapped_column(JSON)
+    """Their ids."""
+
+
 class Handoff(Base):
     """One mail to one person: claimed, handed over, settled. Kept when the person is erased: the account must add
-    up."""
+    up.
+
+    Each index costs every mail. Only the key has an entry for each row; the others hold the few rows that are open, in
+    hand, out of the ordinary, or letters, and each accepted mail once.
+    """
 
     __tablename__ = "handoffs"
     __table_args__ = (
@@ -63,7 +91,16 @@ class Handoff(Base):
             sqlite_where=text(_OPEN),
         ),
         Index("ix_handoffs_held", "shift_id", postgresql_where=text(_HELD), sqlite_where=text(_HELD)),
-        Index("ix_handoffs_person_id", "person_id"),
+        Index("ix_handoffs_rare", "kind", "about", "state", postgresql_where=text(_RARE), sqlite_where=text(_RARE)),
+        Index(
+            "ix_handoffs_accepted",
+            "kind",
+            "about",
+            "settled_at",
+            postgresql_where=text(_ACCEPTED),
+            sqlite_where=text(_ACCEPTED),
+        ),
+        Index("ix_handoffs_letters", "person_id", postgresql_where=text(_LETTER), sqlite_where=text(_LETTER)),
         {"sqlite_autoincrement": True},
     )
 

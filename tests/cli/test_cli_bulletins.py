@@ -12,7 +12,7 @@ from commanding import Commands
 from conftest import NOW
 from mailinglist import db
 from mailinglist.consent import lists
-from mailinglist.delivery import dispatch
+from mailinglist.delivery import dispatch, handoffs
 from mailinglist.delivery.tables import Handoff
 from mailinglist.settings import Settings
 from making import person, the_list
@@ -112,7 +112,9 @@ def worker(app: Flask, number: str, last: Callable[[], None]) -> threading.Threa
                 with db.transaction() as session:
                     begun = bool(dispatch.begin_due(session, now=db.utcnow()))
             with db.transaction() as session:
-                session.execute(update(Handoff).values(state="accepted", settled_at=NOW))
+                shift = handoffs.begin_shift(session, now=NOW)
+                handoffs.claim(session, shift, kinds=[handoffs.BULLETIN], limit=100, now=db.utcnow())
+                session.execute(update(Handoff).values(state="accepted", settled_at=NOW, shift_id=None))
             last()
 
     thread = threading.Thread(target=work)

@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from datetime import timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import select, update
+from sqlalchemy.exc import ProgrammingError
+from sqlalchemy.orm import Session
 
 from catching import Caught, html_of, mail_server, text_of
 from mailinglist import db
 from mailinglist.bulletins import drafts
-from mailinglist.consent import address, bans, lists, register, requests
+from mailinglist.consent import address, bans, gate, lists, register, requests
 from mailinglist.consent.states import Channel, State
 from mailinglist.delivery import dispatch, handoffs, post
 from mailinglist.delivery.tables import Handoff
+from mailinglist.errors import RegisterUnsound
 from making import ORIGIN, person, the_list
 
 
@@ -249,3 +253,75 @@ def test_a_person_decides_about_uncertain_mails(app: Flask, caught: Caught, rese
         status = dispatch.status(session, bulletin.id)
     assert (status.state, status.accepted, status.uncertain, status.pending) == ("sent", 3, 0, 0)
     assert len(caught.mails) == (3 if resend else 1)
+
+
+def begun(number: int) -> int:
+    """A bulletin to so many persons, on its way."""
+    with db.transaction() as session:
+        for n in range(number):
+            person(session, f"p{n}@example.fi", now=db.utcnow() - timedelta(days=2))
+        bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
+        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
+        dispatch.begin_due(session, now=db.utcnow())
+    return bulletin.id
+
+
+def states(bulletin_id: int) -> Counter[str]:
+    with db.reading() as session:
+        return Counter(session.scalars(select(Handoff.state).where(Handoff.about == bulletin_id)))
+
+
+def test_what_was_claimed_ahead_waits_again_when_the_worker_is_told_to_stop(app: Flask, caught: Caught):
+    bulletin = begun(100)
+    post.bulletins(stop=lambda: len(caught.mails) >= 5)
+    left = states(bulletin)
+    assert 5 <= left["accepted"] == len(caught.mails) < 100
+    assert left.keys() <= {"accepted", "pending"}, "none is held, none is uncertain"
+    with db.transaction() as session:
+        session.execute(update(Handoff).where(Handoff.state == "pending").values(not_before=db.utcnow()))
+    post.bulletins(stop=never)
+    assert states(bulletin) == {"accepted": 100}
+    assert len(caught.mails) == 100
+
+
+def test_an_answer_that_cannot_be_written_down_ends_the_run_and_leaves_it_uncertain(
+    app: Flask, caught: Caught, monkeypatch: pytest.MonkeyPatch
+):
+    bulletin = begun(30)
+    settle = handoffs.settle
+
+    def fails(session: Session, shift_id: int, settled: Sequence[handoffs.Settled]) -> int:
+        if any(each.state == "accepted" for each in settled):
+            raise ProgrammingError("the disk is full", None, Exception())
+        return settle(session, shift_id, settled)
+
+    monkeypatch.setattr(handoffs, "settle", fails)
+    with pytest.raises(ProgrammingError):
+        post.bulletins(stop=never)
+    monkeypatch.undo()
+    left = states(bulletin)
+    assert left["accepted"] == 0
+    assert left["handing"] == 0, "the shift is over"
+    assert len(caught.mails) <= left["uncertain"]
+    post.bulletins(stop=never)
+    assert len({recipient for _, recipient, _ in caught.mails}) == len(caught.mails), "nobody got it twice"
+
+
+def test_a_register_that_becomes_unsound_while_sending_sends_no_more(
+    app: Flask, caught: Caught, monkeypatch: pytest.MonkeyPatch
+):
+    bulletin = begun(100)
+    read, readings = gate.read, []
+
+    def fails(*arguments: object, **named: object) -> object:
+        readings.append(1)
+        if len(readings) > 3:
+            raise RegisterUnsound("the bans can't be read")
+        return read(*arguments, **named)
+
+    monkeypatch.setattr(gate, "read", fails)
+    with pytest.raises(RegisterUnsound):
+        post.bulletins(stop=never)
+    left = states(bulletin)
+    assert left["accepted"] == len(caught.mails) < 100
+    assert left.keys() <= {"accepted", "pending"}

@@ -308,6 +308,47 @@ def test_batches_grow_and_are_bounded() -> None:
     assert max(posting.fetches) == 500
 
 
+def test_what_is_not_there_yet_is_waited_for_and_meanwhile_answers_are_taken() -> None:
+    posting = Posting(12)
+    taken, first_settled, asked_in_vain = posting.fetch, threading.Event(), threading.Event()
+    posting.on_settle = lambda verdicts: first_settled.set()
+
+    def fetch(count: int) -> object:
+        if len(posting.waiting) < 12 and not first_settled.is_set():
+            asked_in_vain.set()
+            return None
+        return taken(count)
+
+    posting.fetch = fetch
+    with MailServer() as server, closing(courier(relay(server.port), connections=2)) as ours:
+        posting.carry(ours)
+    assert asked_in_vain.is_set()
+    assert posting.outcomes == {Outcome.ACCEPTED: 12}
+
+
+def test_waking_ends_the_waiting() -> None:
+    posting = Posting(1)
+    taken, ready = posting.fetch, threading.Event()
+    with MailServer() as server, closing(courier(relay(server.port))) as ours:
+
+        def make_ready() -> None:
+            ready.set()
+            for _ in range(100_000):  # more calls than the pipe holds, and none blocks
+                ours.wake()
+
+        later = threading.Timer(0.1, make_ready)
+
+        def fetch(count: int) -> object:
+            if not later.is_alive() and not ready.is_set():
+                later.start()
+            return taken(count) if ready.is_set() else None
+
+        posting.fetch = fetch
+        posting.carry(ours)
+        later.join()
+    assert posting.only.outcome is Outcome.ACCEPTED
+
+
 def test_stop_hands_back_what_has_not_begun_and_waits_for_what_has() -> None:
     posting = Posting(100)
 
