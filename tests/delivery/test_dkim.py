@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import re
-from base64 import b64decode
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
-from types import SimpleNamespace
 
 import dkim
 import pytest
-from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import dsa, ed25519, rsa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mailinglist.delivery.dkim import Seal, Signer
+from mailinglist.delivery.dkim import Seal, Signer, sealed
 from mailinglist.delivery.slots import SlotKind, mark
 from mailinglist.delivery.template import Message, Template, compile_message
 from mailinglist.errors import SettingsError
@@ -71,31 +68,6 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
             DkimKey("ed2026", "lista.example", folder / "ed.pem"),
         ]
     )
-
-
-@pytest.fixture(autouse=True)
-def _curve(monkeypatch: pytest.MonkeyPatch) -> None:
-    """dkimpy does Ed25519 by PyNaCl. All but the curve is what is tested, so the curve may come from cryptography."""
-
-    class BadSignatureError(Exception):
-        pass
-
-    class VerifyKey:
-        def __init__(self, key: bytes, encoder: object) -> None:
-            self._key = ed25519.Ed25519PublicKey.from_public_bytes(b64decode(key))
-
-        def verify(self, message: bytes, signature: bytes) -> None:
-            try:
-                self._key.verify(signature, message)
-            except InvalidSignature:
-                raise BadSignatureError from None
-
-    nacl = SimpleNamespace(
-        signing=SimpleNamespace(VerifyKey=VerifyKey),
-        encoding=SimpleNamespace(Base64Encoder=object),
-        exceptions=SimpleNamespace(BadSignatureError=BadSignatureError, ValueError=ValueError),
-    )
-    monkeypatch.setattr(dkim, "nacl", nacl, raising=False)
 
 
 def fill(template: Template, name: str = "Matti", to_address: str = "matti@example.fi") -> bytes:
@@ -167,6 +139,15 @@ def test_threads_may_share_a_seal(signer: Signer) -> None:
     # Both algorithms are deterministic, so one thread alone must have made the same.
     assert fields == [seal.sign(content, at=AT) for content in contents]
     assert all(verdicts(fields[at] + contents[at], signer.records) == [True, True] for at in range(0, 200, 20))
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 31])
+def test_all_cores_sign_and_the_order_stays(signer: Signer, count: int) -> None:
+    template = compile_message(BULLETIN, slots=KINDS)
+    seal = signer.seal(template)
+    mails = [(None if number % 7 == 3 else seal, fill(template, f"Nimi {number} ä")) for number in range(count)]
+    expected = [signed(own, content) if own else content for own, content in mails]
+    assert sealed(mails, at=AT) == expected
 
 
 @pytest.mark.parametrize(
