@@ -4,25 +4,52 @@ from __future__ import annotations
 
 import argparse
 
-from . import send
+from . import crash, delay, dkim, growth, send
 
 
 def main() -> None:
     """Run one benchmark, and print its figures."""
     parser = argparse.ArgumentParser(prog="./dev bench", description=__doc__)
     what = parser.add_subparsers(dest="what", required=True)
+
     sending = what.add_parser("send", help="a bulletin's whole path, beside smtp-source and a plain smtplib loop")
-    sending.add_argument("--recipients", type=int, default=10_000)
-    sending.add_argument("--rounds", type=int, default=3)
-    sending.add_argument("--kilobytes", type=int, default=10)
-    sending.add_argument("--connections", type=int, default=4)
-    chosen = parser.parse_args()
-    send.main(
-        recipients=chosen.recipients,
-        rounds=chosen.rounds,
-        kilobytes=chosen.kilobytes,
-        connections=chosen.connections,
-    )
+    _size(sending, recipients=10_000, connections=4)
+    sending.set_defaults(main=send.main)
+
+    signing = what.add_parser("dkim", help="the whole path with RSA-2048 signatures, beside openssl speed")
+    _size(signing, recipients=10_000, connections=4)
+    signing.set_defaults(main=dkim.main)
+
+    slow = what.add_parser("delay", help="the whole path through a slow network, beside smtp-source")
+    _size(slow, recipients=4_000, connections=8)
+    slow.add_argument("--milliseconds", type=float, default=10.0, help="delay of each direction")
+    slow.set_defaults(main=delay.main)
+
+    crashing = what.add_parser("crash", help="faults at random moments, and whether the account adds up afterwards")
+    crashing.add_argument("--recipients", type=int, default=20_000)
+    crashing.add_argument("--times", type=int, default=10)
+    crashing.add_argument("--database", choices=[*crash.DATABASES, "both"], default="both")
+    crashing.add_argument("--fault", nargs="*", choices=list(crash.FAULTS), default=[], metavar="NAME")
+    crashing.add_argument("--seed", type=int, default=1, help="decides the random moments")
+    crashing.set_defaults(main=crash.main)
+
+    growing = what.add_parser("growth", help="one bulletin to ever more: time to the first, rate, memory, sign-ups")
+    growing.add_argument("--sizes", default="10000,100000,1000000", metavar="N,…")
+    growing.add_argument("--database", choices=[*growth.DATABASES, "both"], default="both")
+    growing.add_argument("--kilobytes", type=int, default=10)
+    growing.add_argument("--connections", type=int, default=4)
+    growing.set_defaults(main=growth.main)
+
+    chosen = vars(parser.parse_args())
+    del chosen["what"]
+    chosen.pop("main")(**chosen)
+
+
+def _size(parser: argparse.ArgumentParser, *, recipients: int, connections: int) -> None:
+    parser.add_argument("--recipients", type=int, default=recipients)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--kilobytes", type=int, default=10)
+    parser.add_argument("--connections", type=int, default=connections)
 
 
 main()

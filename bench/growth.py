@@ -1,0 +1,320 @@
+"""From ten thousand to a million: does a bulletin begin as soon, go as fast to its end, take no more memory, and leave
+the sign-up page as quick?
+
+The real roles (web, a worker for letters, one for bulletins, the scheduler), a real broker and a real sink. The
+register is filled straight into its tables, without a ledger: what is measured reads none.
+"""
+
+from __future__ import annotations
+
+import http.client
+import itertools
+import os
+import platform
+import secrets
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.parse
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from flask import Flask
+from sqlalchemy import insert, select, text
+from sqlalchemy.orm import Session
+
+from mailinglist import db, migrate
+from mailinglist.bulletins import drafts
+from mailinglist.consent import keys, lists
+from mailinglist.consent.tables import Person, Subscription
+from mailinglist.delivery import dispatch
+from mailinglist.delivery.dispatch import Status
+from mailinglist.delivery.tables import Handoff
+from mailinglist.settings import Settings
+from worker.app import wired
+
+from . import send
+from .send import servers
+
+DATABASES = ("postgresql", "sqlite")
+_BATCH = 20_000
+_SIGN_UPS_A_SECOND = 10.0
+_WARM_UP_SECONDS = 5.0
+_IDLE_SECONDS = 20.0
+_LOOK_EVERY = 1.0
+_LIMIT = 1200.0
+"""Seconds after which a run is given up."""
+
+
+@dataclass
+class Figures:
+    """What one run shows. Seconds, mails a second, octets."""
+
+    recipients: int
+    first: float = 0.0
+    at_start: float = 0.0
+    at_end: float = 0.0
+    overall: float = 0.0
+    memory: int = 0
+    idle: float = 0.0
+    busy: float = 0.0
+    looks: list[float] = field(default_factory=list)
+
+
+def main(*, sizes: str, database: str, kilobytes: int, connections: int) -> None:
+    """Print the figures of each size, smallest first."""
+    source = shutil.which("smtp-source") or shutil.which("smtp-source", path="/usr/sbin")
+    print(f"{kilobytes} KB, {connections} connections, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"{_SIGN_UPS_A_SECOND:.0f} sign-ups a second before and meanwhile; the account is looked at every second\n")
+    for kind in DATABASES if database == "both" else (database,):
+        _print_head(kind)
+        for recipients in sorted(int(size) for size in sizes.split(",")):
+            with ExitStack() as stack:
+                folder = Path(stack.enter_context(_folder()))
+                port, _ = stack.enter_context(send.sink(source))
+                server = stack.enter_context(servers.postgres(send.PRODUCTION)) if kind == "postgresql" else None
+                url = server.url(server.create("growth")) if server else f"sqlite:///{folder}/growth.db"
+                _print(_measured(folder, url, port, recipients, kilobytes, connections))
+
+
+def _print_head(kind: str) -> None:
+    names = ("recipients", "first", "rate", "first 10th", "last 10th", "memory", "sign-up p95", "meanwhile", "status")
+    print(f"{kind}\n" + "  ".join(f"{name:>11}" for name in names), flush=True)
+
+
+def _print(found: Figures) -> None:
+    looks = sorted(found.looks)
+    status = f"{statistics.median(looks) * 1000:.0f}–{looks[-1] * 1000:.0f} ms"
+    values = (
+        f"{found.recipients:,}", f"{found.first:.2f} s", f"{found.overall:,.0f}/s", f"{found.at_start:,.0f}/s",
+        f"{found.at_end:,.0f}/s", f"{found.memory / 1e6:.1f} MB", f"{found.idle * 1000:.0f} ms",
+        f"{found.busy * 1000:.0f} ms", status,
+    )  # fmt: skip
+    print("  ".join(f"{value:>11}" for value in values), flush=True)
+
+
+@contextmanager
+def _folder() -> Iterator[str]:
+    with tempfile.TemporaryDirectory(prefix="mlgrow-", dir="/tmp", ignore_cleanup_errors=True) as folder:
+        yield folder
+
+
+def _measured(folder: Path, url: str, port: int, recipients: int, kilobytes: int, connections: int) -> Figures:
+    found = Figures(recipients)
+    valkey = servers.Valkey(folder)
+    valkey.start()
+    web = servers.free_port()
+    settings = Settings.of(
+        data_dir=folder / "var", database_url=url, broker_url=valkey.url, bind=f"127.0.0.1:{web}",
+        smtp_url=f"smtp://127.0.0.1:{port}?starttls=never", base_url="https://lists.example.fi",
+        smtp_connections=connections, trusted_proxies=1, **send.SECRETS,
+    )  # fmt: skip
+    app = wired(settings)
+    migrate.upgrade(app)
+    try:
+        with app.app_context(), _roles(settings) as bulletins:
+            _fill(app, recipients)
+            servers.wait_for(lambda: _sign_up(web, 0)[0] == 303, seconds=60)
+            _sign_ups_for(web, _WARM_UP_SECONDS)  # each process's first answers are slow
+            found.idle = _p95(_sign_ups_for(web, _IDLE_SECONDS))
+            number = _written(kilobytes)
+            with _signing_up(web) as seconds:
+                sent_at = _send(number)
+                status = _followed(number, found.looks)
+            assert status.accepted == recipients, status
+            assert status.first_at
+            found.busy, found.memory = _p95(seconds), _peak(bulletins)
+            found.first = (status.first_at - sent_at).total_seconds()
+            found.at_start, found.at_end, found.overall = _rates(number, recipients)
+            db.db.engine.dispose()
+    finally:
+        valkey.kill()
+    return found
+
+
+@contextmanager
+def _roles(settings: Settings) -> Iterator[int]:
+    """The processes of the program; the id of the one that sends bulletins."""
+    settings.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+    commands = (["worker", "--queues", "bulletins"], ["worker", "--queues", "letters"], ["scheduler"], ["web"])
+    environment = {**os.environ, **settings.environment(), "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
+    processes = []
+    with (settings.data_dir / "log").open("wb") as log:
+        try:
+            for words in commands:
+                command = [sys.executable, "-m", "mailinglist", *words]
+                made = subprocess.Popen(
+                    command, env=environment, cwd=settings.data_dir, stdout=log, stderr=log,
+                    preexec_fn=servers.die_with_parent,
+                )  # fmt: skip
+                processes.append(made)
+            yield processes[0].pid
+        finally:
+            for process in processes:
+                process.terminate()
+            for process in processes:
+                process.wait(60)
+
+
+def _fill(app: Flask, recipients: int) -> None:
+    with db.reading() as session:
+        list_id = lists.find(session, lists.DEFAULT_SLUG).id
+    now = db.utcnow()
+    for begin in range(0, recipients, _BATCH):
+        with db.transaction() as session:
+            _fill_batch(session, list_id, range(begin, min(begin + _BATCH, recipients)), now)
+    with db.transaction() as session:
+        session.execute(text("ANALYZE"))
+
+
+def _fill_batch(session: Session, list_id: int, numbers: range, now: datetime) -> None:
+    digest = keys.keys_of(session).digest
+    persons, subscriptions = [], []
+    for number in numbers:
+        mailbox = f"person{number}@example{number % 50}.fi"
+        keyed = digest(mailbox)
+        persons.append(
+            {
+                "id": number + 1, "mailbox": mailbox, "folded": mailbox, "exact_digest": keyed, "digest": keyed,
+                "chain": secrets.token_bytes(16), "name": f"Matti Meikäläinen {number}", "language": "fi",
+                "created_at": now,
+            }
+        )  # fmt: skip
+        subscriptions.append(
+            {
+                "person_id": number + 1, "list_id": list_id, "state": "active", "basis": "consent", "since": now,
+                "epoch": 0, "source": "bench",
+            }
+        )  # fmt: skip
+    session.execute(insert(Person), persons)
+    session.execute(insert(Subscription), subscriptions)
+    if session.get_bind().dialect.name == "postgresql":
+        session.execute(text("SELECT setval(pg_get_serial_sequence('persons', 'id'), (SELECT max(id) FROM persons))"))
+
+
+def _written(kilobytes: int) -> int:
+    body = "# Otsikko\n\n" + send._PARAGRAPH * max(1, (kilobytes - 8) * 1024 // (2 * len(send._PARAGRAPH.encode())))
+    with db.transaction() as session:
+        row = lists.find(session, lists.DEFAULT_SLUG)
+        return drafts.add(session, row, subject="Bench", source=body, form="markdown", now=db.utcnow()).id
+
+
+def _send(number: int) -> datetime:
+    with db.transaction() as session:
+        dispatch.send(session, number, sender="T <t@example.fi>", by="bench", at=None, now=db.utcnow())
+    return db.utcnow()
+
+
+def _followed(number: int, looks: list[float]) -> Status:
+    """The account once the bulletin has gone; how long each look at it took goes into `looks`."""
+    until = time.monotonic() + _LIMIT
+    while True:
+        began = time.perf_counter()
+        with db.reading() as session:
+            status = dispatch.status(session, number)
+        looks.append(time.perf_counter() - began)
+        if status.state == "sent":
+            return status
+        assert time.monotonic() < until, f"not sent after {_LIMIT} s: {status}"
+        time.sleep(min(_LOOK_EVERY, 0.2 if len(looks) < 20 else _LOOK_EVERY))
+
+
+def _rates(number: int, recipients: int) -> tuple[float, float, float]:
+    """Over the first tenth, the last tenth, and all."""
+    tenth = recipients // 10
+    with db.reading() as session:
+
+        def after(mails: int) -> datetime:
+            accepted = select(Handoff.settled_at).where(
+                Handoff.kind == "bulletin", Handoff.about == number, Handoff.state == "accepted"
+            )
+            at = session.scalars(accepted.order_by(Handoff.settled_at).offset(mails).limit(1)).one()
+            assert at
+            return at
+
+        begin, early, late, end = (after(mails) for mails in (0, tenth, recipients - 1 - tenth, recipients - 1))
+    return (
+        tenth / (early - begin).total_seconds(),
+        tenth / (end - late).total_seconds(),
+        recipients / (end - begin).total_seconds(),
+    )
+
+
+def _peak(pid: int) -> int:
+    """The most memory that a process ever had, in octets."""
+    lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
+
+
+# ── sign-ups ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+_clients = itertools.count()
+
+
+def _sign_up(port: int, number: int) -> tuple[int, float]:
+    """Status and seconds of one sign-up, from a client of its own: one client alone would be held back."""
+    form = urllib.parse.urlencode({"email": f"new{number}@example{number % 997}.org"})
+    client = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
+    headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Forwarded-For": client}
+    began = time.perf_counter()
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    try:
+        connection.request("POST", f"/lists/{lists.DEFAULT_SLUG}", form, headers)
+        answer = connection.getresponse()
+        answer.read()
+    except OSError:
+        return 0, time.perf_counter() - began
+    finally:
+        connection.close()
+    return answer.status, time.perf_counter() - began
+
+
+def _sign_ups_for(port: int, seconds: float) -> list[float]:
+    with _signing_up(port) as taken:
+        time.sleep(seconds)
+    return taken
+
+
+@contextmanager
+def _signing_up(port: int) -> Iterator[list[float]]:
+    """Sign-ups at an even pace, each on its own thread; the seconds of those that were answered as they should."""
+    over = threading.Event()
+    taken: list[float] = []
+    wrong: list[tuple[int, float]] = []
+
+    def one() -> None:
+        status, seconds = _sign_up(port, 1 + next(_clients))
+        if status == 303:
+            taken.append(seconds)
+        else:
+            wrong.append((status, seconds))
+
+    def all_of_them() -> None:
+        threads = []
+        while not over.wait(1 / _SIGN_UPS_A_SECOND):
+            threads = [each for each in threads if each.is_alive()]
+            threads.append(threading.Thread(target=one))
+            threads[-1].start()
+        for each in threads:
+            each.join()
+
+    thread = threading.Thread(target=all_of_them)
+    thread.start()
+    try:
+        yield taken
+    finally:
+        over.set()
+        thread.join()
+    if wrong:
+        print(f"{len(wrong)} sign-ups failed (status, seconds): {wrong[:5]}", file=sys.stderr)
+
+
+def _p95(seconds: Sequence[float]) -> float:
+    return sorted(seconds)[int(len(seconds) * 0.95)] if seconds else 0.0
