@@ -29,6 +29,8 @@ from sqlalchemy import (
     Text,
     bindparam,
     event,
+    func,
+    select,
 )
 from sqlalchemy.dialects import postgresql as postgresql_dialect
 from sqlalchemy.dialects import sqlite as sqlite_dialect
@@ -141,6 +143,14 @@ BigId = BigInteger().with_variant(Integer, "sqlite")
 def utcnow() -> datetime:
     """This moment, in UTC."""
     return datetime.now(UTC)
+
+
+def clock(session: Session) -> datetime:
+    """The time on which all processes agree: that of PostgreSQL, or of this machine."""
+    if session.get_bind().dialect.name == "postgresql":
+        found: datetime = session.scalars(select(func.clock_timestamp())).one()
+        return found.astimezone(UTC)
+    return utcnow()
 
 
 def init_app(app: Flask, settings: Settings) -> None:

@@ -95,4 +95,4 @@ class Fault(MailinglistError):
 
 
 class RegisterUnsound(Fault):
-    """The register can't be trusted now, so nothing is sent (decision 4: it fails closed)."""
+    """The register can't be trusted now, so nothing is sent: it fails closed."""

@@ -1,4 +1,4 @@
-"""The picture of the house that can't drift: floors, cycles, purity, one writer per table (HOUSE.md)."""
+"""The picture of the house that can't drift: floors, cycles, purity, one writer per table."""
 
 from __future__ import annotations
 

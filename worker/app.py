@@ -22,7 +22,7 @@ BULLETINS_QUEUE = "bulletins"
 QUEUES = (LETTERS_QUEUE, BULLETINS_QUEUE)
 SWEEP_SECONDS = 3.0
 
-# A publish costs more than the row it announces, so a process rings at most once in this time (decision 1).
+# A publish costs more than the row it announces, so a process rings at most once in this time.
 _QUIET_SECONDS = 0.03
 # With the broker down, it is left alone for this long.
 _DEAF_SECONDS = 2.0

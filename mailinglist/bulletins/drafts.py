@@ -1,6 +1,6 @@
 """Drafts and frozen issues: the only writer of both.
 
-Approval freezes what recipients will see, and who they are, under a digest (decision 7): what is sent is what was
+Approval freezes what recipients will see, and who they are, under a digest: what is sent is what was
 approved.
 """
 

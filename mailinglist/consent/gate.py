@@ -1,4 +1,4 @@
-"""The gate: one rule, one SQL expression. May this person be mailed this, now, and if not, why (decision 4)?
+"""The gate: one rule, one SQL expression. May this person be mailed this, now, and if not, why?
 
 Two kinds of mail. *Marketing*: bulletins, and the confirmation, welcome and "already on the list" letters; an e-mail
 ban stops these. *Service*: what a person asked for about their own data, such as a link to leave by; a ban does not

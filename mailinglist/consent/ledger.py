@@ -1,4 +1,4 @@
-"""The consent ledger: append, verify, prove (GDPR 7(1), decision 8).
+"""The consent ledger: append, verify, prove (GDPR 7(1)).
 
 Entries chain per person, so that two sign-ups never wait for each other. An entry's hash is SHA-256 over the previous
 hash and its body; the body is canonical JSON and is stored as the bytes that were hashed, so that no migration can

@@ -1,5 +1,4 @@
-"""The intake: what people ask for, written down without looking at who they are; and what the worker makes of it
-(decision 1).
+"""The intake: what people ask for, written down without looking at who they are; and what the worker makes of it.
 
 `write_down` costs the same for everybody: one row. `take` looks the person up, minutes or milliseconds later, and
 there the states differ: a letter becomes due, or nothing does. Limits per address are silent; limits per domain and

@@ -101,7 +101,7 @@ class Subscription(Base):
 
 
 class Request(Base):
-    """What somebody asked for, as it came in; the worker takes it (decision 1).
+    """What somebody asked for, as it came in; the worker takes it.
 
     Until it is taken it holds the address and where it came from; afterwards only ids. `letter` is what became due by
     it.
@@ -201,7 +201,7 @@ class Ban(Base):
 
 
 class LedgerEntry(Base):
-    """One event in one person's chain. Never changed, never deleted: triggers refuse it (decision 8)."""
+    """One event in one person's chain. Never changed, never deleted: triggers refuse it."""
 
     __tablename__ = "ledger"
     __table_args__ = (UniqueConstraint("chain", "seq"), {"sqlite_autoincrement": True})

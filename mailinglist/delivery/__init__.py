@@ -12,12 +12,12 @@
     template       pure: a mail compiled once to bytes with slots (slots, quoted, headers), filled per recipient
     dkim           pure: signatures prepared at compile time
     smtp           the pipelined client, the only mail socket (fleet, connection, opening, conversation, replies,
-    offers, relays) parcels        what goes to the client, and what comes back
+                   offers, relays); parcels: what goes to it, and what comes back
 
 Owns: dispatches, the parts of their audiences, handoffs, shifts.
 Promises: audience = accepted + deferred + rejected + excluded + uncertain + pending, after any crash. Nobody is
 mailed twice unasked: a mail whose fate is unknown is `uncertain`, and stays so until a person decides. The gate is
-read last. Entrances: `post` opens the transactions, as the tasks' two verbs; `run` too, between two looks at the
-sockets. Known limits: one worker sends one bulletin after the other. What servers say of a recipient is kept, and not
-yet acted upon.
+read last. Entrances: `post` opens the transactions, as the tasks' two verbs; `run` too, beside
+the sockets. Known limits: one worker sends one bulletin after the other. What servers say of a recipient is kept, and
+not yet acted upon.
 """

@@ -99,18 +99,15 @@ class BulletinDesk:
 
     def write(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, Written | str]:
         """Each person's bulletin; the gate and what a mail needs come in one reading."""
-        read = self._read(session, rows, now)
+        persons = [row.person_id for row in rows]
+        read = gate.read(session, gate.Mail.BULLETIN, list_id=self._list_id, persons=persons, now=now)
         return {row.id: self._write(row, read.get(row.person_id), now) for row in rows}
 
     def refusals(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, str]:
         """The gate for bulletins."""
-        read = self._read(session, rows, now)
-        answers = {row.id: read[row.person_id].why if row.person_id in read else "erased" for row in rows}
-        return {number: why for number, why in answers.items() if why is not None}
-
-    def _read(self, session: Session, rows: Sequence[Claimed], now: datetime) -> Mapping[int, gate.Reading]:
         persons = [row.person_id for row in rows]
-        return gate.read(session, gate.Mail.BULLETIN, list_id=self._list_id, persons=persons, now=now)
+        found = gate.refusals(session, gate.Mail.BULLETIN, list_id=self._list_id, persons=persons, now=now)
+        return {row.id: found[row.person_id] for row in rows if row.person_id in found}
 
     def _write(self, row: Claimed, read: gate.Reading | None, now: datetime) -> Written | str:
         if read is None:

@@ -96,6 +96,10 @@ def call_off_cancelled(session: Session, *, now: datetime) -> None:
     for bulletin_id in rows.all():
         handoffs.call_off(session, bulletin_id, now=now)
         handoffs.call_off_parts(session, bulletin_id, most=_CALLED_OFF_AT_ONCE, now=now)
+    uncounted = (Dispatch.state == "cancelled", Dispatch.rows.is_(None), Dispatch.audience.is_not(None))
+    for dispatch in session.scalars(select(Dispatch).where(*uncounted).with_for_update(skip_locked=True)).all():
+        if not handoffs.unfinished(session, dispatch.bulletin_id):
+            _count(session, dispatch)
 
 
 def moving(session: Session) -> list[int]:
@@ -121,13 +125,18 @@ def finish(session: Session, bulletin_id: int, *, now: datetime) -> bool:
     dispatch = _locked(session, bulletin_id)
     if dispatch.state != "sending" or handoffs.unfinished(session, bulletin_id):
         return False
-    rows = handoffs.recount(session, bulletin_id)
-    trouble = None
-    if rows != dispatch.audience:
-        trouble = f"the account does not add up: {rows} rows for an audience of {dispatch.audience}"
-        _log.error("account_does_not_add_up", bulletin=bulletin_id, rows=rows, audience=dispatch.audience)
-    dispatch.state, dispatch.ended_at, dispatch.trouble = "sent", now, trouble
+    _count(session, dispatch)
+    dispatch.state, dispatch.ended_at, dispatch.trouble = "sent", now, None
     return True
+
+
+def _count(session: Session, dispatch: Dispatch) -> None:
+    """Everybody has a row now: count them, each."""
+    dispatch.rows = handoffs.recount(session, dispatch.bulletin_id)
+    if dispatch.rows != dispatch.audience:
+        _log.error(
+            "account_does_not_add_up", bulletin=dispatch.bulletin_id, rows=dispatch.rows, audience=dispatch.audience
+        )
 
 
 def note_trouble(session: Session, bulletin_id: int, trouble: str | None) -> None:
@@ -194,21 +203,29 @@ def status(session: Session, bulletin_id: int) -> Status:
     return Status(
         state=dispatch.state,
         audience=audience,
-        accepted=audience - underway - sum(counted.values()),
+        accepted=(audience if dispatch.rows is None else dispatch.rows) - underway - sum(counted.values()),
         pending=underway,
         first_at=first,
         last_at=last,
         due_at=dispatch.due_at,
-        trouble=dispatch.trouble,
+        trouble=_shortfall(dispatch) or dispatch.trouble,
         **counted,
     )
+
+
+def _shortfall(dispatch: Dispatch) -> str | None:
+    if dispatch.rows is None or dispatch.rows == dispatch.audience:
+        return None
+    return f"the account does not add up: {dispatch.rows} rows for an audience of {dispatch.audience}"
 
 
 def _move(session: Session, bulletin_id: int, verb: str) -> Dispatch:
     dispatch = _existing(session, bulletin_id)
     sources, target = _MOVES[verb]
     # `sent` may have deferred rows, which go on for four days: that can be cancelled too.
-    lingering = verb == "cancel" and dispatch.state == "sent" and handoffs.waits(session, bulletin_id)
+    lingering = (
+        verb == "cancel" and dispatch.state == "sent" and session.scalar(select(handoffs.open_rows(bulletin_id)))
+    )
     if dispatch.state not in sources and not lingering:
         raise NotAllowed(f"Bulletin {bulletin_id} is {dispatch.state}: there is nothing to {verb}.")
     dispatch.state = target

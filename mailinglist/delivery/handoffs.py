@@ -6,12 +6,12 @@ audience, and of shifts.
                        └─no answer to the final dot, or a crash→ uncertain
 
 A row is claimed by a *shift*: one worker at work, which beats every two seconds. When the beat stops, `take_back` makes
-its rows, whose fate nobody knows, uncertain: never silently sent again (decision 5). Every statement names the shift,
+its rows, whose fate nobody knows, uncertain: never silently sent again. Every statement names the shift,
 so that a worker that slept through its end changes nothing any more.
 
 A bulletin's audience is written down when it begins, as parts of a hundred ids each (`fan_out`); a claim makes the rows
-of a part, in hand from the first. So a million cost half a second before the first mail, and each mail one change of
-its row.
+of a part, in hand from the first. So a million cost less than a second before the first mail, and each mail one insert
+and one change.
 """
 
 from __future__ import annotations
@@ -83,7 +83,8 @@ class Claimed:
     person_id: int
     attempts: int
     """With this one."""
-    first_tried_at: datetime
+    first_tried_at: datetime | None
+    """When a server first put it off; None: none has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,8 @@ class Settled:
     code: int | None = None
     reply: str | None = None
     not_before: datetime | None = None
+    put_off: bool = False
+    """A server was asked, and did not take it yet: from the first such time the days count for which it is tried."""
 
 
 # ── enqueue ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -159,13 +162,18 @@ def take_back(session: Session, *, now: datetime) -> int:
     after = _DEAD_AFTER_ON_SQLITE if sqlite else _DEAD_AFTER
     dead = session.scalars(select(Shift.id).where(Shift.beat_at < now - after).with_for_update(skip_locked=True)).all()
     _take_back_from(session, dead, now)
+    # A net: no claim outlives its shift, but a row in nobody's hands would wait for ever.
+    _make_uncertain(session, Handoff.shift_id.is_not(None) & Handoff.shift_id.not_in(select(Shift.id)), now)
     return len(dead)
 
 
 def _take_back_from(session: Session, shifts: Sequence[int], now: datetime) -> None:
-    if not shifts:
-        return
-    held = Handoff.shift_id.in_(shifts)
+    if shifts:
+        _make_uncertain(session, Handoff.shift_id.in_(shifts), now)
+        session.execute(delete(Shift).where(Shift.id.in_(shifts)))
+
+
+def _make_uncertain(session: Session, held: ColumnElement[bool], now: datetime) -> None:
     session.execute(
         update(Handoff)
         .where(held, Handoff.state == "handing")
@@ -174,9 +182,9 @@ def _take_back_from(session: Session, shifts: Sequence[int], now: datetime) -> N
             shift_id=None,
             settled_at=now,
             reply="the worker stopped before the server's answer was written down",
-        )
+        ),
+        execution_options=_NO_OBJECTS,
     )
-    session.execute(delete(Shift).where(Shift.id.in_(shifts)))
 
 
 # ── claim, settle ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -187,12 +195,16 @@ def claim(
 ) -> list[Claimed]:
     """Up to `limit` rows that may go now, oldest first, marked `handing`. Several workers share them: locked rows are
     skipped. Until the transaction is committed nothing has happened: a crash before that leaves them pending."""
+    # Locked, so that nobody takes it for dead before this is committed: its rows would be nobody's.
+    held = select(Shift.id).where(Shift.id == shift_id).with_for_update(read=True, key_share=True)
+    if session.scalar(held) is None:
+        return []
     _look_up_by_key(session)
     values = {"kinds": list(kinds), "bulletin": about, "now": now, "most": limit, "shift": shift_id}
     claim_them = _CLAIM if about is None else _CLAIM_OF_ONE
     rows = session.execute(claim_them, values, execution_options=_NO_OBJECTS)
     found = sorted((Claimed(*row[:]) for row in rows), key=lambda row: row.id)
-    if BULLETIN in kinds and len(found) < limit:
+    if about is not None and len(found) < limit:
         found += _claim_parts(session, shift_id, about=about, limit=limit - len(found), now=now)
     return found
 
@@ -209,13 +221,11 @@ def _claim(*, of_one: bool) -> Update:
         wanted = wanted.where(Handoff.about == bindparam("bulletin"))
     return (
         update(Handoff)
-        # A shift that was taken for dead claims nothing more: nobody would take its rows back.
-        .where(Handoff.id.in_(wanted.scalar_subquery()), exists().where(Shift.id == bindparam("shift")))
+        .where(Handoff.id.in_(wanted.scalar_subquery()))
         .values(
             state="handing",
             shift_id=bindparam("shift"),
             attempts=Handoff.attempts + 1,
-            first_tried_at=func.coalesce(Handoff.first_tried_at, bindparam("now", type_=Handoff.first_tried_at.type)),
         )
         .returning(
             Handoff.id, Handoff.kind, Handoff.about, Handoff.list_id, Handoff.person_id, Handoff.attempts,
@@ -228,42 +238,33 @@ def _claim(*, of_one: bool) -> Update:
 _CLAIM, _CLAIM_OF_ONE = _claim(of_one=False), _claim(of_one=True)
 
 
-def _claim_parts(session: Session, shift_id: int, *, about: int | None, limit: int, now: datetime) -> list[Claimed]:
+def _claim_parts(session: Session, shift_id: int, *, about: int, limit: int, now: datetime) -> list[Claimed]:
     """Claim those of an audience that have no rows yet. Of a part that is too big for it, the rest get pending rows."""
-    claimed: list[Claimed] = []
-    on_duty = exists().where(Shift.id == shift_id)
-    for (bulletin_id, list_id), persons in _taken_parts(session, max(1, limit // PART), about, on_duty).items():
-        alike = {"about": bulletin_id, "list_id": list_id, "not_before": now}
-        room = limit - len(claimed)
-        handing = {**alike, "state": "handing", "shift_id": shift_id, "attempts": 1, "first_tried_at": now}
-        made = _make_rows(session, persons[:room], handing)
-        claimed += [Claimed(row, BULLETIN, bulletin_id, list_id, person, 1, now) for row, person in made]
-        if persons[room:]:
-            _make_rows(session, persons[room:], {**alike, "state": "pending", "attempts": 0})
-    return sorted(claimed, key=lambda row: row.id)
+    list_id, persons = _taken_parts(session, about, max(1, limit // PART))
+    alike = {"about": about, "list_id": list_id, "not_before": now}
+    handing = {**alike, "state": "handing", "shift_id": shift_id, "attempts": 1}
+    made = _make_rows(session, persons[:limit], handing)
+    _make_rows(session, persons[limit:], {**alike, "state": "pending", "attempts": 0})
+    return sorted(
+        (Claimed(row, BULLETIN, about, list_id, person, 1, None) for row, person in made), key=lambda row: row.id
+    )
 
 
-def _taken_parts(
-    session: Session, number: int, about: int | None, *conditions: ColumnElement[bool]
-) -> dict[tuple[int, int], list[int]]:
-    """The persons of up to `number` parts, oldest first, who are this transaction's to make rows of, by bulletin and
-    list. Others' parts are skipped."""
-    wanted = select(AudiencePart.id).order_by(AudiencePart.id).limit(number).with_for_update(skip_locked=True)
-    if about is not None:
-        wanted = wanted.where(AudiencePart.bulletin_id == about)
+def _taken_parts(session: Session, about: int, number: int) -> tuple[int, list[int]]:
+    """The list, and the persons of up to `number` parts of a bulletin's audience, oldest first, who are this
+    transaction's to make rows of. Others' parts are skipped."""
+    wanted = select(AudiencePart.id).where(AudiencePart.bulletin_id == about).order_by(AudiencePart.id).limit(number)
     gone = (
         delete(AudiencePart)
-        .where(AudiencePart.id.in_(wanted.scalar_subquery()), *conditions)
-        .returning(AudiencePart.id, AudiencePart.bulletin_id, AudiencePart.list_id, AudiencePart.persons)
+        .where(AudiencePart.id.in_(wanted.with_for_update(skip_locked=True).scalar_subquery()))
+        .returning(AudiencePart.id, AudiencePart.list_id, AudiencePart.persons)
     )
-    taken: dict[tuple[int, int], list[int]] = {}
-    for _, bulletin_id, list_id, persons in sorted(session.execute(gone, execution_options=_NO_OBJECTS)):
-        taken.setdefault((bulletin_id, list_id), []).extend(persons)
-    return taken
+    taken = sorted(session.execute(gone, execution_options=_NO_OBJECTS))
+    return (taken[0].list_id if taken else 0), [person for part in taken for person in part.persons]
 
 
 _MADE: dict[str, object] = {
-    "state": "", "not_before": None, "shift_id": None, "attempts": 0, "first_tried_at": None, "settled_at": None,
+    "state": "", "not_before": None, "shift_id": None, "attempts": 0, "settled_at": None,
     "reply": None,
 }  # fmt: skip
 """What rows that are made together have alike, besides their bulletin and list."""
@@ -271,6 +272,8 @@ _MADE: dict[str, object] = {
 
 def _make_rows(session: Session, persons: Sequence[int], alike: Mapping[str, object]) -> Sequence[Row[int, int]]:
     """A bulletin's row for each of `persons`; row and person."""
+    if not persons:
+        return ()
     values = {f"new_{name}": value for name, value in {**_MADE, **alike}.items()}
     values["persons"] = json.dumps(persons)
     return session.connection().execute(_MAKE[session.get_bind().dialect.name], values).all()
@@ -308,11 +311,32 @@ def exclude(session: Session, shift_id: int, reasons: Mapping[int, str], *, now:
         )
 
 
+def held(session: Session, shift_id: int, rows: Sequence[int]) -> set[int]:
+    """Those of `rows` that this shift still has in hand: it may have been taken for dead while it slept."""
+    ours = (among(Handoff.id, rows), Handoff.shift_id == shift_id, Handoff.state == "handing")
+    return set(session.scalars(select(Handoff.id).where(*ours)))
+
+
+def put_back(session: Session, shift_id: int, rows: Sequence[int], *, now: datetime) -> None:
+    """Rows that this shift claimed and that were not tried after all wait again, as if they had not been claimed."""
+    session.execute(
+        update(Handoff)
+        .where(among(Handoff.id, rows), Handoff.shift_id == shift_id, Handoff.state == "handing")
+        .values(
+            state="pending",
+            shift_id=None,
+            not_before=now,
+            attempts=Handoff.attempts - 1,
+        ),
+        execution_options=_NO_OBJECTS,
+    )
+
+
 def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
     """Write down what became of rows that this shift was handing over. Returns how many it still held.
 
     A row that was taken back meanwhile stays uncertain: somebody may have decided about it already. Servers quote the
-    address that they refuse: only the rest of their words is kept, since the row outlives the person.
+    address that they refuse: only the rest of their words is kept; nothing of an erased person, whom the row outlives.
     """
     if not settled:
         return 0
@@ -325,6 +349,7 @@ def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
                 "code": item.code,
                 "reply": _words(item.reply),
                 "again": item.not_before.isoformat() if item.not_before else None,
+                "put_off": item.put_off,
             }
             for item in settled
         ]
@@ -337,6 +362,7 @@ def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
             item.code,
             _words(item.reply),
             _stored(item.not_before or item.at),
+            _stored(item.at) if item.put_off else None,
             item.id,
             shift_id,
         )
@@ -357,16 +383,19 @@ def _words(reply: str | None) -> str | None:
 
 # Straight to the driver: SQLAlchemy's way with each value of each row costs as much as the change itself.
 _SETTLE_SQLITE = (
-    "UPDATE handoffs SET state = ?, shift_id = NULL, settled_at = ?, code = ?, reply = ?, not_before = ? "
-    "WHERE id = ? AND shift_id = ? AND state = 'handing'"
+    "UPDATE handoffs SET state = ?, shift_id = NULL, settled_at = ?, code = ?, "
+    "reply = CASE WHEN EXISTS (SELECT 1 FROM persons WHERE id = handoffs.person_id) THEN ? END, not_before = ?, "
+    "first_tried_at = coalesce(first_tried_at, ?) WHERE id = ? AND shift_id = ? AND state = 'handing'"
 )
 # The same, in one statement for all: row by row costs PostgreSQL ten times as much. CASE hides from the planner how few
 # rows a shift holds: it would begin with those, and look through all that is to be settled for each (0.2 ms a mail).
 # JSON, since psycopg makes arrays element by element in Python (1 µs each).
 _SETTLE_POSTGRESQL = text(
-    "UPDATE handoffs AS h SET state = v.state, shift_id = NULL, settled_at = v.at, code = v.code, reply = v.reply, "
+    "UPDATE handoffs AS h SET state = v.state, shift_id = NULL, settled_at = v.at, code = v.code, "
+    "reply = CASE WHEN EXISTS (SELECT FROM persons WHERE id = h.person_id) THEN v.reply END, "
+    "first_tried_at = coalesce(h.first_tried_at, CASE WHEN v.put_off THEN v.at END), "
     "not_before = coalesce(v.again, v.at) FROM json_to_recordset(CAST(:rows AS json)) "
-    "AS v (id bigint, state text, at timestamptz, code int, reply text, again timestamptz) "
+    "AS v (id bigint, state text, at timestamptz, code int, reply text, again timestamptz, put_off boolean) "
     "WHERE h.id = v.id AND CASE WHEN h.shift_id = :shift THEN h.state = 'handing' ELSE FALSE END"
 )
 _BY_KEY = text("SELECT set_config('enable_hashjoin', 'off', TRUE), set_config('enable_mergejoin', 'off', TRUE)")
@@ -415,20 +444,12 @@ def acceptances(session: Session, bulletin_id: int) -> tuple[datetime | None, da
 
 
 def unfinished(session: Session, bulletin_id: int) -> bool:
-    """Whether anything is pending or being handed over. Look-ups in the indexes, not a count."""
+    """Whether anything is pending or being handed over. Look-ups in the indexes, not a count; in one statement, so that
+    a row on its way from one state to another is seen in one of them."""
     ours = (Handoff.kind == BULLETIN, Handoff.about == bulletin_id)
-    if session.scalar(select(_parts_of(bulletin_id))):
-        return True
-    for wanted in ((OPEN, Handoff.state == "pending"), (Handoff.shift_id.is_not(None),)):
-        if session.scalar(select(Handoff.id).where(*ours, *wanted).limit(1)) is not None:
-            return True
-    return False
-
-
-def waits(session: Session, bulletin_id: int) -> bool:
-    """Whether anything may still go."""
-    wanted = select(Handoff.id).where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, OPEN)
-    return session.scalar(wanted.limit(1)) is not None
+    pending = exists().where(*ours, OPEN, Handoff.state == "pending")
+    in_hand = exists().where(*ours, Handoff.shift_id.is_not(None))
+    return bool(session.scalar(select(_parts_of(bulletin_id) | pending | in_hand)))
 
 
 def uncertain(session: Session, bulletin_id: int) -> list[tuple[str | None, datetime | None]]:
@@ -446,20 +467,23 @@ def uncertain(session: Session, bulletin_id: int) -> list[tuple[str | None, date
 def resolve(session: Session, bulletin_id: int, *, resend: bool, by: str, now: datetime) -> int:
     """A person has decided about the uncertain rows: they count as accepted, or go once more. Returns how many."""
     values: dict[str, object] = (
-        {"state": "pending", "not_before": now, "reply": f"sent again: {by} decided"}
+        {
+            "state": "pending", "not_before": now, "attempts": 0, "first_tried_at": None,
+            "reply": f"sent again: {by} decided",
+        }
         if resend
         else {"state": "accepted", "reply": f"counted as accepted: {by} decided"}
-    )
+    )  # fmt: skip
     made = session.execute(
         update(Handoff)
         .where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state == "uncertain")
         .values(**values),
-        execution_options={"synchronize_session": False},
+        execution_options=_NO_OBJECTS,
     )
     return changed(made)
 
 
-def open_rows(bulletin_id: ColumnElement[int] | InstrumentedAttribute[int]) -> ColumnElement[bool]:
+def open_rows(bulletin_id: ColumnElement[int] | InstrumentedAttribute[int] | int) -> ColumnElement[bool]:
     """SQL: the bulletin has rows that may go, now or later, or somebody who has no row yet."""
     return exists().where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, OPEN) | _parts_of(bulletin_id)
 
@@ -492,9 +516,9 @@ def call_off(session: Session, bulletin_id: int, *, now: datetime) -> None:
 
 def call_off_parts(session: Session, bulletin_id: int, *, most: int, now: datetime) -> None:
     """A cancelled bulletin: up to about `most` of those who had no row yet get one, excluded."""
-    for (_, list_id), persons in _taken_parts(session, max(1, most // PART), bulletin_id).items():
-        alike = {"about": bulletin_id, "list_id": list_id, "not_before": now, "settled_at": now, "attempts": 0}
-        _make_rows(session, persons, alike | _CANCELLED)
+    list_id, persons = _taken_parts(session, bulletin_id, max(1, most // PART))
+    alike = {"about": bulletin_id, "list_id": list_id, "not_before": now, "settled_at": now, "attempts": 0}
+    _make_rows(session, persons, alike | _CANCELLED)
 
 
 def any_due(session: Session, *, kinds: Collection[str], about: int | None, now: datetime) -> bool:
@@ -504,10 +528,7 @@ def any_due(session: Session, *, kinds: Collection[str], about: int | None, now:
         wanted = wanted.where(Handoff.about == about)
     if session.scalar(wanted.limit(1)) is not None:
         return True
-    parts = (
-        select(AudiencePart.id) if about is None else select(AudiencePart.id).where(AudiencePart.bulletin_id == about)
-    )
-    return BULLETIN in kinds and session.scalar(parts.limit(1)) is not None
+    return about is not None and bool(session.scalar(select(_parts_of(about))))
 
 
 def forget(session: Session, person_id: int) -> int:

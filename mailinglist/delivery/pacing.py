@@ -20,6 +20,7 @@ from .parcels import Outcome, Verdict
 from .tables import Line
 
 _LATE = timedelta(seconds=0.1)
+_CLOCKS_DIFFER = 2.0  # seconds, between two machines
 _SLICES = 20  # a second is reserved in so many pieces: no second gets much more than its share
 
 
@@ -28,14 +29,16 @@ def portion(rate: float, most: int) -> int:
     return max(1, min(most, int(rate / _SLICES)))
 
 
-def wait(session: Session, name: str, *, now: datetime) -> float:
+def wait(session: Session, name: str, *, rate: float, now: datetime) -> float:
     """Seconds until the next slot of the line `name` is free, less what a worker may be early; at least 0.
 
-    The line is locked until the end of the transaction: what is found free may be reserved.
+    The line is locked until the end of the transaction: what is found free may be reserved. Nobody reserves further
+    ahead than one group: a slot later than that was reserved by a clock that has been set back since.
     """
     session.execute(insert_new(session, Line).values(name=name, free_at=now).on_conflict_do_nothing())
     free_at = session.scalar(select(Line.free_at).where(Line.name == name).with_for_update()) or now
-    return max(0.0, (free_at - now).total_seconds())
+    ahead = (free_at - now).total_seconds()
+    return 0.0 if ahead > max(1 / rate, 1 / _SLICES) + _CLOCKS_DIFFER else max(0.0, ahead)
 
 
 def reserve(session: Session, name: str, *, number: int, rate: float, now: datetime) -> None:
@@ -44,7 +47,7 @@ def reserve(session: Session, name: str, *, number: int, rate: float, now: datet
     Slots that nobody took in time are gone, but for the last tenth of a second, which is what a worker may be late.
     """
     free_at = session.scalar(select(Line.free_at).where(Line.name == name)) or now
-    begins = max(free_at, now - _LATE)
+    begins = max(min(free_at, now), now - _LATE)
     session.execute(update(Line).where(Line.name == name).values(free_at=begins + timedelta(seconds=number / rate)))
 
 

@@ -8,7 +8,7 @@ from enum import StrEnum
 
 
 class Outcome(StrEnum):
-    """What became of one parcel. Exactly one for each (HOUSE.md, decision 5)."""
+    """What became of one parcel. Exactly one for each."""
 
     ACCEPTED = "accepted"
     """The server took responsibility: 2yz to the final dot (RFC 5321 §4.2.5)."""

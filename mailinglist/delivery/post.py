@@ -130,7 +130,7 @@ def _due(kinds: Collection[str], *, about: int | None = None) -> bool:
 
 def _take_back() -> None:
     with db.transaction() as session:
-        if dead := handoffs.take_back(session, now=db.utcnow()):
+        if dead := handoffs.take_back(session, now=db.clock(session)):
             _log.warning("shifts_taken_back", shifts=dead)
 
 

@@ -17,9 +17,8 @@ from ..errors import Banned, Fault, NotAllowed
 from ..settings import Settings
 from .addressing import Addressing
 from .bulletin_desk import BulletinPaper
-from .dkim import Signer
+from .dkim import Signer, sealed
 from .parcels import Outcome, Parcel, Verdict
-from .run import signed
 from .smtp import Courier
 
 _MARK = "[Test] "
@@ -46,7 +45,7 @@ def proof(session: Session, bulletin_id: int, address: Address, settings: Settin
     )  # fmt: skip
     digest = keys_of(session).digest(address.folded)
     written = paper.fill(0, address.mailbox, None, digest, now)
-    content = signed(written, int(time.time()))
+    [content] = sealed([(written.seal, written.content)], at=int(time.time()))
     return Parcel(0, written.sender, written.recipient, content, time.monotonic())
 
 

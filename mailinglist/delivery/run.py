@@ -1,9 +1,9 @@
 """Claim → gate → hand over → settle: the same for bulletins and letters.
 
 A group of rows is claimed (`handing`), the gate is read, and only when that is committed are the mails given to the
-courier. The gate is read again, last of all, for what has waited (decision 5). On PostgreSQL all this is done by a
-thread of its own, a group ahead of the sending, so that no socket waits for the database, nor the database for a
-socket. No transaction is open while its own mails are on a socket.
+courier. On PostgreSQL claiming, this reading and settling are done by a thread of its own, a group ahead of the
+sending, so that no socket waits for them. The gate is read again, last of all, for what has waited: that is the
+courier's, and its sockets do wait. No transaction is open while its own mails are on a socket.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
 from flask import Flask, current_app
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from .. import db, observe
@@ -26,13 +26,15 @@ from .dkim import Seal, sealed
 from .handoffs import Claimed, Settled
 from .pacing import Gait
 from .parcels import Outcome, Parcel, Stage, Verdict
-from .smtp import Courier
+from .smtp import MOST_PARCELS, Courier
 
 _log = observe.logger(__name__)
 _T = TypeVar("_T")
 
 # Seconds between tries to write down answers, while the database is away; beats stop meanwhile, as they must.
 _PATIENCE = (0.1, 0.3, 1.0, 2.0, 3.0)
+_UNTRIED = (Outcome.EXCLUDED, Outcome.UNSENT)
+_SOON = 1.0  # seconds that a run waits for the pace, with its connections open and answers coming in
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +113,8 @@ class _Group:
     parcels: Sequence[Parcel]
     wait: float = 0.0
     """Seconds after which the shared pace lets more go."""
+    excluded: bool = False
+    """The gate, or a fault of ours, kept all of them back: there may be more."""
 
 
 class _AtOnce(Executor):
@@ -151,6 +155,9 @@ class _Run:
         self._refused_us = False
         self._gait = gait
         self._put_back: set[int] = set()
+        self._free_at = 0.0
+        self._wider = 0
+        self._gave_up = False
         self.report = report
         report.wait = 0.0
 
@@ -158,23 +165,40 @@ class _Run:
         """Up to `most` mails that may go, marked as being handed over; none: nothing (more) may go now; None: not
         yet."""
         self._raise_what_failed()
-        self.report.wait = self._gait.wait(time.monotonic())
-        if self._refused_us or self.report.wait:
+        now = time.monotonic()
+        if self._refused_us:
             return []
+        if wait := max(self._free_at - now, self._gait.wait(now)):
+            return self._not_before(now + wait)
         rates = (*self._desk.rates.values(), *((self._gait.rate,) if self._gait.rate else ()))
         for rate in rates:
             most = pacing.portion(rate, most)
         if self._ahead is None:
-            self._ahead = self._ask(self._take, most)
+            self._ahead = self._ask(self._take, most if rates else max(most, self._wider))
         if not self._ahead.done():
             return None
         group, self._ahead = self._ahead.result(), None
+        if group.excluded:  # the next may be larger: a long row of them is passed quickly
+            self._wider = min(2 * max(most, self._wider), MOST_PARCELS)
+            self._courier.wake()
+            return None
+        self._wider = 0
+        if group.wait:
+            return self._not_before(now + group.wait)
         if group.parcels and self._beside and not rates:  # at a set pace, nothing is taken before its time
             self._ahead = self._ask(self._take, most)
         self._out |= {row.id: row for row in group.rows}
         self._gait.take(len(group.parcels), time.monotonic())
-        self.report.wait = group.wait
         return group.parcels
+
+    def _not_before(self, moment: float) -> Sequence[Parcel] | None:
+        """Nothing goes until then: soon, and the connections wait for it, or the run ends and says when."""
+        wait = moment - time.monotonic()
+        if wait > _SOON:
+            self.report.wait = wait
+            return []
+        self._free_at = moment
+        return None
 
     def _ask(self, work: Callable[..., _T], *arguments: object) -> Future[_T]:
         """Have something done by the clerk; the courier is woken when it is done."""
@@ -190,49 +214,51 @@ class _Run:
 
     def _take(self, most: int) -> _Group:
         """Claim a group and write its mails; empty: nothing (more) may go now."""
-        while True:
-            read_at, now = time.monotonic(), db.utcnow()
-            with db.transaction() as session:
-                if self._desk.halted(session):
-                    return _Group((), ())
-                if wait := max((pacing.wait(session, name, now=now) for name in self._desk.rates), default=0.0):
-                    return _Group((), (), wait)
-                rows = handoffs.claim(
-                    session, self._shift, kinds=self._desk.kinds, about=self._desk.about, limit=most, now=now
-                )
-                if not rows:
-                    return _Group((), ())
-                written = self._desk.write(session, rows, now=now)
-                broken = [row for row in rows if isinstance(written[row.id], Broken)]
-                handoffs.settle(session, self._shift, [_later(row, str(written[row.id]), now) for row in broken])
-                refused = {
-                    number: said
-                    for number, said in written.items()
-                    if isinstance(said, str) and not isinstance(said, Broken)
-                }
-                handoffs.exclude(session, self._shift, refused, now=now)
-                going = len(rows) - len(refused) - len(broken)
-                for name, rate in self._desk.rates.items():
-                    pacing.reserve(session, name, number=going, rate=rate, now=now)
-            # Committed: from here on a crash leaves them uncertain.
-            self._note(Outcome.EXCLUDED, len(refused))
-            mails = [(row, mail) for row in rows if isinstance(mail := written[row.id], Written)]
+        read_at, now = time.monotonic(), db.utcnow()
+        with db.transaction() as session:
+            if self._desk.halted(session):
+                return _Group((), ())
+            if wait := max(
+                (pacing.wait(session, name, rate=rate, now=now) for name, rate in self._desk.rates.items()), default=0.0
+            ):
+                return _Group((), (), wait)
+            rows = handoffs.claim(
+                session, self._shift, kinds=self._desk.kinds, about=self._desk.about, limit=most, now=now
+            )
+            if not rows:
+                return _Group((), ())
+            written = self._desk.write(session, rows, now=now)
+            broken = [row for row in rows if isinstance(written[row.id], Broken)]
+            handoffs.settle(session, self._shift, [_later(row, str(written[row.id]), now) for row in broken])
+            refused = {
+                number: said
+                for number, said in written.items()
+                if isinstance(said, str) and not isinstance(said, Broken)
+            }
+            handoffs.exclude(session, self._shift, refused, now=now)
+            going = len(rows) - len(refused) - len(broken)
+            for name, rate in self._desk.rates.items():
+                pacing.reserve(session, name, number=going, rate=rate, now=now)
+        # Committed: from here on a crash leaves them uncertain.
+        self._note(Outcome.EXCLUDED, len(refused))
+        mails = [(row, mail) for row in rows if isinstance(mail := written[row.id], Written)]
+        try:
             contents = sealed([(mail.seal, mail.content) for _, mail in mails], at=int(time.time()))
-            parcels = [
-                Parcel(row.id, mail.sender, mail.recipient, content, read_at)
-                for (row, mail), content in zip(mails, contents, strict=True)
-            ]
-            if parcels:  # else all of the group were excluded: on to the next
-                return _Group([row for row, _ in mails], parcels)
+        except Exception:
+            self._write_down((), [row.id for row, _ in mails], ())
+            raise
+        parcels = [
+            Parcel(row.id, mail.sender, mail.recipient, content, read_at)
+            for (row, mail), content in zip(mails, contents, strict=True)
+        ]
+        return _Group([row for row, _ in mails], parcels, excluded=not parcels)
 
     def put_back_ahead(self) -> None:
         """What was claimed ahead, and isn't handed over any more, waits again."""
         ahead, self._ahead = self._ahead, None
         if ahead is not None and not ahead.cancel() and ahead.exception() is None:
-            now = db.utcnow()
-            rows = ahead.result().rows
-            settled = [Settled(row.id, "pending", now, not_before=now) for row in rows]
-            self._settling.append(self._ask(self._write_down, settled, ()))
+            rows = [row.id for row in ahead.result().rows]
+            self._settling.append(self._ask(self._write_down, (), rows, ()))
 
     def finish(self) -> None:
         """Wait until everything is written down. Raises what went wrong with that."""
@@ -249,33 +275,39 @@ class _Run:
             if self._desk.halted(session):
                 self._put_back.update(numbers)  # paused: nobody is excluded, they wait
                 return ()
-            rows = [self._out[number] for number in numbers]
-            refused = self._desk.refusals(session, rows, now=db.utcnow())
-        return [number for number in numbers if number not in refused]
+            held = handoffs.held(session, self._shift, numbers)
+            refused = self._desk.refusals(session, [self._out[number] for number in held], now=db.utcnow())
+        return held - refused.keys()
 
     def settle(self, verdicts: Sequence[Verdict]) -> None:
         """Have written down what became of mails. Raises what went wrong with that, or with earlier ones."""
         self._gait.heard(verdicts, time.monotonic())
-        settled = [self._settled(verdict) for verdict in verdicts]
-        self._settling.append(self._ask(self._write_down, settled, [verdict.outcome for verdict in verdicts]))
+        back = [verdict.key for verdict in verdicts if verdict.key in self._put_back and verdict.outcome in _UNTRIED]
+        tried = [verdict for verdict in verdicts if verdict.key not in back]
+        settled = [self._settled(verdict) for verdict in tried]
+        self._settling.append(self._ask(self._write_down, settled, back, [verdict.outcome for verdict in tried]))
         self._refused_us |= any(_about_us(verdict) for verdict in verdicts)
         for verdict in verdicts:
             self._out.pop(verdict.key, None)
+            self._put_back.discard(verdict.key)
             if verdict.outcome is Outcome.UNSENT or _about_us(verdict):
                 self.report.trouble = observe.redact(verdict.text)
             elif verdict.outcome is not Outcome.EXCLUDED:
                 self.report.trouble = None
         self._raise_what_failed()
 
-    def _write_down(self, settled: Sequence[Settled], outcomes: Collection[Outcome]) -> None:
-        """Settle. A database that was restarted is waited for: giving up makes uncertain what was answered."""
-        for pause in (*_PATIENCE, None):
+    def _write_down(self, settled: Sequence[Settled], back: Sequence[int], outcomes: Collection[Outcome]) -> None:
+        """Settle, put back. A restarted database is waited for: giving up makes uncertain what was answered."""
+        for pause in (*(() if self._gave_up else _PATIENCE), None):
             try:
                 with db.transaction() as session:
                     held = handoffs.settle(session, self._shift, settled)
+                    if back:
+                        handoffs.put_back(session, self._shift, back, now=db.utcnow())
                 break
-            except OperationalError as error:
+            except (OperationalError, InternalError) as error:
                 if pause is None:
+                    self._gave_up = True  # what waits behind this tries once
                     raise
                 _log.warning("settle_again", rows=len(settled), error=type(error.orig).__name__)
                 time.sleep(pause)
@@ -286,17 +318,19 @@ class _Run:
 
     def _settled(self, verdict: Verdict) -> Settled:
         row, now = self._out[verdict.key], db.utcnow()
-        state, again = str(verdict.outcome), None
+        # The four days count from a server's first answer, not from a pause, a stop or a relay that is away.
+        state, again, put_off = str(verdict.outcome), None, False
+        first = row.first_tried_at or now
         if verdict.outcome is Outcome.DEFERRED or _about_us(verdict):
-            again = failures.retry_at(row.kind, attempts=row.attempts, first=row.first_tried_at, now=now)
+            put_off = True
+            again = failures.retry_at(row.kind, attempts=row.attempts, first=first, now=now)
             state = "deferred" if again else "rejected"
-        elif verdict.key in self._put_back:
-            state, again = "pending", now
         elif verdict.outcome is Outcome.UNSENT:
-            again = failures.unsent_until(attempts=row.attempts, first=row.first_tried_at, now=now)
+            put_off = bool(verdict.relay)
+            again = failures.unsent_until(attempts=row.attempts, first=first if put_off else now, now=now)
             state = "pending" if again else "rejected"
         reply = "the gate, read last: may not be mailed" if verdict.outcome is Outcome.EXCLUDED else verdict.text
-        return Settled(row.id, state, verdict.at, code=verdict.code, reply=reply, not_before=again)
+        return Settled(row.id, state, verdict.at, verdict.code, reply, again, put_off)
 
     def _note(self, outcome: Outcome, number: int) -> None:
         if not number:
@@ -306,13 +340,8 @@ class _Run:
 
 
 def _later(row: Claimed, reason: str, now: datetime) -> Settled:
-    again = failures.retry_at(row.kind, attempts=row.attempts, first=row.first_tried_at, now=now)
-    return Settled(row.id, "deferred" if again else "rejected", now, reply=reason, not_before=again)
-
-
-def signed(mail: Written, at: int) -> bytes:
-    """One mail's content with its DKIM signatures, if there are any. `at` is Unix time."""
-    return mail.content if mail.seal is None else mail.seal.sign(mail.content, at=at) + mail.content
+    again = failures.retry_at(row.kind, attempts=row.attempts, first=row.first_tried_at or now, now=now)
+    return Settled(row.id, "deferred" if again else "rejected", now, None, reason, again, put_off=True)
 
 
 def _about_us(verdict: Verdict) -> bool:

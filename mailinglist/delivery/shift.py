@@ -32,7 +32,7 @@ class OnDuty:
 
     def __enter__(self) -> Self:
         with db.transaction() as session:
-            self.id = handoffs.begin_shift(session, now=db.utcnow())
+            self.id = handoffs.begin_shift(session, now=db.clock(session))
         self._thread.start()
         return self
 
@@ -51,7 +51,7 @@ class OnDuty:
         while not self._over.wait(handoffs.BEAT_SECONDS):
             try:
                 with self._app.app_context(), db.transaction() as session:
-                    alive = handoffs.beat(session, self.id, now=db.utcnow())
+                    alive = handoffs.beat(session, self.id, now=db.clock(session))
                 if not alive:
                     _log.error("shift_was_taken_for_dead", shift=self.id)
                     self.lost = True

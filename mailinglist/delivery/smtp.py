@@ -1,4 +1,4 @@
-"""The courier: parcels in, a verdict for each out. The only mail socket of the program (HOUSE.md, decision 5).
+"""The courier: parcels in, a verdict for each out. The only mail socket of the program.
 
     smtp.py           the courier: supplies the connections, reads the gate again, collects verdicts
     fleet.py          its connections: relays by priority, resting, reuse
@@ -46,7 +46,8 @@ StillAllowed = Callable[[Sequence[int]], Collection[int]]
 _TICK = 0.05  # seconds between looks at the clock-driven things: stop, time-outs, connections to open
 _HELD = 0.05  # seconds a verdict may wait for company, besides a tick
 _MOST_VERDICTS = 500
-_MOST_PARCELS = 500
+MOST_PARCELS = 500
+"""Of one group."""
 
 
 class Courier:
@@ -128,11 +129,11 @@ class _Round:
         self._stop = stop
         self._fresh_for = fresh_for
         # With one group ahead of the one that leaves, a crash makes uncertain at most so many for each connection.
-        self._most = min(_MOST_PARCELS, connections * _MOST_PARCELS // 2)
+        self._most = min(MOST_PARCELS, connections * MOST_PARCELS // 2)
         self._least = min(2 * connections, self._most)
         self._asked = self._least
         self._fetched_at = 0.0
-        self._full = False  # the last fetch gave all it was asked for
+        self._given = 0  # by the last fetch
         self._waiting: deque[Parcel] = deque()
         self._stale: set[Connection] = set()
         self._no_more = False
@@ -245,8 +246,8 @@ class _Round:
             return
         took = now - self._fetched_at
         asked = self._asked
-        if self._full and took < self._fresh_for / 4:
-            asked = min(2 * asked, self._most)
+        if took < self._fresh_for / 4:
+            asked = min(max(asked, 2 * self._given), self._most)
         elif took > self._fresh_for / 2:
             asked = max(asked // 2, self._least)
         try:
@@ -259,7 +260,7 @@ class _Round:
             return
         self._asked = asked
         self._fetched_at = time.monotonic()
-        self._full = len(parcels) >= self._asked
+        self._given = len(parcels)
         self._no_more = not parcels
         self._waiting.extend(parcels)
         self._feed()
@@ -277,7 +278,7 @@ class _Round:
                 allowed = frozenset(self._still_allowed([parcel.key for parcel in (*held, *self._waiting)]))
                 refusal = Outcome.EXCLUDED, "no longer allowed when it was about to go"
                 observe.count("smtp_gate_rereads")
-            except Exception as error:  # the register can't be read: nothing goes (HOUSE.md, decision 4)
+            except Exception as error:  # the register can't be read: nothing goes (docs/architecture.md)
                 self._error = error
                 self._wind_up()
         at = datetime.now(UTC)

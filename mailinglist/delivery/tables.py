@@ -44,6 +44,8 @@ class Dispatch(Base):
     began_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     audience: Mapped[int | None]
     """Active subscriptions when the sending began."""
+    rows: Mapped[int | None]
+    """Rows of `handoffs`, counted once all of the audience have one: as many as the audience, or something is wrong."""
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     trouble: Mapped[str | None] = mapped_column(String(500))
     """Why it doesn't move, in words, while it doesn't."""

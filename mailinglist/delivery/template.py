@@ -1,4 +1,4 @@
-"""A mail compiled once to bytes with slots, and filled per recipient in microseconds (HOUSE.md, decision 6).
+"""A mail compiled once to bytes with slots, and filled per recipient in microseconds.
 
 `compile_message` does once what costs time: encoded words, quoted-printable, line lengths, folding, and finding out
 how each slot must be escaped where it stands. `Template.fill` then joins bytes. What comes out is a complete message

@@ -83,7 +83,7 @@ RULES: Mapping[str, str] = {
     "ledger": "kept: keyed digests",
     "chain_heads": "kept: counts and hashes of the ledger",
     "handoffs": "kept without the answers of mail servers, which may quote the address",
-    "audience_parts": "kept until the bulletin has gone: numbers that are never used again, and no name",
+    "audience_parts": "kept until the rows of handoffs are made: numbers that are never used again, and no name",
     "lists": _NOBODY,
     "texts": _NOBODY,
     "key_checks": _NOBODY,

@@ -1,7 +1,7 @@
 """The sign-up page.
 
 What is asked for is written down without looking at who it is, so the answer and its work are the same for everybody
-(ASVS 5.0 §6.3.8, HOUSE decision 1); everything that differs happens later, in the worker.
+(ASVS 5.0 §6.3.8); everything that differs happens later, in the worker.
 """
 
 from __future__ import annotations

@@ -113,7 +113,7 @@ def worker(app: Flask, number: str, last: Callable[[], None]) -> threading.Threa
                     begun = bool(dispatch.begin_due(session, now=db.utcnow()))
             with db.transaction() as session:
                 shift = handoffs.begin_shift(session, now=NOW)
-                handoffs.claim(session, shift, kinds=[handoffs.BULLETIN], limit=100, now=db.utcnow())
+                handoffs.claim(session, shift, kinds=[handoffs.BULLETIN], about=1, limit=100, now=db.utcnow())
                 session.execute(update(Handoff).values(state="accepted", settled_at=NOW, shift_id=None))
             last()
 

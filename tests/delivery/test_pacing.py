@@ -26,7 +26,7 @@ def test_two_workers_keep_to_one_rate(app: Flask):
         worker = clocks.index(min(clocks))
         now = NOW + timedelta(seconds=clocks[worker])
         with db.transaction() as session:
-            wait = pacing.wait(session, "all", now=now)
+            wait = pacing.wait(session, "all", rate=100, now=now)
             if not wait:
                 number = pacing.portion(100, 500)
                 pacing.reserve(session, "all", number=number, rate=100, now=now)
@@ -39,13 +39,13 @@ def test_two_workers_keep_to_one_rate(app: Flask):
 
 def test_a_pause_is_not_made_up_for(app: Flask):
     with db.transaction() as session:
-        assert pacing.wait(session, "all", now=NOW) == 0
+        assert pacing.wait(session, "all", rate=10, now=NOW) == 0
         pacing.reserve(session, "all", number=10, rate=10, now=NOW)
-        assert pacing.wait(session, "all", now=NOW) == pytest.approx(1)
+        assert pacing.wait(session, "all", rate=10, now=NOW) == pytest.approx(1)
         later = NOW + timedelta(hours=1)
-        assert pacing.wait(session, "all", now=later) == 0
+        assert pacing.wait(session, "all", rate=10, now=later) == 0
         pacing.reserve(session, "all", number=10, rate=10, now=later)
-        assert pacing.wait(session, "all", now=later) == pytest.approx(0.9)
+        assert pacing.wait(session, "all", rate=10, now=later) == pytest.approx(0.9)
 
 
 @pytest.mark.parametrize(

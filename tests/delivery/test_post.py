@@ -240,7 +240,7 @@ def test_a_person_decides_about_uncertain_mails(app: Flask, caught: Caught, rese
         dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
         dispatch.begin_due(session, now=db.utcnow())
         shift = handoffs.begin_shift(session, now=db.utcnow())
-        handoffs.claim(session, shift, kinds=["bulletin"], limit=2, now=db.utcnow())
+        handoffs.claim(session, shift, kinds=["bulletin"], about=1, limit=2, now=db.utcnow())
         handoffs.end_shift(session, shift, now=db.utcnow())
     post.bulletins(stop=never)
     with db.transaction() as session:
@@ -325,3 +325,23 @@ def test_a_register_that_becomes_unsound_while_sending_sends_no_more(
     left = states(bulletin)
     assert left["accepted"] == len(caught.mails) < 100
     assert left.keys() <= {"accepted", "pending"}
+
+
+def test_who_was_claimed_and_not_tried_has_all_four_days_still(app: Flask):
+    """Five days paused, and then a server that greylists: that is the first try, not the last."""
+    bulletin = begun(2)
+    later = db.utcnow() + timedelta(days=5)
+    with db.transaction() as session:
+        shift = handoffs.begin_shift(session, now=db.utcnow())
+        rows = handoffs.claim(session, shift, kinds=["bulletin"], about=bulletin, limit=10, now=db.utcnow())
+        handoffs.put_back(session, shift, [row.id for row in rows], now=db.utcnow())
+        again = handoffs.claim(session, shift, kinds=["bulletin"], about=bulletin, limit=10, now=later)
+    assert [(row.id, row.attempts, row.first_tried_at) for row in again] == [(row.id, 1, None) for row in rows]
+    with db.transaction() as session:  # and what was tried once keeps its clock
+        at = later + timedelta(hours=1)
+        deferred = [handoffs.Settled(row.id, "deferred", later, not_before=at, put_off=True) for row in again]
+        handoffs.settle(session, shift, deferred)
+        handoffs.claim(session, shift, kinds=["bulletin"], about=bulletin, limit=10, now=at)
+        handoffs.put_back(session, shift, [row.id for row in again], now=at)
+        once_more = handoffs.claim(session, shift, kinds=["bulletin"], about=bulletin, limit=10, now=at)
+    assert {(row.attempts, row.first_tried_at) for row in once_more} == {(2, later)}

@@ -215,7 +215,7 @@ def test_a_server_that_hangs_is_given_up(stage: str, outcome: Outcome, limits: T
 @pytest.mark.parametrize("offers", [ALL, NO_PIPELINING], ids=["pipelining", "no-pipelining"])
 @pytest.mark.parametrize("banned", [True, False])
 def test_who_leaves_while_the_server_stalls_gets_nothing(banned: bool, offers: tuple[str, ...]) -> None:
-    """HOUSE.md, decision 4: the gate's reading is young when the content begins, on a stalled server too."""
+    """The gate's reading is young when the content begins, on a stalled server too."""
     posting = Posting(1)
 
     def stall(moment: Moment) -> Answer | None:

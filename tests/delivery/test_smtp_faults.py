@@ -1,6 +1,6 @@
 """Whatever the servers do: every parcel gets one verdict, none arrives twice, and what arrived is known or uncertain.
 
-HOUSE.md, decision 5; the crash table of the sending office, as far as one courier can show it.
+The crash table of the sending office, as far as one courier can show it.
 """
 
 from __future__ import annotations

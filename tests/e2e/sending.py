@@ -12,7 +12,6 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
 from time import monotonic
 from typing import BinaryIO
@@ -116,11 +115,6 @@ def most_in_a_second(moments: Sequence[float]) -> int:
             first += 1
         most = max(most, number - first + 1)
     return most
-
-
-def longest_gap(moments: Sequence[float]) -> float:
-    """Seconds between two neighbours that are the furthest apart."""
-    return max((late - early for early, late in pairwise(moments)), default=0.0)
 
 
 def address(number: int) -> str:

@@ -39,6 +39,7 @@ def upgrade() -> None:
         sqlite_autoincrement=True,
     )
     op.create_index("ix_audience_parts_bulletin_id_id", "audience_parts", ["bulletin_id", "id"], unique=False)
+    op.add_column("dispatches", sa.Column("rows", sa.Integer(), nullable=True))
     op.drop_index("ix_handoffs_person_id", table_name="handoffs")
     for name, columns, where in _PARTIAL:
         op.create_index(
