@@ -153,6 +153,7 @@ def beat(session: Session, shift_id: int, *, now: datetime) -> bool:
 
 def end_shift(session: Session, shift_id: int, *, now: datetime) -> None:
     """The shift is over: what it still holds is taken back at once."""
+    session.execute(select(Shift.id).where(Shift.id == shift_id).with_for_update())  # in the order of `take_back`
     _take_back_from(session, [shift_id], now)
 
 
@@ -354,6 +355,7 @@ def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
             for item in settled
         ]
         _look_up_by_key(session)
+        _hold_persons(session, [item.id for item in settled if item.state != "accepted"])
         return changed(session.execute(_SETTLE_POSTGRESQL, {"rows": json.dumps(rows), "shift": shift_id}))
     parameters = [
         (
@@ -369,6 +371,13 @@ def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
         for item in settled
     ]
     return changed(session.connection().exec_driver_sql(_SETTLE_SQLITE, parameters))
+
+
+def _hold_persons(session: Session, rows: Sequence[int]) -> None:
+    """Nobody is erased until this is committed, or is erased before it begins: else their words would come after."""
+    theirs = select(Person.id).join(Handoff, Handoff.person_id == Person.id).where(among(Handoff.id, rows))
+    if rows:
+        session.execute(theirs.with_for_update(read=True, key_share=True, of=Person)).all()
 
 
 def _stored(at: datetime) -> str:

@@ -326,7 +326,7 @@ class _Run:
             again = failures.retry_at(row.kind, attempts=row.attempts, first=first, now=now)
             state = "deferred" if again else "rejected"
         elif verdict.outcome is Outcome.UNSENT:
-            put_off = bool(verdict.relay)
+            put_off = verdict.code is not None
             again = failures.unsent_until(attempts=row.attempts, first=first if put_off else now, now=now)
             state = "pending" if again else "rejected"
         reply = "the gate, read last: may not be mailed" if verdict.outcome is Outcome.EXCLUDED else verdict.text
