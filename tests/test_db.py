@@ -16,7 +16,7 @@ from mailinglist import db
 from mailinglist.consent import requests
 from mailinglist.consent.tables import Person
 from mailinglist.delivery import dispatch, handoffs
-from mailinglist.delivery.tables import Line
+from mailinglist.delivery.tables import Line, Shift
 from making import person
 
 on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
@@ -213,6 +213,7 @@ def test_what_is_asked_every_second_uses_its_partial_index(
 ) -> None:
     with db.transaction() as session:
         _fill(session)
+        session.add(Shift(id=1, began_at=NOW, beat_at=NOW))
     plan = _plan(act)
     assert index in plan
     for table in ("handoffs", "requests", "persons"):
