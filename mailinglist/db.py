@@ -193,7 +193,7 @@ def prepare(engine: Engine) -> None:
             f"busy_timeout={BUSY_SECONDS * 1000}",
             "secure_delete=ON",
             "recursive_triggers=ON",  # else INSERT OR REPLACE slips past the ledger's DELETE trigger
-            "cache_size=-32000",
+            "cache_size=-8000",
         ):
             connection.execute(f"PRAGMA {pragma}").close()
 
