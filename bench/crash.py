@@ -279,7 +279,9 @@ class House:
             row = lists.find(session, lists.DEFAULT_SLUG)
             subject, source = f"Crash {self._bulletins}", "# Hei\n\nMoi {name|ystävä}, tässä kuulumisia.\n"
             made = drafts.add(session, row, subject=subject, source=source, form="markdown", now=db.utcnow()).id
-            dispatch.send(session, made, sender="T <t@example.fi>", by="bench", at=None, now=db.utcnow())
+            dispatch.send(
+                session, made, sender="T <t@example.fi>", by="bench", at=None, second_person=False, now=db.utcnow()
+            )
         self.ring()
         return made, self._bulletins
 

@@ -208,7 +208,9 @@ def _written(kilobytes: int) -> int:
 
 def _send(number: int) -> datetime:
     with db.transaction() as session:
-        dispatch.send(session, number, sender="T <t@example.fi>", by="bench", at=None, now=db.utcnow())
+        dispatch.send(
+            session, number, sender="T <t@example.fi>", by="bench", at=None, second_person=False, now=db.utcnow()
+        )
     return db.utcnow()
 
 

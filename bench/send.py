@@ -174,7 +174,9 @@ def bulletin(app: Flask, recipients: int, kilobytes: int) -> tuple[int, float]:
         with db.transaction() as session:
             row = lists.find(session, lists.DEFAULT_SLUG)
             made = drafts.add(session, row, subject="Bench", source=body, form="markdown", now=db.utcnow()).id
-            dispatch.send(session, made, sender="T <t@example.fi>", by="bench", at=None, now=db.utcnow())
+            dispatch.send(
+                session, made, sender="T <t@example.fi>", by="bench", at=None, second_person=False, now=db.utcnow()
+            )
         post.bulletins(stop=lambda: False)
         with db.reading() as session:
             status = dispatch.status(session, made)

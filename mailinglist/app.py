@@ -8,6 +8,7 @@ from . import db, web
 from .consent.keys import Keys
 from .places import TEMPLATES
 from .settings import Settings
+from .staff.vault import Vault
 from .tokens import Tokens
 
 SETTINGS = "MAILINGLIST"
@@ -20,6 +21,13 @@ def create_app(settings: Settings, *, ringer: db.Ringer | None = None) -> Flask:
     app = Flask("mailinglist", template_folder=str(TEMPLATES), static_folder=None)
     app.config[SETTINGS] = settings
     db.init_app(app, settings)
-    db.install(app, ringer=ringer, keys=Keys(settings.ban_secret), tokens=Tokens(settings.signing_keys))
+    db.install(
+        app,
+        ringer=ringer,
+        keys=Keys(settings.ban_secret),
+        tokens=Tokens(settings.signing_keys),
+        vault=Vault(settings.signing_keys),
+        base_url=settings.base_url,
+    )
     web.init_app(app, settings)
     return app

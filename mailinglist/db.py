@@ -46,9 +46,10 @@ from .settings import Settings
 REQUESTS = "requests"
 LETTERS = "letters"
 BULLETINS = "bulletins"
+IMPORTS = "imports"
 BUSY_SECONDS = 30
 """How long a writer waits for SQLite's one write lock."""
-BELLS = (REQUESTS, LETTERS, BULLETINS)
+BELLS = (REQUESTS, LETTERS, BULLETINS, IMPORTS)
 
 Ringer = Callable[[frozenset[str]], None]
 

@@ -1,7 +1,8 @@
 """Finnish, Swedish, English.
 
-Message ids are the English sentences themselves; `translations/fi.po` and `translations/sv.po` hold the other two. The
-catalogues are read as text at first use, so that no compiled file has to be kept beside them.
+Message ids are the English sentences themselves; `translations/fi/*.po` and `translations/sv/*.po` hold the other two,
+one file for each part of the program. They are read as text at first use, so that no compiled file has to be kept
+beside them.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from io import BytesIO
 from pathlib import Path
 
 from babel import Locale, negotiate_locale
+from babel.messages.catalog import Catalog
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
 from babel.support import NullTranslations, Translations
@@ -24,12 +26,17 @@ _CATALOGUES = Path(__file__).parent / "translations"
 @cache
 def catalogue(language: str) -> NullTranslations:
     """The catalogue of one language; English is the identity."""
-    path = _CATALOGUES / f"{language}.po"
-    if language not in LANGUAGES or not path.exists():
+    paths = sorted((_CATALOGUES / language).glob("*.po")) if language in LANGUAGES else []
+    if not paths:
         return NullTranslations()
-    with path.open(encoding="utf-8") as text:
-        compiled = BytesIO()
-        write_mo(compiled, read_po(text, locale=language))
+    whole = Catalog(locale=language)
+    for path in paths:
+        with path.open(encoding="utf-8") as text:
+            for message in read_po(text, locale=language):
+                if message.id:
+                    whole[message.id] = message
+    compiled = BytesIO()
+    write_mo(compiled, whole)
     compiled.seek(0)
     return Translations(compiled)
 

@@ -1,4 +1,4 @@
-"""Shared rate limits: how often one client may use a form, and what may be used only once.
+"""Shared rate limits: how often one client may use a form or try to sign in, and what may be used only once.
 
 Counted in the broker, so that all processes count together. Where it does not answer within `_PATIENCE`, each process
 counts by itself for `_PAUSE` before it asks again: a dead broker makes the limits wider, and never a page slow or an
@@ -29,8 +29,22 @@ from .settings import Settings
 
 JOINING, LEAVING = "joining", "leaving"
 """What is counted apart: who joined too often can still ask for a link to leave by."""
+SIGN_IN, ACCOUNT, FACTOR = "sign-in", "account", "factor"
+"""Tries to sign in, by a client, with an address, and of a second factor by an account. All tries count, so that many
+at the same moment are no way around."""
+TEST_MAIL = "test-mail"
+"""Test mails, by the account that sends them."""
 
 _PER_CLIENT = parse_many("10 per minute; 60 per hour")  # SURFACE, Web
+_LIMITS = {
+    JOINING: _PER_CLIENT,
+    LEAVING: _PER_CLIENT,
+    SIGN_IN: _PER_CLIENT,
+    ACCOUNT: parse_many("30 per minute; 120 per hour"),  # more than one client gets, which then can't shut others out
+    # Each try guesses three codes of a million, and whoever tries has the password: a dozen years for an even chance.
+    FACTOR: parse_many("5 per minute; 20 per hour; 50 per day"),
+    TEST_MAIL: parse_many("20 per hour; 60 per day"),
+}
 # Some proxies write the port behind the address: 192.0.2.1:4711, [2001:db8::1]:4711.
 _PORT = re.compile(r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]):[0-9]+$")
 _PATIENCE = 0.2  # seconds; a page must answer in well under a second without the broker
@@ -61,8 +75,9 @@ class Pace:
         self._alone_until = 0.0
 
     def spend(self, what: str, client: str) -> None:
-        """Count one use of `what` (JOINING, LEAVING) by `client` (`client_of`). Raises TooMany."""
-        for limit in _PER_CLIENT:
+        """Count one use of `what` (JOINING …) by `client` (`client_of`, or who else it is counted for). Raises
+        TooMany."""
+        for limit in _LIMITS[what]:
             if wait := self._counted(partial(_hit, limit, (_SPACE, what, client))):
                 count(f"too_many_{what}")
                 raise TooMany(wait)

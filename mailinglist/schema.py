@@ -4,6 +4,7 @@ from .bulletins import tables as bulletins
 from .consent import tables as consent
 from .db import Base
 from .delivery import tables as delivery
+from .staff import tables as staff
 
-ROOMS = (consent, bulletins, delivery)
+ROOMS = (consent, bulletins, staff, delivery)
 metadata = Base.metadata

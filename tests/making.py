@@ -7,6 +7,8 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from mailinglist.bulletins import blocks, drafts
+from mailinglist.bulletins.tables import Bulletin
 from mailinglist.consent import address, lists, register, requests
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import MailingList, Person, Request
@@ -70,3 +72,13 @@ def person(session: Session, mailbox: str, *, now: datetime, state: State = Stat
 def leave_token(session: Session, made: Person, dispatch: int = 0) -> str:
     """An unsubscribe token for the default list."""
     return register.unsubscribe_token(register.tokens_of(session), the_list(session).id, made.digest, dispatch)
+
+
+def written(session: Session, *, now: datetime, by: drafts.Author | None = None, **subjects: str) -> Bulletin:
+    """A bulletin of blocks on the default list that can be mailed: one version for each language, by its subject."""
+    versions = {
+        language: blocks.Version(subject, "", (blocks.Text(f"{subject}: {{name|x}}"),))
+        for language, subject in (subjects or {"fi": "Uutisia"}).items()
+    }
+    author = by or drafts.Author(1, "Maija")
+    return drafts.begin(session, the_list(session), blocks.Draft(versions), by=author, now=now)

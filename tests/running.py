@@ -37,12 +37,14 @@ class Run:
         }
         self.process: subprocess.Popen[str] | None = None
         self.printed: list[str] = []
+        self.lines = 4
+        """How many lines it prints: the last is the first sign-in's link, while nobody has set up an account."""
 
     def start(self) -> None:
         """Start, and wait for its last line."""
         self.process = self.call(wait=False)
         assert self.process.stdout is not None
-        self.printed = [self.process.stdout.readline() for _ in range(2)]
+        self.printed = [self.process.stdout.readline() for _ in range(self.lines)]
 
     def call(self, *, wait: bool = True, **changed: str) -> subprocess.Popen[str]:
         process = subprocess.Popen(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
-from babel.messages.catalog import Catalog
+from babel.messages.catalog import Catalog, Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
@@ -36,9 +37,16 @@ def said() -> frozenset[str]:
     return frozenset({*_extracted(PACKAGE), *_extracted(TEMPLATES), *by_name})
 
 
-def catalogue(language: str) -> Catalog:
-    with (PACKAGE / "translations" / f"{language}.po").open(encoding="utf-8") as file:
-        return read_po(file, locale=language, abort_invalid=True)
+def catalogues(language: str) -> list[Catalog]:
+    found = []
+    for path in sorted((PACKAGE / "translations" / language).glob("*.po")):
+        with path.open(encoding="utf-8") as file:
+            found.append(read_po(file, locale=language, abort_invalid=True))
+    return found
+
+
+def messages(language: str) -> list[Message]:
+    return [message for catalogue in catalogues(language) for message in catalogue if message.id]
 
 
 def test_there_is_something_to_say() -> None:
@@ -49,21 +57,22 @@ def test_there_is_something_to_say() -> None:
 @pytest.mark.parametrize("language", TRANSLATED)
 class TestEachCatalogue:
     def test_has_every_sentence(self, language: str) -> None:
-        known = {str(message.id) for message in catalogue(language) if message.id and message.string}
+        known = {str(message.id) for message in messages(language) if message.string}
         assert sorted(said() - known) == []
 
     def test_has_no_sentence_that_nobody_says(self, language: str) -> None:
-        known = catalogue(language)
-        assert sorted({str(message.id) for message in known if message.id} - said()) == []
-        assert not known.obsolete
+        assert sorted({str(message.id) for message in messages(language)} - said()) == []
+        assert not any(catalogue.obsolete for catalogue in catalogues(language))
+
+    def test_says_a_sentence_in_one_place(self, language: str) -> None:
+        times = Counter(str(message.id) for message in messages(language))
+        assert [sentence for sentence, number in times.items() if number > 1] == []
 
     def test_is_certain(self, language: str) -> None:
-        assert [message.id for message in catalogue(language) if message.fuzzy and message.id] == []
+        assert [message.id for message in messages(language) if message.fuzzy] == []
 
     def test_keeps_placeholders_and_the_look_of_a_sentence(self, language: str) -> None:
-        for message in catalogue(language):
-            if not message.id:
-                continue
+        for message in messages(language):
             one, other = str(message.id), str(message.string)
             assert sorted(PLACEHOLDER.findall(one)) == sorted(PLACEHOLDER.findall(other)), one
             assert other == other.strip()

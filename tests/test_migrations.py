@@ -13,6 +13,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from flask import Flask
 from sqlalchemy import CheckConstraint, MetaData, Table, create_engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 import servers
@@ -165,13 +166,26 @@ def test_a_database_of_the_first_revision_keeps_all_it_has(empty: Flask) -> None
             columns = [column.name for column in old.tables[name].columns]
             kept = [{column: row[column] for column in columns} for row in after]
             assert [row for row in kept if row in rows] == rows, name
+        by_id = {row["id"]: row for row in _rows(session, metadata.tables["bulletins"])}
+        assert by_id[7]["given_at"] == NOW
+        assert by_id[9]["given_at"] is None
+        assert (by_id[9]["audience"], by_id[9]["revision"], by_id[9]["template"]) == ("{}", 1, False)
+        assert [row["domain"] for row in _rows(session, metadata.tables["persons"])] == ["example.fi"]
         found = dispatch.status(session, 7)
         # pending and handing are both shown as pending
         assert (found.audience, found.pending, found.first_at) == (len(STATES), 2, NOW)
         assert {getattr(found, state) for state in STATES if state not in ("pending", "handing")} == {1}
+        bulletins = metadata.tables["bulletins"]
+        values = {"list_id": 1, "subject": "", "source": "{}", "created_at": NOW}
+        made_now = session.execute(bulletins.insert().values(form="blocks", **values).returning(bulletins.c.id))
         if session.get_bind().dialect.name == "sqlite":
+            assert made_now.scalar_one() == 10, "ids go on where they were"
             assert session.execute(text("PRAGMA foreign_key_check")).all() == []
             assert session.execute(text("PRAGMA integrity_check")).all() == [("ok",)]
+    with pytest.raises(DBAPIError), db.transaction() as session:
+        session.execute(bulletins.insert().values(form="odt", **values))
+    with pytest.raises(DBAPIError), db.transaction() as session:
+        session.execute(text("DELETE FROM bulletins WHERE id = 7"))
 
 
 def _rows(session: Session, table: Table) -> list[dict[str, Any]]:

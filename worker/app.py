@@ -28,7 +28,7 @@ _QUIET_SECONDS = 0.03
 _DEAF_SECONDS = 2.0
 _STALE_SECONDS = 60
 
-_TASKS = {db.REQUESTS: "letters", db.LETTERS: "letters", db.BULLETINS: "bulletins"}
+_TASKS = {db.REQUESTS: "letters", db.LETTERS: "letters", db.BULLETINS: "bulletins", db.IMPORTS: "imports"}
 
 _log = observe.logger(__name__)
 
@@ -41,7 +41,8 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_default_queue=LETTERS_QUEUE,
         task_routes={"letters": {"queue": LETTERS_QUEUE}, "bulletins": {"queue": BULLETINS_QUEUE},
-            "tidy": {"queue": LETTERS_QUEUE}},
+            "imports": {"queue": LETTERS_QUEUE}, "growth": {"queue": LETTERS_QUEUE},
+            "owners": {"queue": LETTERS_QUEUE}, "tidy": {"queue": LETTERS_QUEUE}},
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -55,8 +56,10 @@ def make_celery(settings: Settings) -> Celery:
         beat_schedule={
             **{
                 name: {"task": name, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS * 2}}
-                for name in ("letters", "bulletins")
+                for name in ("letters", "bulletins", "imports", "growth")
             },
+            # Each list's day begins in its own time zone, and what a server put off is tried again.
+            "owners": {"task": "owners", "schedule": crontab(minute="*/10"), "options": {"expires": 600}},
             "tidy": {"task": "tidy", "schedule": crontab(hour="2", minute="30")},
         },
         timezone="UTC",

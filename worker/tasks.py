@@ -7,7 +7,9 @@ from celery.worker import state
 from flask import Flask
 
 from mailinglist import db
-from mailinglist.delivery import post
+from mailinglist.consent import growth as growth_of_lists
+from mailinglist.consent import import_errand
+from mailinglist.delivery import owner_mail, post
 from mailinglist.privacy import retention
 
 
@@ -33,6 +35,27 @@ def bulletins() -> None:
     """Begin what is scheduled, and hand over what is being sent."""
     with _app().app_context():
         post.bulletins(stop=_stopping)
+
+
+@shared_task(name="imports")  # type: ignore[untyped-decorator]
+def imports() -> None:
+    """Go on with a file that is looked through or taken in, for a second: letters share the queue."""
+    with _app().app_context():
+        import_errand.go_on(stop=_stopping)
+
+
+@shared_task(name="growth")  # type: ignore[untyped-decorator]
+def growth() -> None:
+    """Count what is new in the ledger."""
+    with _app().app_context():
+        growth_of_lists.catch_up(stop=_stopping)
+
+
+@shared_task(name="owners")  # type: ignore[untyped-decorator]
+def owners() -> None:
+    """Tell the lists' owners, once a day, what needs a person."""
+    with _app().app_context():
+        owner_mail.send_due()
 
 
 @shared_task(name="tidy")  # type: ignore[untyped-decorator]

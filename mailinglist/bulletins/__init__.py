@@ -1,11 +1,22 @@
 """THE EDITORIAL ROOM: what is mailed.
 
-    compose   pure: Markdown or HTML from staff → safe HTML and text, with the list's look and footer
-    drafts    draft → approved: frozen, under a digest
+    blocks       pure: a bulletin as the editor keeps it, a column of blocks for each language; its JSON
+    setting      pure: such a column → a safe fragment, and all in it that can't be mailed, each with its place
+    compose      pure: Markdown, HTML or blocks → safe HTML and text, with the list's look and footer
+    templates    pure: bulletins to begin from, in three languages
+    audience     pure: who a bulletin is for, as a rule; its JSON
+    comparison   pure: what changed between two states of a bulletin
+    drafts       draft → approved: saving, revisions, conflicts; frozen, under a digest
+    images       images for bulletins: taken in, made anew, served under the digest of their content
 
-Owns: bulletins, issues.
-Promises: what is sent is what was approved; an issue that was altered in the database is not sent. What staff write
-is data: only `{name}` and `{name|fallback}` mean anything. No image or link differs between recipients.
-Refuses: an empty subject, a bulletin of a list that has no postal address, a second approval.
-Known limits: one language a bulletin; no images of our own; the audience is everybody who is active on the list.
+Owns: bulletins, revisions, approvals, issues, images.
+Promises: what is sent is what was approved: any change makes an approval void, and an issue that was altered in the
+database is not sent. Nobody's saved text is written over by somebody else's. What is half written can be saved and
+looked at. What staff write is data: only `{name}` and `{name|fallback}` mean anything. No image or link differs between
+recipients; nothing that a camera wrote into a file goes out.
+Refuses: to approve an empty subject, an address that leads nowhere, a bulletin of a list that has no postal address, a
+second approval, one's own where the list wants another's; any change of what was given to be sent; images that mail
+programs don't show.
+Known limits: approval freezes texts and addresses, and images stay as they are under theirs; an image is never removed,
+since mails of years ago show it. A moving GIF becomes its first frame. One bulletin's revisions are kept for good.
 """

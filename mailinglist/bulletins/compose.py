@@ -9,18 +9,24 @@ differs between recipients (REQUIREMENTS 1, N).
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from html import unescape
 from typing import Literal
 
 from ..errors import BadInput
 from ..stationery import safehtml, slots, wording
 from ..stationery.layout import Composed, Look, composed
+from ..stationery.sentences import SaidBadInput
+from .blocks import Version
+from .setting import PLACEHOLDERS, Picture, Problem, typeset
 
-__all__ = ["MAX_SOURCE_BYTES", "PLACEHOLDERS", "Composed", "Look", "compose"]
+__all__ = [
+    "MAX_SOURCE_BYTES", "PLACEHOLDERS", "Composed", "Look", "Picture", "Problem", "Proof", "compose", "compose_version",
+    "try_version",
+]  # fmt: skip
 
 MAX_SOURCE_BYTES = 5_000_000
-PLACEHOLDERS = frozenset({"name"})
-"""What staff may ask for in braces: the recipient's name."""
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
@@ -35,12 +41,39 @@ def compose(*, subject: str, source: str, form: Literal["markdown", "html"], loo
     """
     heading = _subject(subject)
     content = _content(_checked(source), form)
-    footer = wording.filled(
-        "bulletin_footer",
-        look.language,
-        {"list": look.name, "signature": look.signature},
-    )
-    return composed(subject=heading, content=content, footer=footer.body, look=look)
+    return composed(subject=heading, content=content, footer=_footer(look), look=look)
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A version as it would arrive, and what keeps it from being mailed."""
+
+    mail: Composed
+    problems: tuple[Problem, ...]
+
+
+def try_version(version: Version, *, look: Look, images: Mapping[str, Picture]) -> Proof:
+    """`version` set as well as it can be, to be looked at while it is written. Never raises for what stands in it.
+
+    `images`: those that may be used, by digest.
+    """
+    made = typeset(version, images)
+    mail = composed(
+        subject=made.subject, content=made.content, footer=_footer(look), look=look, preview=made.preview
+    )  # fmt: skip
+    return Proof(mail, tuple(made.problems))
+
+
+def compose_version(version: Version, *, look: Look, images: Mapping[str, Picture]) -> Composed:
+    """`version` as it is mailed; the slots are those of `compose`. Raises BadInput, with the first of its problems."""
+    proof = try_version(version, look=look, images=images)
+    for problem in proof.problems:
+        raise SaidBadInput(problem.sentence.words, **problem.sentence.values)
+    return proof.mail
+
+
+def _footer(look: Look) -> str:
+    return wording.filled("bulletin_footer", look.language, {"list": look.name, "signature": look.signature}).body
 
 
 def _subject(subject: str) -> str:

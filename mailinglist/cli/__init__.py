@@ -3,7 +3,7 @@
     entry.py      the table of commands; errors and exit codes, in one place
     opening.py    settings → application → database, for a command that needs them
     output.py     JSON, tables, progress
-    people.py bans.py lists.py ledger.py bulletins.py    one group of commands each
+    people.py bans.py lists.py ledger.py bulletins.py staff.py    one group of commands each
     upkeep.py     db upgrade, doctor
     roles.py      run, and what it is made of: web, worker, scheduler, catcher
 
@@ -13,8 +13,9 @@ parses, calls one verb in one transaction, and prints after the commit: a reader
 
 Refuses: to work on a database of another revision (`db upgrade` first).
 
-Known limits: staff are known by their account on this machine. What goes wrong unforeseen is told in `log/commands.log`
-in the data directory, without addresses; it is not rotated, since it hardly grows.
+Known limits: who gives a command is known, in the audit too, by their account on this machine. What goes wrong
+unforeseen is told in `log/commands.log` in the data directory, without addresses; it is not rotated, since it hardly
+grows.
 """
 
 from .entry import main

@@ -15,7 +15,7 @@ from ..consent.address import parse
 from ..consent.keys import keys_of
 from ..consent.states import Channel, channels
 from . import output
-from .opening import opened, who
+from .opening import opened, record, who
 
 _NOT_KNOWN = 3
 _CHANNELS = click.Choice([*(channel.value for channel in Channel), "all"])
@@ -42,6 +42,7 @@ def add(address: str, channel: str, source: str) -> None:
             evidence = ledger.file_evidence(session, content, person_id=person.id if person else None, now=now)
             digest = keys_of(session).digest(found.folded)
             register_of_bans.add(session, digest, fresh, source=source, now=now, evidence=evidence)
+            record(session, "ban_added", about=f"person {person.id}" if person else "", channels=list(fresh))
     output.line(f"Forbidden: {', '.join(fresh)}." if fresh else "That was forbidden already.")
 
 
@@ -79,6 +80,7 @@ def import_(file: BinaryIO, channel: str, source: str | None, as_json: bool) -> 
         added = ban_lists.take_in(
             session, found, channels(channel), source=source or f"list {name}", now=db.utcnow(), progress=done
         )
+        record(session, "bans_imported", added=added, refused=len(found.refused))
     if as_json:
         refused = [asdict(refusal) for refusal in found.refused]
         output.document({"added": added, "unchanged": len(found.sha256) - added, "refused": refused})
@@ -99,4 +101,6 @@ def lift(address: str, channel: str, evidence: str) -> None:
         lifted = register_of_bans.lift(
             session, parse(address), channels(channel), evidence=evidence, who=who(), now=db.utcnow()
         )
+        person = register.find(session, parse(address))
+        record(session, "ban_lifted", about=f"person {person.id}" if person else "", channels=list(lifted))
     output.line(f"Allowed again: {', '.join(lifted)}.")

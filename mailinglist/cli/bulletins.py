@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import click
 
@@ -20,11 +20,17 @@ from ..delivery import dispatch, handoffs
 from ..delivery.dispatch import Status
 from ..errors import BadInput
 from ..settings import Settings
+from ..staff import accounts
 from . import output
-from .opening import opened, who
+from .opening import opened, record, who
 from .people import on_list
 
-_FORMS: dict[str, drafts.Form] = {".md": "markdown", ".markdown": "markdown", ".html": "html", ".htm": "html"}
+_FORMS: dict[str, Literal["markdown", "html"]] = {
+    ".md": "markdown",
+    ".markdown": "markdown",
+    ".html": "html",
+    ".htm": "html",
+}
 _LOOK_EVERY = 0.5
 """Seconds between two looks at a bulletin that is waited for."""
 _BEGINS_WITHIN = timedelta(seconds=15)
@@ -102,7 +108,12 @@ def send(number: int, at: datetime | None, wait: bool, as_json: bool) -> int:
     with opened() as app:
         settings: Settings = app.config[SETTINGS]
         with db.transaction() as session:
-            dispatch.send(session, number, sender=settings.mail_from, by=who(), at=at, now=db.utcnow())
+            now = db.utcnow()
+            second = len(accounts.publishers(session, now=now)) > 1
+            dispatch.send(
+                session, number, sender=settings.mail_from, by=who(), at=at, second_person=second, now=now
+            )  # fmt: skip
+            record(session, "bulletin_sent", about=f"bulletin {number}", at=output.exact(at))
         if wait:
             _wait(number)
         found = _status(number)
@@ -126,6 +137,7 @@ def pause(number: int) -> None:
     """Stop the sending until `resume`."""
     with opened(), db.transaction() as session:
         dispatch.pause(session, number)
+        record(session, "bulletin_paused", about=f"bulletin {number}")
     output.line("Paused.")
 
 
@@ -135,6 +147,7 @@ def resume(number: int) -> None:
     """Go on after `pause`."""
     with opened(), db.transaction() as session:
         dispatch.resume(session, number)
+        record(session, "bulletin_resumed", about=f"bulletin {number}")
     output.line("Going on.")
 
 
@@ -144,6 +157,7 @@ def cancel(number: int) -> None:
     """Stop the sending for good: who has not been mailed is left out."""
     with opened(), db.transaction() as session:
         dispatch.cancel(session, number, now=db.utcnow())
+        record(session, "bulletin_cancelled", about=f"bulletin {number}")
     output.line("Cancelled.")
 
 
@@ -152,9 +166,10 @@ def cancel(number: int) -> None:
 @output.as_json
 def uncertain(number: int, as_json: bool) -> None:
     """Who may or may not have got a bulletin: nobody knows, and a person decides (`settle`)."""
-    with opened(), db.reading() as session:
+    with opened(), db.transaction() as session:
         dispatch.status(session, number)
         rows = handoffs.uncertain(session, number)
+        record(session, "recipients_seen", about=f"bulletin {number}", number=len(rows))
     if as_json:
         output.document([{"address": mailbox, "since": output.exact(at)} for mailbox, at in rows])
         return
@@ -169,6 +184,7 @@ def settle(number: int, decision: str) -> None:
     """Decide about the uncertain mails of a bulletin: they count as accepted, or are sent once more."""
     with opened(), db.transaction() as session:
         done = dispatch.resolve(session, number, resend=decision == "resend", by=who(), now=db.utcnow())
+        record(session, "uncertain_settled", about=f"bulletin {number}", decision=decision, number=done)
     output.line(f"{done} {'sent once more' if decision == 'resend' else 'counted as accepted'}.")
 
 

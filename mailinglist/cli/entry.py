@@ -31,6 +31,7 @@ COMMANDS = {
     "people": ("people", "The persons on the lists."),
     "bans": ("bans", "Who has forbidden marketing."),
     "bulletins": ("bulletins", "Write in and send bulletins."),
+    "staff": ("staff", "Who works in the staff console."),
     "ledger": ("ledger", "Check the consent ledger, and prove a consent."),
     "doctor": ("upkeep", "Check settings, database, broker, mail server, DNS and clock."),
 }

@@ -15,7 +15,7 @@ from ..consent import ledger as consent_ledger
 from ..consent.address import parse
 from ..errors import Unknown
 from . import output
-from .opening import opened
+from .opening import opened, record
 
 
 @click.group()
@@ -45,8 +45,9 @@ def verify(as_json: bool) -> int:
 @output.as_json
 def proof(address: str, as_json: bool) -> None:
     """One person's consent history, with the exact texts that were shown (GDPR 7(1)); also of somebody erased since."""
-    with opened(), db.reading() as session:
+    with opened(), db.transaction() as session:
         history = consent_ledger.prove(session, parse(address).folded)
+        record(session, "proof_seen", entries=len(history))
     if not history:
         raise Unknown("The ledger knows nothing of this address.")
     if as_json:

@@ -12,7 +12,7 @@ from ..consent import lists as register_of_lists
 from ..consent.tables import MailingList
 from ..i18n import LANGUAGES
 from . import output
-from .opening import opened
+from .opening import opened, record
 
 
 @click.group()
@@ -28,6 +28,7 @@ def add(slug: str, name: str) -> None:
     with opened(), db.transaction() as session:
         row = register_of_lists.add(session, slug, name, now=db.utcnow())
         made = row.slug
+        record(session, "list_made", about=f"list {row.id}")
     output.line(f"The list {made} is made. What can be set for it: mailinglist lists show {made}")
 
 
@@ -61,6 +62,7 @@ def set_(slug: str, key: str, value: str) -> None:
     with opened(), db.transaction() as session:
         row = register_of_lists.find(session, slug)
         register_of_lists.set_value(session, row, key, value, now=db.utcnow())
+        record(session, "list_set", about=f"list {row.id}", key=key)
     output.line("Set.")
 
 

@@ -8,15 +8,19 @@ import pwd
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from flask import Flask
 from pydantic import SecretStr
+from sqlalchemy.orm import Session
 
 from .. import db, migrate, observe
 from ..app import create_app
 from ..errors import SettingsError
 from ..local import broker
 from ..settings import Settings
+from ..staff import audit
+from ..staff.audit import Actor
 
 _log = observe.logger(__name__)
 
@@ -54,6 +58,16 @@ def who() -> str:
         name = f"uid {os.getuid()}"
     behind = os.environ.get("SUDO_USER", "")
     return f"{behind[:60]} as {name}" if behind and behind != name else name
+
+
+def actor() -> Actor:
+    """The same, as the audit knows it."""
+    return Actor(None, who(), "")
+
+
+def record(session: Session, act: str, *, about: str = "", **detail: Any) -> None:
+    """Write into the audit what this command changes or looks at, in its own transaction."""
+    audit.note(session, act, by=actor(), about=about, now=db.utcnow(), **detail)
 
 
 def with_broker(settings: Settings) -> Settings:

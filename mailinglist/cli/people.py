@@ -9,17 +9,18 @@ from datetime import UTC, date, datetime
 from typing import BinaryIO
 
 import click
+from sqlalchemy.orm import Session
 
 from .. import db
 from ..consent import bans, lists, register, requests, sheet, transfer
-from ..consent.address import parse
+from ..consent.address import Address, parse
 from ..consent.people import look_up
 from ..consent.states import Basis, Channel
 from ..errors import BadInput, Banned
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
 from ..privacy import rights
 from . import output
-from .opening import opened, who
+from .opening import opened, record, who
 
 on_list = click.option("--list", "slug", required=True, metavar="SLUG", help="The list's short name.")
 
@@ -51,9 +52,10 @@ def import_(file: BinaryIO, slug: str, basis: str, source: str, dry_run: bool, a
     name = "standard input" if file.name in ("-", "<stdin>") else os.path.basename(file.name)
     consignment = transfer.read(file.read(), basis=Basis(basis), source=source, file=name)
     with opened(), output.progress("Taking in", len(consignment)) as done, db.transaction() as session:
-        report = transfer.take_in(
-            session, lists.find(session, slug), consignment, who=who(), now=db.utcnow(), progress=done
-        )
+        row = lists.find(session, slug)
+        report = transfer.take_in(session, row, consignment, who=who(), now=db.utcnow(), progress=done)
+        counts_kept = {"added": report.added, "updated": report.updated, "refused": len(report.refused)}
+        record(session, "people_imported", about=f"list {row.id}", **counts_kept)
         if dry_run:
             session.rollback()
     if as_json:
@@ -97,6 +99,7 @@ def add(
             session, row, found, entrance="staff", language=language, text=text, origin=origin,
             name=sheet.text_of(name or "", "the name"), now=now,
         )  # fmt: skip
+        record(session, "join_entered", about=f"person {known.id}" if known else "", how=channel, list=row.id)
     output.line("Written down. The confirmation letter goes out; the person is on the list once they have answered it.")
 
 
@@ -105,8 +108,9 @@ def add(
 @output.as_json
 def show(address: str, as_json: bool) -> None:
     """Where a person stands, by their address."""
-    with opened(), db.reading() as session:
+    with opened(), db.transaction() as session:
         found = look_up(session, parse(address))
+        record(session, "person_seen", about=_person(session, parse(address)))
     if as_json:
         output.document(asdict(found))
         return
@@ -131,7 +135,9 @@ def erase(address: str, yes: bool, as_json: bool) -> None:
             raise BadInput("Erasing can't be undone: say --yes where nobody can be asked.")
         click.confirm(f"Erase {found.mailbox}? This can't be undone.", abort=True, err=True)
     with opened(), db.transaction() as session:
+        about = _person(session, found)
         erasure = rights.erase(session, found, db.utcnow())
+        record(session, "person_erased", about=about)
     if as_json:
         output.document(asdict(erasure))
         return
@@ -139,6 +145,12 @@ def erase(address: str, yes: bool, as_json: bool) -> None:
     for item in erasure.kept:
         output.line(f"Kept: {item.what}, {item.count}: {item.why}.")
     output.line("Backups made before now hold the person until they age out.")
+
+
+def _person(session: Session, address: Address) -> str:
+    """What the audit calls the person with this address."""
+    found = register.find(session, address)
+    return f"person {found.id}" if found else ""
 
 
 def _assert_evidence(evidence: str, asked_on: date) -> None:

@@ -5,17 +5,24 @@
     lists      lists, and their consent texts by version and digest
     requests   the intake: written down without looking at who asks; taken by the worker
     register   persons, subscriptions, confirmations: ask, confirm, leave, disown, erase
+    registrar  what staff write down for a person: joins, leaves, bans, corrections, another address
     bans       marketing bans, by keyed digest
     gate       one rule, one SQL expression: may this person be mailed this, now, and if not, why
-    people     read only: one person, for show
+    people     read only: one person, for show; `search` finds them by address or domain; `notes` about them
     transfer   a list brought along: `sheet` reads CSV (pure), `register_many` admits many; `ban_lists` takes bans in
+    import_jobs  files that staff take in, looked through first; `import_errand` is the worker's side
+    export     a list as CSV: who would be mailed now
+    growth     joins, leaves and bans by day, counted once from the ledger
     ledger     append, verify, prove; `triggers` keep it append-only, `keys` make its MACs
 
-Owns: lists, texts, persons, subscriptions, requests, confirmations, bans, ledger, chain heads, evidence, key checks.
+Owns: lists, texts, persons, subscriptions, requests, confirmations, bans, ledger, chain heads, evidence, key checks,
+notes, imports, daily counts, bookmarks.
 
 Promises: a state and its ledger entry change in one transaction. Only the person leads out of `left`. A ban is
 matched by the address as written and case-folded, and outlives erasure. With a wrong or lost ban key nothing is sent.
 Refuses: every move that is not in `states.MOVES`; an import over a ban or a leave; a change of the ledger.
 Known limits: deleting a person together with all of their ledger entries, their head and their subscriptions leaves
-no trace inside the database; a copy kept outside would show it. The ban key can't be exchanged.
+no trace inside the database; a copy kept outside would show it. The ban key can't be exchanged. After an address was
+corrected the old one is in no row of this room, but what mail servers said then (handoffs) may quote it. An import that
+stops at a fault of the program is tried again each minute, and is not closed by itself.
 """

@@ -23,26 +23,33 @@ from sqlalchemy.orm import Session
 
 from .address import fold
 from .keys import Keys, assert_sound, keys_of
-from .states import State
+from .states import Event, State
 from .tables import Ban, ChainHead, ConsentText, Evidence, LedgerEntry, MailingList, Person, Subscription
 from .triggers import missing_triggers
 
 _START = bytes(32)
 _ERASED = "*"  # no slug
 
+MOVED, READDRESSED = "moved", Event.READDRESS.value
+"""A corrected address: the old address's chain ends its states, and the new one's goes on from there."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """One event for the ledger. `list` is a slug; `state` the subscription's state after it."""
+    """One event for the ledger. `list` is a slug; `state` the subscription's state after it, `before` the one that it
+    ended."""
 
     event: str
     list: str | None = None
     state: str | None = None
+    before: str | None = None
     basis: str | None = None
     text: ConsentText | None = None
     source: str | None = None
     channels: Sequence[str] = ()
     evidence: bytes | None = None
+    other_chain: bytes | None = None
+    """The chain of the same person under another address: where they went (MOVED), or came from (READDRESSED)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,12 +150,14 @@ def _entry(
             "event": fact.event,
             **({"list": fact.list} if fact.list else {}),
             **({"state": fact.state} if fact.state else {}),
+            **({"before": fact.before} if fact.before else {}),
             **({"basis": fact.basis} if fact.basis else {}),
             **({"text": fact.text.digest.hex(), "text_version": fact.text.version} if fact.text else {}),
             **({"language": fact.text.language} if fact.text else {}),
             **({"source": fact.source} if fact.source else {}),
             **({"channels": sorted(fact.channels)} if fact.channels else {}),
             **({"evidence": fact.evidence.hex()} if fact.evidence else {}),
+            **({"other_chain": fact.other_chain.hex()} if fact.other_chain else {}),
         }
     )
     digest = hashlib.sha256(last + body).digest()
@@ -224,6 +233,8 @@ class _Told:
         if event == "erased":
             self.states.clear()
             self.states[_ERASED] = "erased"
+        elif event == MOVED:
+            self.states.clear()  # nobody has this address now; the person is told of in another chain
         elif "state" in body and "list" in body:
             self.states[body["list"]] = body["state"]
 
@@ -366,16 +377,23 @@ def _verify_evidence(session: Session) -> Iterator[Problem]:
 def prove(session: Session, folded: str) -> list[dict[str, Any]]:
     """One person's consent history, oldest first, with the exact texts and what evidence is still kept.
 
-    `folded` is the case-folded address. Also finds the history of somebody who was erased since. Empty: nothing known.
+    `folded` is the case-folded address. What was agreed to under an earlier address that was corrected is in it. Also
+    finds the history of somebody who was erased since. Empty: nothing known.
     """
     keys: Keys = keys_of(session)
-    chains = select(LedgerEntry.chain).where(LedgerEntry.subject == keys.digest(folded)).distinct()
-    rows = session.execute(
-        select(LedgerEntry.id, LedgerEntry.body, LedgerEntry.hash)
-        .where(LedgerEntry.chain.in_(chains))
-        .order_by(LedgerEntry.id)
-    ).all()
-    bodies = [(row, json.loads(row.body)) for row in rows]
+    named = select(LedgerEntry.chain).where(LedgerEntry.subject == keys.digest(folded)).distinct()
+    bodies = _bodies(session, list(session.scalars(named)))
+    known = {body["chain"] for _, body in bodies}
+    earlier = bodies
+    while origins := _origins(earlier, known):
+        known |= origins.keys()
+        # The earlier address may be somebody else's since: only what was before it was corrected.
+        earlier = [
+            (row, body)
+            for row, body in _bodies(session, [bytes.fromhex(chain) for chain in origins])
+            if row.id < origins[body["chain"]]
+        ]
+        bodies = sorted([*bodies, *earlier], key=lambda found: found[0].id)
     texts = {row.digest.hex(): row for row in session.scalars(select(ConsentText))}
     wanted = [bytes.fromhex(body["evidence"]) for _, body in bodies if "evidence" in body]
     evidence = {
@@ -392,6 +410,51 @@ def prove(session: Session, folded: str) -> list[dict[str, Any]]:
             item["evidence_content"] = evidence.get(body["evidence"])
         history.append(item)
     return history
+
+
+def _bodies(session: Session, chains: Sequence[bytes]) -> list[tuple[Any, dict[str, Any]]]:
+    rows = session.execute(
+        select(LedgerEntry.id, LedgerEntry.body, LedgerEntry.hash)
+        .where(LedgerEntry.chain.in_(chains))
+        .order_by(LedgerEntry.id)
+    )
+    return [(row, json.loads(row.body)) for row in rows]
+
+
+def _origins(bodies: Iterable[tuple[Any, dict[str, Any]]], known: set[str]) -> dict[str, int]:
+    """Chains that these entries go on from and that are not known yet, each with the entry that says so."""
+    return {
+        body["other_chain"]: row.id
+        for row, body in bodies
+        if body["event"] == READDRESSED and body["other_chain"] not in known
+    }
+
+
+def moved_to(session: Session, subject: bytes) -> bytes | None:
+    """The chain of the person who had the address of this keyed digest, when it was corrected since; None: it was not.
+
+    For the links in mails that went to the earlier address.
+    """
+    chain = session.scalar(
+        select(LedgerEntry.chain).where(LedgerEntry.subject == subject).order_by(LedgerEntry.id.desc()).limit(1)
+    )
+    goal, seen = None, set()
+    while chain is not None and chain not in seen:
+        seen.add(chain)
+        chain = _moved_on(session, chain)
+        goal = chain or goal
+    return goal
+
+
+def _moved_on(session: Session, chain: bytes) -> bytes | None:
+    bodies = session.scalars(
+        select(LedgerEntry.body).where(LedgerEntry.chain == chain).order_by(LedgerEntry.seq.desc())
+    )
+    for body in bodies:
+        fact = json.loads(body)
+        if fact["event"] not in ("banned", "ban_lifted"):  # these may still come after
+            return bytes.fromhex(fact["other_chain"]) if fact["event"] == MOVED else None
+    return None
 
 
 def text_digest(language: str, body: str) -> bytes:

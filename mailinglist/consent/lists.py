@@ -1,13 +1,15 @@
 """The lists and their consent texts: the only writer of both.
 
 A list's settings are one checked object; consent texts are versioned and never changed, so that every consent points to
-the exact words that were shown (GDPR 7(1)).
+the exact words that were shown (GDPR 7(1)). What a change changed is told, for the audit.
 """
 
 from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from email.utils import parseaddr
 from typing import Annotated, Any, Literal
@@ -19,6 +21,8 @@ from sqlalchemy.orm import Session
 
 from ..errors import BadInput, Unknown
 from ..i18n import LANGUAGES, gettext
+from ..stationery.sentences import SaidBadInput
+from ..stationery.sentences import noted as _
 from . import address
 from .ledger import text_digest
 from .tables import ConsentText, MailingList
@@ -49,6 +53,23 @@ _UNPRINTABLE = address.UNPRINTABLE | {"Cn"}
 _SLUG = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,46}[a-z0-9])?")
 
 
+class WrongSetting(BadInput):
+    """A value that a setting can't have; `key` says which setting."""
+
+    def __init__(self, key: str, message: str) -> None:
+        self.key = key
+        super().__init__(f"{key}: {message}")
+
+
+class LetterWords(BaseModel):
+    """A letter's own wording in one language, as staff wrote it; `letters.texts` says what it may hold."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    subject: Annotated[str, Field(max_length=200)]
+    body: Annotated[str, Field(max_length=10_000)]
+
+
 class ListSettings(BaseModel):
     """What a list may have set; each has a default."""
 
@@ -59,11 +80,15 @@ class ListSettings(BaseModel):
     sender: Annotated[str, Field(max_length=320)] = ""
     """From of letters and bulletins, `Name <address>`; empty: MAILINGLIST_MAIL_FROM."""
     owner: Annotated[str, Field(max_length=254)] = ""
-    """Where answers go while no inbound mail is configured; empty: the sender."""
+    """Where answers go while no inbound mail is configured (empty: to the sender), and once a day what needs staff."""
     postal_address: Annotated[str, Field(max_length=300)] = ""
     colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#1f4e5f"
     logo: Annotated[str, Field(max_length=500)] = ""
     """https address of the logo; empty: none."""
+    name_fi: Annotated[str, Field(max_length=200)] = ""
+    """The list's name in Finnish; empty: its name."""
+    name_sv: Annotated[str, Field(max_length=200)] = ""
+    name_en: Annotated[str, Field(max_length=200)] = ""
     confirm_days: Annotated[int, Field(ge=1, le=60)] | None = None
     """Days for which a confirmation link is good; none: MAILINGLIST_CONFIRM_DAYS."""
     welcome: bool = True
@@ -71,14 +96,18 @@ class ListSettings(BaseModel):
     """Bulletins a second of this list, over all workers together; none: only MAILINGLIST_SEND_RATE holds."""
     language: Literal["fi", "sv", "en"] = "fi"
     """Of bulletins: of their footer, and what mail programs are told. Letters are in the person's own."""
+    approval: Literal["auto", "on", "off"] = "auto"
+    """Whether a bulletin is approved by somebody other than who wrote in it; auto: where there are two who may."""
     time_zone: Annotated[str, Field(max_length=60)] = "Europe/Helsinki"
     """IANA name; in which times are told."""
     origins: tuple[str, ...] = ()
     """Origins (`https://www.example.fi`) whose own sign-up form may get the confirming browser's cookie."""
     proof_of_work: Literal["off", "auto", "on"] = "auto"
     """When the form asks the browser for a proof of work; auto: while there is an attack."""
+    letters: dict[str, LetterWords] = Field(default_factory=dict)
+    """Letters in words of the list's own, by `kind.language` (`confirm.fi`); the others are in ours."""
 
-    @field_validator("controller", "sender", "owner", "postal_address", "logo")
+    @field_validator("controller", "sender", "owner", "postal_address", "logo", "name_fi", "name_sv", "name_en")
     @classmethod
     def _one_line(cls, value: str) -> str:
         # They go into mail headers and pages: a line break would start a header of its own.
@@ -92,7 +121,7 @@ class ListSettings(BaseModel):
         if value and not _SENDER.fullmatch(value):
             raise ValueError("must be one address in ASCII, or Name <address>")
         if value:
-            address.parse(parseaddr(value)[1])
+            _parsed(parseaddr(value)[1])
         return value
 
     @field_validator("owner")
@@ -100,7 +129,7 @@ class ListSettings(BaseModel):
     def _address(cls, value: str) -> str:
         if value and not value.isascii():
             raise ValueError("must be an address in ASCII")
-        return address.parse(value).mailbox if value else value
+        return _parsed(value).mailbox if value else value
 
     @field_validator("logo")
     @classmethod
@@ -127,13 +156,40 @@ class ListSettings(BaseModel):
         return origins
 
 
-KEYS = (*ListSettings.model_fields, "name", *(f"consent-{language}" for language in LANGUAGES))
-"""What `set_value` takes."""
+KEYS = (
+    *(key for key in ListSettings.model_fields if key != "letters"),
+    "name",
+    *(f"consent-{language}" for language in LANGUAGES),
+)
+"""What `set_value` and `change` take."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One setting that was changed: what it was, and what it is. Texts and lists of values are as they are stored."""
+
+    key: str
+    before: Any
+    after: Any
+
+
+def _parsed(text: str) -> address.Address:
+    """An address in a setting; a ValueError where it is none, so that it is told of which setting."""
+    try:
+        return address.parse(text)
+    except BadInput as error:
+        raise ValueError(str(error)) from None
 
 
 def settings_of(row: MailingList) -> ListSettings:
     """The settings of one list."""
     return ListSettings.model_validate(row.settings)
+
+
+def name_in(row: MailingList, language: str) -> str:
+    """The list's name in one language."""
+    settings = settings_of(row)
+    return {"fi": settings.name_fi, "sv": settings.name_sv, "en": settings.name_en}.get(language) or row.name
 
 
 def find(session: Session, slug: str) -> MailingList:
@@ -152,9 +208,9 @@ def every(session: Session) -> list[MailingList]:
 def add(session: Session, slug: str, name: str, *, now: datetime, **values: Any) -> MailingList:
     """A new list, with its first consent texts in three languages. Raises BadInput."""
     if not _SLUG.fullmatch(slug):
-        raise BadInput("The short name may hold a–z, 0–9 and hyphens inside, at most 48 characters.")
+        raise SaidBadInput(_("The short name may hold a–z, 0–9 and hyphens inside, at most 48 characters."))
     if session.scalar(select(MailingList.id).where(MailingList.slug == slug)):
-        raise BadInput(f"There is a list “{slug}” already.")
+        raise SaidBadInput(_("There is a list “%(slug)s” already."), slug=slug)
     row = MailingList(slug=slug, name=_name(name), settings=_checked(values), created_at=now)
     session.add(row)
     session.flush()
@@ -175,24 +231,69 @@ def set_value(session: Session, row: MailingList, key: str, value: str, *, now: 
     Raises BadInput.
     """
     key = key.replace("_", "-") if key.startswith("consent") else key.replace("-", "_")
-    if key not in KEYS:
-        raise BadInput(f"There is no setting “{key}”. There are: {', '.join(KEYS)}.")
-    if key.startswith("consent-"):
-        _add_text(session, row, key.removeprefix("consent-"), value.strip(), now)
-        return
-    defaults = [
+    change(session, row, {key: value}, now=now)
+
+
+def change(session: Session, row: MailingList, values: Mapping[str, str], *, now: datetime) -> tuple[Change, ...]:
+    """Set several of KEYS at once: all of them, or (raising BadInput, see `key` of WrongSetting) none.
+
+    An empty value is the default again, but for the name and the consent texts. Returns what is different now.
+    """
+    for key in values:
+        if key not in KEYS:
+            raise BadInput(f"There is no setting “{key}”. There are: {', '.join(KEYS)}.")
+    texts = {
+        key.removeprefix("consent-"): value.replace("\r\n", "\n").strip()
+        for key, value in values.items()
+        if key.startswith("consent-")
+    }
+    before = {"name": row.name, **row.settings}
+    following = [
         language
         for language in LANGUAGES
         if current_text(session, row, language).body == _default_consent(row, language)
     ]
-    if key == "name":
-        row.name = _name(value)
-    else:
-        kept = {name: held for name, held in row.settings.items() if name != key}
-        row.settings = _checked({**kept, key: value} if value else kept)  # empty: the default again
-    for language in defaults:
-        _add_text(session, row, language, _default_consent(row, language), now)
+    name = _name(values["name"]) if "name" in values else row.name
+    kept = {key: held for key, held in row.settings.items() if key not in values}
+    given = {key: value for key, value in values.items() if value.strip() and key in ListSettings.model_fields}
+    settings = _checked({**kept, **given})
+    row.name, row.settings = name, settings
+    after = {"name": name, **settings}
+    changed = [
+        Change(key, before.get(key), after.get(key))
+        for key in ("name", *ListSettings.model_fields)
+        if before.get(key) != after.get(key)
+    ]
+    for language in following if changed else ():
+        texts.setdefault(language, _default_consent(row, language))
+    for language, body in texts.items():
+        old = current_text(session, row, language)
+        if body != old.body:
+            _add_text(session, row, language, body, now)
+            changed.append(Change(f"consent-{language}", old.body, body))
     session.flush()
+    return tuple(changed)
+
+
+def set_letter(
+    session: Session, row: MailingList, kind: str, language: str, words: LetterWords | None
+) -> Change | None:
+    """Give a letter words of the list's own; none: ours again. Only `letters.wordings`, which checks them, calls it.
+
+    Returns what is different now; None: nothing.
+    """
+    key = f"{kind}.{language}"
+    held = settings_of(row).letters
+    before, after = held.get(key), words
+    if before == after:
+        return None
+    letters = {name: each for name, each in held.items() if name != key}
+    if words is not None:
+        letters[key] = words
+    stored = {name: each.model_dump() for name, each in sorted(letters.items())}
+    row.settings = _checked({**row.settings, "letters": stored})
+    session.flush()
+    return Change(f"letter-{key}", before and before.model_dump(), after and after.model_dump())
 
 
 def current_text(session: Session, row: MailingList, language: str) -> ConsentText:
@@ -208,6 +309,12 @@ def current_text(session: Session, row: MailingList, language: str) -> ConsentTe
     return found
 
 
+def texts(session: Session, row: MailingList, language: str) -> list[ConsentText]:
+    """Every version of the consent text in one language, the newest, which is in force, first."""
+    wanted = select(ConsentText).where(ConsentText.list_id == row.id, ConsentText.language == language)
+    return list(session.scalars(wanted.order_by(ConsentText.version.desc())))
+
+
 def shown_text(session: Session, row: MailingList, language: str, digest: str | None) -> ConsentText:
     """The text that a form says it showed, by its digest in hex; else the one in force."""
     if digest and re.fullmatch(r"[0-9a-f]{64}", digest):
@@ -221,7 +328,7 @@ def shown_text(session: Session, row: MailingList, language: str, digest: str | 
 
 def _add_text(session: Session, row: MailingList, language: str, body: str, now: datetime) -> None:
     if not body or len(body) > 4000 or _UNPRINTABLE.intersection(map(unicodedata.category, body.replace("\n", ""))):
-        raise BadInput("A consent text has between 1 and 4,000 characters, and no control characters.")
+        raise SaidBadInput(_("A consent text has between 1 and 4,000 characters, and no control characters."))
     digest = text_digest(language, body)
     latest = session.scalar(
         select(func.max(ConsentText.version)).where(ConsentText.list_id == row.id, ConsentText.language == language)
@@ -229,7 +336,7 @@ def _add_text(session: Session, row: MailingList, language: str, body: str, now:
     if latest and current_text(session, row, language).digest == digest:
         return
     if session.scalar(select(ConsentText.id).where(ConsentText.list_id == row.id, ConsentText.digest == digest)):
-        raise BadInput("These very words were an earlier version already; a version can't come back.")
+        raise SaidBadInput(_("These very words were an earlier version already; a version can't come back."))
     session.add(
         ConsentText(
             list_id=row.id, language=language, version=(latest or 0) + 1, digest=digest, body=body, created_at=now
@@ -240,13 +347,13 @@ def _add_text(session: Session, row: MailingList, language: str, body: str, now:
 
 def _default_consent(row: MailingList, language: str) -> str:
     controller = settings_of(row).controller or row.name
-    return gettext(language, _CONSENT, controller=controller, list=row.name)
+    return gettext(language, _CONSENT, controller=controller, list=name_in(row, language))
 
 
 def _name(name: str) -> str:
     name = name.strip()
     if not name or len(name) > 200 or _UNPRINTABLE.intersection(map(unicodedata.category, name)):
-        raise BadInput("A list's name is one line of at most 200 characters.")
+        raise SaidBadInput(_("A list's name is one line of at most 200 characters."))
     return name
 
 
@@ -255,4 +362,4 @@ def _checked(values: dict[str, Any]) -> dict[str, Any]:
         return ListSettings.model_validate(values).model_dump(mode="json", exclude_defaults=True)
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        raise BadInput(f"{first['loc'][0]}: {first['msg'].removeprefix('Value error, ')}") from None
+        raise WrongSetting(str(first["loc"][0]), first["msg"].removeprefix("Value error, ")) from None

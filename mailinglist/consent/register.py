@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from .. import db
 from ..errors import Banned, NotAllowed, TokenSpent, Unknown
 from ..tokens import Purpose, Tokens
-from . import bans, ledger, lists
+from . import bans, ledger, lists, notes
 from .address import Address
 from .keys import keys_of
 from .states import Basis, Channel, Event, State, move
@@ -61,6 +61,15 @@ def locked(session: Session, person_id: int) -> Person | None:
     return session.get(Person, person_id, with_for_update=True, populate_existing=True)
 
 
+def owner(session: Session, digest: bytes) -> Person | None:
+    """The person whom a link with this keyed digest names, also when their address was corrected since (locked)."""
+    person = session.scalar(select(Person).where(Person.digest == digest).with_for_update())
+    if person is not None:
+        return person
+    chain = ledger.moved_to(session, digest)
+    return session.scalar(select(Person).where(Person.chain == chain).with_for_update()) if chain else None
+
+
 def subscription(session: Session, person_id: int, list_id: int) -> Subscription | None:
     """Where the person stands on the list, as it is now."""
     return session.get(Subscription, (person_id, list_id), populate_existing=True)
@@ -73,9 +82,7 @@ def enter(session: Session, address: Address, *, language: str, name: str | None
     person = session.scalar(select(Person).where(Person.folded == address.folded).with_for_update())
     if person is not None:
         return person
-    chain = ledger.chain_of(session, digest)
-    if session.scalar(select(Person.id).where(Person.chain == chain)) is not None:
-        chain = secrets.token_bytes(16)  # it went along with somebody whose address changed
+    chain = chain_for(session, digest)
     session.execute(
         db.insert_new(session, Person)
         .values(
@@ -85,6 +92,14 @@ def enter(session: Session, address: Address, *, language: str, name: str | None
         .on_conflict_do_nothing(index_elements=["folded"])
     )  # fmt: skip
     return session.scalars(select(Person).where(Person.folded == address.folded).with_for_update()).one()
+
+
+def chain_for(session: Session, digest: bytes) -> bytes:
+    """The ledger's chain for somebody who gets the address of this keyed digest: the one that waits, else a fresh
+    one."""
+    chain = ledger.chain_of(session, digest)
+    taken = session.scalar(select(Person.id).where(Person.chain == chain)) is not None
+    return secrets.token_bytes(16) if taken else chain
 
 
 # ── joining ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -118,7 +133,9 @@ def ask(
         session.flush()
     filed = ledger.file_evidence(session, evidence, person_id=person.id, now=now)
     person.language = text.language
-    fact = ledger.Fact(Event.ASK, list=row.slug, state=after.value, text=text, source=source, evidence=filed)
+    fact = ledger.Fact(
+        Event.ASK, list=row.slug, state=after.value, before=before.value, text=text, source=source, evidence=filed
+    )
     ledger.append(session, person.chain, person.digest, fact, now=now)
     return standing
 
@@ -220,7 +237,8 @@ def confirm(session: Session, token: str, *, origin: Origin, now: datetime) -> K
         raise TokenSpent("This link has expired." if door is Door.EXPIRED else "This link was overtaken by a leave.")
     if bans.forbids_mail(session, [person.digest, person.exact_digest]):
         raise Banned("Marketing to this address is forbidden. The ban has to be lifted first.")
-    after = move(standing.standing, Event.CONFIRM)
+    before = standing.standing
+    after = move(before, Event.CONFIRM)
     standing.state, standing.basis, standing.text_id = after.value, Basis.CONSENT.value, found.text.id
     standing.since = standing.acted_at = now
     standing.source = "confirmed"
@@ -228,8 +246,8 @@ def confirm(session: Session, token: str, *, origin: Origin, now: datetime) -> K
     found.confirmation.welcome_due = lists.settings_of(found.list).welcome
     filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
     fact = ledger.Fact(
-        Event.CONFIRM, list=found.list.slug, state=after.value, basis=standing.basis, text=found.text,
-        source=origin.get("how"), evidence=filed,
+        Event.CONFIRM, list=found.list.slug, state=after.value, before=before.value, basis=standing.basis,
+        text=found.text, source=origin.get("how"), evidence=filed,
     )  # fmt: skip
     ledger.append(session, person.chain, person.digest, fact, now=now)
     db.ring(session, db.LETTERS)
@@ -239,13 +257,14 @@ def confirm(session: Session, token: str, *, origin: Origin, now: datetime) -> K
 def disown(session: Session, token: str, *, origin: Origin, now: datetime) -> MailingList:
     """ "I did not ask for this": ends the request, and no confirmation letter goes to the address for a year.
 
-    Raises TokenForged, TokenSpent (the request is no longer kept).
+    From an address that was corrected since it changes nothing: no letter goes there any more. Raises TokenForged,
+    TokenSpent (the request is no longer kept).
     """
     found = knock(session, token, now=now, purpose=Purpose.NOT_ME)
     person = locked(session, found.person.id)
-    if person is not None:
+    if person is not None and person.digest == found.confirmation.address:
         person.muted_until = now + _MUTED_FOR
-        _end(session, person, found.list, Event.DISOWN, source="letter", origin=origin, now=now)
+        end(session, person, found.list, Event.DISOWN, source="letter", origin=origin, now=now)
     return found.list
 
 
@@ -293,6 +312,8 @@ def exit_for(session: Session, token: str) -> Exit:
     """What this unsubscribe link leads to; changes nothing. Raises TokenForged, Unknown (the list is gone)."""
     ticket, row = ticket_of(session, token)
     person = session.scalar(select(Person).where(Person.digest == ticket.digest))
+    if person is None and (chain := ledger.moved_to(session, ticket.digest)):
+        person = session.scalar(select(Person).where(Person.chain == chain))
     standing = subscription(session, person.id, row.id) if person else None
     on = standing is not None and standing.standing in (State.ACTIVE, State.PENDING, State.UNDELIVERABLE)
     return Exit(row, person.language if person else None, left=not on)
@@ -322,15 +343,16 @@ def leave_by(
     session: Session, ticket: Ticket, row: MailingList, *, origin: Origin, ban: Collection[Channel], now: datetime
 ) -> None:
     """`leave`, for a token that has been read. Raises RegisterUnsound."""
-    person = session.scalar(select(Person).where(Person.digest == ticket.digest).with_for_update())
+    person = owner(session, ticket.digest)
     source = str(origin.get("how", "page"))
     if person is not None:
         if ticket.dispatch_id:
             origin = {**origin, "dispatch": ticket.dispatch_id}
-        _end(session, person, row, Event.LEAVE, source=source, origin=origin, now=now)
+        end(session, person, row, Event.LEAVE, source=source, origin=origin, now=now)
     if ban:
         filed = ledger.file_evidence(session, origin, person_id=person.id if person else None, now=now)
-        bans.add(session, ticket.digest, ban, source=source, evidence=filed, now=now)
+        for digest in dict.fromkeys((ticket.digest, person.digest if person else ticket.digest)):
+            bans.add(session, digest, ban, source=source, evidence=filed, now=now)
 
 
 def withdraw(session: Session, person: Person, *, source: str, now: datetime) -> None:
@@ -342,26 +364,39 @@ def withdraw(session: Session, person: Person, *, source: str, now: datetime) ->
         .order_by(MailingList.id)
     )
     for row in rows.all():
-        _end(session, person, row, Event.LEAVE, source=source, origin={"how": source}, now=now)
+        end(session, person, row, Event.LEAVE, source=source, origin={"how": source}, now=now)
 
 
-def _end(
-    session: Session, person: Person, row: MailingList, event: Event, *, source: str, origin: Origin, now: datetime
-) -> None:
-    """LEAVE or DISOWN for a locked person. Repeated it only closes open requests: there is no second event."""
+def end(
+    session: Session,
+    person: Person,
+    row: MailingList,
+    event: Event,
+    *,
+    source: str,
+    origin: Origin,
+    by_link: bool = True,
+    now: datetime,
+) -> bool:
+    """LEAVE or DISOWN for a locked person. Returns whether it ended anything: repeated it only closes open requests.
+
+    `by_link`: by a link that only their mailbox holds, which is what limits of letters count from.
+    """
     standing = subscription(session, person.id, row.id)
     if standing is None:
-        return
+        return False
     before = standing.standing
     after = move(before, event)
     standing.epoch += 1
-    standing.acted_at = now
+    if by_link:
+        standing.acted_at = now
     if before is after:
-        return
+        return False
     standing.state, standing.since = after.value, now
     filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
-    fact = ledger.Fact(event, list=row.slug, state=after.value, source=source, evidence=filed)
+    fact = ledger.Fact(event, list=row.slug, state=after.value, before=before.value, source=source, evidence=filed)
     ledger.append(session, person.chain, person.digest, fact, now=now)
+    return True
 
 
 # ── by staff, and by what mail servers say ────────────────────────────────────────────────────────────────────────────
@@ -382,11 +417,12 @@ def _shift(session: Session, person_id: int, row: MailingList, event: Event, *, 
     standing = subscription(session, person_id, row.id)
     if person is None or standing is None:
         raise NotAllowed("This person is not on the list.")
-    after = move(standing.standing, event)
-    if after is standing.standing:
+    before = standing.standing
+    after = move(before, event)
+    if after is before:
         return
     standing.state, standing.since = after.value, now
-    fact = ledger.Fact(event, list=row.slug, state=after.value, source=source)
+    fact = ledger.Fact(event, list=row.slug, state=after.value, before=before.value, source=source)
     ledger.append(session, person.chain, person.digest, fact, now=now)
 
 
@@ -431,7 +467,7 @@ def forget(session: Session, person: Person, *, now: datetime) -> dict[str, int]
     """
     fact = ledger.Fact("erased")
     ledger.append(session, person.chain, person.digest, fact, now=now)
-    counts = {}
+    counts = {"notes": notes.forget(session, person.id)}
     for name, table in (("confirmations", Confirmation), ("subscriptions", Subscription), ("evidence", Evidence)):
         removed = session.execute(delete(table).where(table.person_id == person.id))
         counts[name] = db.changed(removed)

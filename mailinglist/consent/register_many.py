@@ -28,8 +28,10 @@ from .tables import Ban, LedgerEntry, MailingList, Person, Subscription
 GROUP = 1000
 """Persons in one group: SQLite takes 32,766 parameters in a statement, and a person's row has eight."""
 
+CORRECTION = "correction"
+"""Source of the entry of an import that put nobody on the list, and only corrected what is held of them."""
 _BANNED = "banned: marketing to this address is forbidden"
-_ERASED = "left: this person left the list, and was erased since; only they can come back, by the form"
+_GONE = "left: who has this address left the list, and was erased or moved since; only they can come back, by the form"
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,22 +61,29 @@ def admit(
     *,
     now: datetime,
     progress: Callable[[int], None] = lambda _: None,
+    rehearsal: bool = False,
 ) -> Admission:
     """Put people on a list as active, without a letter. The entries' case-folded addresses must differ.
 
     Refused: who is banned, has left, or can't be reached. Who is on the list already has at most their name, language
     or sale corrected (T6): no ban is lifted, and consent that a person gave is not turned into anything else.
-    `progress` hears how many more are done. Raises RegisterUnsound.
+    `progress` hears how many more are done. A `rehearsal` only reads, and says what would become of each. Raises
+    RegisterUnsound.
     """
     assert_sound(session)
     outcome = Admission()
-    # In one order, which is also that of `requests.take`: so an import and the worker can't wait for each other.
-    ordered = sorted(entries, key=lambda entry: entry.address.folded)
+    ordered = in_order(entries)
     for start in range(0, len(ordered), GROUP):
         group = ordered[start : start + GROUP]
-        _Group(session, row, warrant, now, outcome).admit(group)
+        _Group(session, row, warrant, now, outcome, rehearsal).admit(group)
         progress(len(group))
     return outcome
+
+
+def in_order(entries: Iterable[Entry]) -> list[Entry]:
+    """In the order in which persons are locked, also by `requests.take`: so an import and the worker can't wait for
+    each other."""
+    return sorted(entries, key=lambda entry: entry.address.folded)
 
 
 @dataclass(slots=True)
@@ -88,11 +97,31 @@ class _Entrant:
     """A chain of the ledger that waits for them: they were erased, or a ban named them before they came."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Newcomer:
+    """Somebody whom a rehearsal would enter."""
+
+    digest: bytes
+    name: str | None
+    language: str
+    id: int = 0
+    chain: bytes = b""
+
+
 class _Group:
     """One group on its way in: who they are, what becomes of each, and then all of it written at once."""
 
-    def __init__(self, session: Session, row: MailingList, warrant: Warrant, now: datetime, outcome: Admission) -> None:
+    def __init__(
+        self,
+        session: Session,
+        row: MailingList,
+        warrant: Warrant,
+        now: datetime,
+        outcome: Admission,
+        rehearsal: bool,
+    ) -> None:
         self._session, self._row, self._warrant, self._now, self._outcome = session, row, warrant, now, outcome
+        self._rehearsal = rehearsal
         self._fresh: list[dict[str, Any]] = []
         self._changed: list[dict[str, Any]] = []
         self._corrected: list[dict[str, Any]] = []
@@ -105,12 +134,13 @@ class _Group:
         entrants = self._without_left_and_erased(entrants)
         if not entrants:
             return
-        persons = self._entered(entrants)
+        persons = self._met(entrants) if self._rehearsal else self._entered(entrants)
         standings = self._standings([person.id for person in persons.values()])
         for entrant in entrants:
             person = persons[entrant.entry.address.folded]
             self._place(entrant.entry, person, standings.get(person.id))
-        self._write()
+        if not self._rehearsal:
+            self._write()
 
     # ── who they are ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,7 +175,7 @@ class _Group:
         for entrant in entrants:
             entrant.chain = chain_of.get(entrant.digest)
         left = {digest for chain, digest in digest_of.items() if states.get(chain) == State.LEFT.value}
-        return self._sifted(entrants, left, _ERASED)
+        return self._sifted(entrants, left, _GONE)
 
     def _last_states(self, chains: Sequence[bytes]) -> dict[bytes, str]:
         """The state that each chain last gave a person on this list."""
@@ -181,6 +211,20 @@ class _Group:
             upsert.returning(Person.id, Person.folded, Person.chain, Person.digest, Person.name, Person.language), rows
         )
         return {person.folded: person for person in found}
+
+    def _met(self, entrants: Sequence[_Entrant]) -> dict[str, Any]:
+        """The persons, by case-folded address; those who are new as they would be entered."""
+        found = self._session.execute(
+            select(Person.id, Person.folded, Person.chain, Person.digest, Person.name, Person.language).where(
+                Person.digest.in_([entrant.digest for entrant in entrants])
+            )
+        )
+        persons: dict[str, Any] = {person.folded: person for person in found}
+        for entrant in entrants:
+            entry = entrant.entry
+            newcomer = _Newcomer(entrant.digest, entry.name, entry.language or DEFAULT_LANGUAGE)
+            persons.setdefault(entry.address.folded, newcomer)
+        return persons
 
     def _standings(self, persons: Sequence[int]) -> dict[int, Any]:
         # By person alone: with the list in it as well, PostgreSQL, without statistics of rows this young, may read the
@@ -221,8 +265,8 @@ class _Group:
         else:
             self._outcome.added += 1
         fact = ledger.Fact(
-            Event.IMPORT, list=self._row.slug, state=after.value, basis=basis.value, source="import",
-            evidence=self._warrant.evidence,
+            Event.IMPORT, list=self._row.slug, state=after.value, before=before.value, basis=basis.value,
+            source="import" if before is not after else CORRECTION, evidence=self._warrant.evidence,
         )  # fmt: skip
         self._facts.append((person.chain, person.digest, fact))
 

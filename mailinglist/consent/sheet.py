@@ -22,12 +22,23 @@ from .address import Address
 
 MAX_BYTES = 64 * 2**20
 MAX_LINES = 500_000
-"""The whole file is one transaction, and its lines are sorted in memory: about 300 MB at this size."""
+"""The lines are sorted in memory: about 300 MB at this size."""
 MAX_TEXT = 200
 """Characters of a name or a sale reference."""
 
 COLUMNS = ("email", "name", "language", "sale_reference")
+IGNORE = "ignore"
+"""What a column may be said to mean besides: nothing of it is taken."""
+MEANINGS = (*COLUMNS, IGNORE)
 _ALIASES = {"e_mail": "email"}
+# What else a heading may well mean; a member of staff sees the guess, and may choose otherwise.
+_GUESSES = {
+    "email": ("email_address", "mail", "sähköposti", "sähköpostiosoite", "epost", "e_post", "e_postadress"),
+    "name": ("nimi", "namn", "full_name"),
+    "language": ("kieli", "språk", "lang"),
+    "sale_reference": ("order", "order_number", "tilaus", "tilausnumero", "ordernummer"),
+}
+_SAMPLES = 3
 
 _FOREIGN = (
     (
@@ -75,28 +86,90 @@ class Sheet:
     refused: tuple[Refusal, ...]
 
 
-def read(data: bytes, *, sale_needed: bool = False) -> Sheet:
+def read(data: bytes, *, sale_needed: bool = False, meanings: Sequence[str] | None = None) -> Sheet:
     """The people in a CSV file. With `sale_needed`, a line without a sale reference is refused (917/2014 §200(3)).
 
+    `meanings` says what each column of the file is, in its order (MEANINGS); without it the headings say so themselves.
     Raises BadInput when the file as a whole can't be taken: its size, its encoding, its columns, a quote never closed.
     """
     entries: list[Entry] = []
     refused: list[Refusal] = []
+    for item in reading(data, sale_needed=sale_needed, meanings=meanings):
+        if isinstance(item, Entry):
+            entries.append(item)
+        else:
+            refused.append(item)
+    return Sheet(tuple(entries), tuple(refused))
+
+
+def reading(
+    data: bytes, *, sale_needed: bool = False, meanings: Sequence[str] | None = None
+) -> Iterator[Entry | Refusal]:
+    """`read`, line by line, for those who must not work for long in one go. Raises BadInput, also on the way."""
     seen: dict[str, int] = {}
     rows = records(decoded(data))
-    columns = _columns(next(rows, (1, []))[1])
+    heading = next(rows, (1, []))[1]
+    columns = _columns(heading) if meanings is None else _mapped(heading, meanings)
     for line, cells in rows:
         try:
             entry = _entry(line, columns, cells, sale_needed)
         except BadInput as error:
-            refused.append(Refusal(line, f"bad address: {error}" if isinstance(error, BadAddress) else str(error)))
+            yield Refusal(line, f"bad address: {error}" if isinstance(error, BadAddress) else str(error))
             continue
         earlier = seen.setdefault(entry.address.folded, line)
         if earlier == line:
-            entries.append(entry)
+            yield entry
         else:
-            refused.append(Refusal(line, f"a duplicate: the same address is on line {earlier}"))
-    return Sheet(tuple(entries), tuple(refused))
+            yield Refusal(line, f"a duplicate: the same address is on line {earlier}")
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a file, for staff to say what it is."""
+
+    heading: str
+    meaning: str
+    """What it is said, or else guessed, to be: one of MEANINGS."""
+    samples: tuple[str, ...]
+    """The first cells in it that are not empty, shortened."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A file, before a member of staff has said what its columns mean."""
+
+    columns: tuple[Column, ...]
+    lines: int
+    """Records below the heading."""
+
+
+def outline(data: bytes) -> Outline:
+    """What is in a file. Raises BadInput as `read` does; a column that nobody knows is no fault here."""
+    rows = records(decoded(data))
+    heading = next(rows, (1, []))[1]
+    _assert_own(heading)
+    samples: list[list[str]] = [[] for _ in heading]
+    lines = 0
+    for _, cells in rows:
+        lines += 1
+        for found, cell in zip(samples, cells, strict=False):
+            if len(found) < _SAMPLES and cell.strip():
+                found.append(_shown(cell))
+    taken: set[str] = set()
+    columns = []
+    for cell, found in zip(heading, samples, strict=True):
+        guess = _guess(column_name(cell))
+        if guess in taken:
+            guess = IGNORE
+        taken.add(guess)
+        columns.append(Column(_shown(cell), guess, tuple(found)))
+    return Outline(tuple(columns), lines)
+
+
+def _guess(name: str) -> str:
+    if name in COLUMNS:
+        return name
+    return next((meaning for meaning, names in _GUESSES.items() if name in names), IGNORE)
 
 
 def decoded(data: bytes) -> str:
@@ -144,17 +217,38 @@ def column_name(cell: str) -> str:
     return _ALIASES.get(name, name)
 
 
-def _columns(heading: Sequence[str]) -> tuple[str, ...]:
+def _assert_own(heading: Sequence[str]) -> None:
+    """Columns of other registers are refused even where they would be ignored: the file is kept for a while."""
     names = tuple(column_name(cell) for cell in heading)
     if any("@" in name for name in names):
         raise BadInput(f"The first line must name the columns ({', '.join(COLUMNS)}), and here it holds an address.")
-    unknown = []
     for name, cell in zip(names, heading, strict=True):
         for pattern, why in _FOREIGN:
             if pattern.search(name):
                 raise BadInput(f"The column “{_shown(cell)}” {why}. Take it out of the file.")
-        if name not in COLUMNS:
-            unknown.append(f"“{_shown(cell)}”")
+
+
+def _mapped(heading: Sequence[str], meanings: Sequence[str]) -> tuple[str, ...]:
+    _assert_own(heading)
+    assert_mapped(len(heading), meanings)
+    return tuple(meanings)
+
+
+def assert_mapped(columns: int, meanings: Sequence[str]) -> None:
+    """Raise BadInput unless `meanings` can be those of a file with this many columns."""
+    if len(meanings) != columns or not set(meanings) <= set(MEANINGS):
+        raise BadInput(f"Each column of the file is one of: {', '.join(MEANINGS)}.")
+    taken = [meaning for meaning in meanings if meaning != IGNORE]
+    if len(set(taken)) < len(taken):
+        raise BadInput("Two columns can't mean the same.")
+    if "email" not in taken:
+        raise BadInput("One column must be the e-mail address.")
+
+
+def _columns(heading: Sequence[str]) -> tuple[str, ...]:
+    _assert_own(heading)
+    names = tuple(column_name(cell) for cell in heading)
+    unknown = [f"“{_shown(cell)}”" for name, cell in zip(names, heading, strict=True) if name not in COLUMNS]
     if unknown:
         raise BadInput(f"Unknown columns: {', '.join(unknown)}. A file may have: {', '.join(COLUMNS)}.")
     if "email" not in names:

@@ -39,6 +39,8 @@ class Event(StrEnum):
     """A member of staff undoes GIVE_UP."""
     LAPSE = "lapsed"
     """The request was never answered, and is forgotten."""
+    READDRESS = "readdressed"
+    """A member of staff corrects the address: what was agreed to under the old one does not count for the new one."""
 
 
 class Basis(StrEnum):
@@ -98,6 +100,10 @@ MOVES: dict[tuple[State, Event], State] = {
     (_U, Event.GIVE_UP): _U,
     (_U, Event.RESTORE): _A,
     (_P, Event.LAPSE): _N,
+    (_P, Event.READDRESS): _P,
+    (_A, Event.READDRESS): _P,
+    (_L, Event.READDRESS): _L,
+    (_U, Event.READDRESS): _P,
 }
 
 REFUSALS: dict[tuple[State, Event], str] = {

@@ -6,7 +6,7 @@ erased person's number, and must not come to mean somebody else.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
@@ -14,6 +14,17 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ..db import Base, BigId, Digest, UtcDateTime
 from .states import State
+
+
+def _by_bytes(length: int) -> String:
+    """A text that is compared by its bytes, whatever the collation of the database: its index then serves "begins
+    with". SQLite compares so anyway."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+def _domain_of_folded(context: Any) -> str:
+    folded: str = context.get_current_parameters()["folded"]
+    return folded.rpartition("@")[2]
 
 
 class MailingList(Base):
@@ -49,12 +60,14 @@ class Person(Base):
     """One person per case-folded address."""
 
     __tablename__ = "persons"
-    __table_args__ = {"sqlite_autoincrement": True}
+    __table_args__ = (Index("ix_persons_domain_folded", "domain", "folded"), {"sqlite_autoincrement": True})
 
     id: Mapped[int] = mapped_column(primary_key=True)
     mailbox: Mapped[str] = mapped_column(String(320))
     """The address as written; what mail goes to."""
-    folded: Mapped[str] = mapped_column(String(320), unique=True)
+    folded: Mapped[str] = mapped_column(_by_bytes(320), unique=True)
+    domain: Mapped[str] = mapped_column(_by_bytes(255), default=_domain_of_folded, server_default=text("''"))
+    """Of the folded address; filled in from it."""
     exact_digest: Mapped[bytes] = mapped_column(Digest)
     """Keyed digest of the mailbox: bans may have been taken in for the address as written …"""
     digest: Mapped[bytes] = mapped_column(Digest, unique=True)
@@ -86,7 +99,8 @@ class Subscription(Base):
     since: Mapped[datetime] = mapped_column(UtcDateTime)
     """When the present state began."""
     acted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
-    """When the person last confirmed, left or disowned by a link that only their mailbox holds."""
+    """When the person last confirmed, left or disowned by a link that only their mailbox holds, or got another address:
+    limits of letters count from here."""
     epoch: Mapped[int] = mapped_column(default=0)
     """Grows with every leave: tokens of earlier episodes no longer confirm."""
     text_id: Mapped[int | None] = mapped_column(ForeignKey("texts.id"))
@@ -249,3 +263,81 @@ class KeyCheck(Base):
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     value: Mapped[bytes] = mapped_column(Digest)
+
+
+class Note(Base):
+    """What staff wrote about a person: a note, a meeting, a contact (N). Part of what the person may see (GDPR 15)."""
+
+    __tablename__ = "notes"
+    __table_args__ = (CheckConstraint("kind IN ('note', 'meeting', 'contact')", name="kind"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    person_id: Mapped[int] = mapped_column(ForeignKey("persons.id"), index=True)
+    kind: Mapped[str] = mapped_column(String(8))
+    on: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When it happened."""
+    words: Mapped[str] = mapped_column(Text)
+    who: Mapped[str] = mapped_column(String(200))
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class ImportJob(Base):
+    """One file that staff take in: looked through first, then taken in by the worker. The result is kept, the file is
+    not."""
+
+    __tablename__ = "imports"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('uploaded', 'checking', 'checked', 'waiting', 'running', 'done', 'failed')", name="state"
+        ),
+        Index("ix_imports_list_id", "list_id", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    state: Mapped[str] = mapped_column(String(8))
+    file_name: Mapped[str] = mapped_column(String(200))
+    file: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    """None once it has been taken in, or given up. Large: read only by who asks for it."""
+    columns: Mapped[list[Any]] = mapped_column(JSON, default=list)
+    """[heading, meaning, samples] of each column of the file, in its order; no samples once the file is gone."""
+    basis: Mapped[str | None] = mapped_column(String(16))
+    source: Mapped[str | None] = mapped_column(String(200))
+    lines: Mapped[int] = mapped_column(default=0)
+    """Records below the heading."""
+    done: Mapped[int] = mapped_column(default=0)
+    """Of them: looked through, or taken in, or refused."""
+    added: Mapped[int] = mapped_column(default=0)
+    updated: Mapped[int] = mapped_column(default=0)
+    unchanged: Mapped[int] = mapped_column(default=0)
+    refused: Mapped[int] = mapped_column(default=0)
+    refusals: Mapped[list[Any]] = mapped_column(JSON, default=list)
+    """The first 1,000: [line, reason]. Reasons name no address."""
+    trouble: Mapped[str | None] = mapped_column(String(500))
+    evidence: Mapped[bytes | None] = mapped_column(Digest)
+    """The one piece of evidence that the entries of this file are bound to."""
+    beat_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When a worker last went on with it; while this is recent, no other one does."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    who: Mapped[str] = mapped_column(String(200))
+    finished_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+
+
+class DailyCount(Base):
+    """How many of an event there were on one day (UTC) on one list; list 0: bans, which are of no list."""
+
+    __tablename__ = "daily_counts"
+
+    list_id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    day: Mapped[date] = mapped_column(primary_key=True)
+    what: Mapped[str] = mapped_column(String(16), primary_key=True)
+    number: Mapped[int]
+
+
+class Bookmark(Base):
+    """How far something has read the ledger."""
+
+    __tablename__ = "bookmarks"
+
+    name: Mapped[str] = mapped_column(String(32), primary_key=True)
+    position: Mapped[int] = mapped_column(BigId)

@@ -71,12 +71,40 @@ def take_in(
     Lifts no ban, brings nobody back who left, and leaves consent that a person gave as it is: see `register_many`.
     Raises RegisterUnsound.
     """
-    content = {
-        "how": "import", "recorded_by": who, "source": consignment.source, "basis": consignment.basis.value,
-        "file": consignment.file, "file_sha256": consignment.digest, "list": row.slug,
-    }  # fmt: skip
-    filed = ledger.file_evidence(session, content, person_id=None, now=now)
-    warrant = Warrant(consignment.basis, f"import: {consignment.source}", filed)
+    filed = file_evidence(
+        session, row, basis=consignment.basis, source=consignment.source, file=consignment.file,
+        digest=consignment.digest, who=who, now=now,
+    )  # fmt: skip
+    warrant = warrant_of(consignment.basis, consignment.source, filed)
     outcome = register_many.admit(session, row, consignment.sheet.entries, warrant, now=now, progress=progress)
     refused = sorted((*consignment.sheet.refused, *outcome.refused), key=lambda refusal: refusal.line)
     return Report(outcome.added, outcome.updated, outcome.unchanged, tuple(refused))
+
+
+def file_evidence(
+    session: Session,
+    row: MailingList,
+    *,
+    basis: Basis,
+    source: str,
+    file: str,
+    digest: str,
+    who: str,
+    now: datetime,
+) -> bytes:
+    """Put aside who takes in which file, and from where. Returns the digest that each person's entry is bound to."""
+    content = {
+        "how": "import", "recorded_by": who, "source": source, "basis": basis.value, "file": file,
+        "file_sha256": digest, "list": row.slug,
+    }  # fmt: skip
+    return ledger.file_evidence(session, content, person_id=None, now=now)
+
+
+def warrant_of(basis: Basis, source: str, evidence: bytes) -> Warrant:
+    """What an admission from a file rests on."""
+    return Warrant(basis, source_of(source), evidence)
+
+
+def source_of(source: str) -> str:
+    """What a subscription says of where it came from, when a file from `source` brought it."""
+    return f"import: {source}"[:200]

@@ -8,6 +8,7 @@ so an INSERT over an existing row is refused by a trigger of its own.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from sqlalchemy import text
 from sqlalchemy.orm import Session
@@ -80,10 +81,13 @@ TRIGGERS: dict[str, dict[str, str]] = {"sqlite": _sqlite(), "postgresql": _postg
 copy."""
 
 
-def missing_triggers(session: Session) -> list[str]:
-    """Names of triggers (and trigger functions) that are not there, are switched off, or say something else."""
+def missing_triggers(session: Session, made: Mapping[str, Mapping[str, str]] = TRIGGERS) -> list[str]:
+    """Names of triggers (and trigger functions) that are not there, are switched off, or say something else.
+
+    `made`: as TRIGGERS, which is what is looked for if nothing else is.
+    """
     dialect = session.get_bind().dialect.name
-    wanted = TRIGGERS[dialect]
+    wanted = made[dialect]
     if dialect == "sqlite":
         found = _pairs(session, "SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
         return [name for name, statement in wanted.items() if _squeezed(found.get(name) or "") != _squeezed(statement)]

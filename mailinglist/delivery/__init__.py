@@ -7,14 +7,15 @@
     post           what a worker does when the bell rings
     failures       pure: when a refused mail is tried again
     pacing         the shared rate, and a step back when servers throttle
-    proofs         a test mail to a colleague
+    proofs         a test mail to a colleague        outcomes      what became of a bulletin, counted from its rows
+    attention      what needs a person      owner_mail    the same, mailed to the list's owner once a day at most
     shift          a worker's beat             addressing, mail_headers   what stands in envelopes and headers
     template       pure: a mail compiled once to bytes with slots (slots, quoted, headers), filled per recipient
     dkim           pure: signatures prepared at compile time
     smtp           the pipelined client, the only mail socket (fleet, connection, opening, conversation, replies,
                    offers, relays); parcels: what goes to it, and what comes back
 
-Owns: dispatches, the parts of their audiences, handoffs, shifts.
+Owns: dispatches, the parts of their audiences, handoffs, shifts, owner mails.
 Promises: audience = accepted + deferred + rejected + excluded + uncertain + pending, after any crash. Nobody is
 mailed twice unasked: a mail whose fate is unknown is `uncertain`, and stays so until a person decides. The gate is
 read last. Entrances: `post` opens the transactions, as the tasks' two verbs; `run` too, beside

@@ -1,4 +1,4 @@
-"""One bulletin's mails: the frozen issue compiled once, filled per person."""
+"""One bulletin's mails: the frozen issue compiled once for each language, filled per person."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from email.utils import parseaddr
 
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..bulletins import drafts
+from ..bulletins.compose import Composed
 from ..consent import gate, lists
-from ..consent.tables import MailingList
+from ..consent.tables import MailingList, Person
+from ..db import among
 from ..errors import BadInput, Fault
 from ..settings import Settings
 from ..tokens import Tokens
@@ -26,22 +29,21 @@ _SLOTS = {"unsubscribe_url": SlotKind.URL, "privacy_url": SlotKind.URL, "name": 
 
 
 class BulletinPaper:
-    """One bulletin's mail, compiled once. Raises BadInput for what can't be written."""
+    """One bulletin's mail in one language, compiled once. Raises BadInput for what can't be written."""
 
     def __init__(
         self,
         row: MailingList,
         bulletin_id: int,
+        language: str,
         sender: str,
-        subject: str,
-        html: str,
-        text: str,
+        made: Composed,
         addressing: Addressing,
         settings: Settings,
         signer: Signer,
     ) -> None:
         self._list_id, self._bulletin, self._addressing = row.id, bulletin_id, addressing
-        self._privacy = addressing.url(f"/privacy?lang={lists.settings_of(row).language}")
+        self._privacy = addressing.url(f"/privacy?lang={language}")
         owner = lists.settings_of(row).owner
         own_domain = parseaddr(sender)[1].rpartition("@")[2]
         headers = (
@@ -51,7 +53,7 @@ class BulletinPaper:
             # Gmail's feedback loop: at most four fields, the last names the sender; the same for every recipient.
             ("Feedback-ID", f"{bulletin_id}:{row.slug}:bulletin:{own_domain}"),
         )
-        message = Message(subject=subject, html=html, text=text, sender=sender, headers=headers)
+        message = Message(subject=made.subject, html=made.html, text=made.text, sender=sender, headers=headers)
         self._template = compile_message(message, slots=_SLOTS)
         self._seal = signer.seal(self._template) if signer else None
 
@@ -87,11 +89,12 @@ class BulletinDesk:
             **({"all": settings.send_rate} if settings.send_rate else {}),
             **({f"list {row.id}": own} if own else {}),
         }
-        self._paper = BulletinPaper(
-            row, bulletin_id, issue.sender, issue.subject, issue.html, issue.text, Addressing(settings, tokens),
-            settings,
-            signer,
-        )  # fmt: skip
+        self._own_language = lists.settings_of(row).language
+        addressing = Addressing(settings, tokens)
+        self._papers = {
+            language: BulletinPaper(row, bulletin_id, language, issue.sender, made, addressing, settings, signer)
+            for language, made in drafts.issue_editions(issue, row).items()
+        }
 
     def halted(self, session: Session) -> bool:
         """Paused or cancelled."""
@@ -101,7 +104,10 @@ class BulletinDesk:
         """Each person's bulletin; the gate and what a mail needs come in one reading."""
         persons = [row.person_id for row in rows]
         read = gate.read(session, gate.Mail.BULLETIN, list_id=self._list_id, persons=persons, now=now)
-        return {row.id: self._write(row, read.get(row.person_id), now) for row in rows}
+        spoken = self._languages(session, rows)
+        return {
+            row.id: self._write(row, read.get(row.person_id), spoken.get(row.person_id), now) for row in rows
+        }  # fmt: skip
 
     def refusals(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, str]:
         """The gate for bulletins."""
@@ -109,12 +115,20 @@ class BulletinDesk:
         found = gate.refusals(session, gate.Mail.BULLETIN, list_id=self._list_id, persons=persons, now=now)
         return {row.id: found[row.person_id] for row in rows if row.person_id in found}
 
-    def _write(self, row: Claimed, read: gate.Reading | None, now: datetime) -> Written | str:
+    def _languages(self, session: Session, rows: Sequence[Claimed]) -> Mapping[int, str]:
+        """The persons' languages; nobody is asked for while the bulletin has one version."""
+        if len(self._papers) == 1:
+            return {}
+        wanted = select(Person.id, Person.language).where(among(Person.id, [row.person_id for row in rows]))
+        return dict(session.execute(wanted).all())
+
+    def _write(self, row: Claimed, read: gate.Reading | None, language: str | None, now: datetime) -> Written | str:
         if read is None:
             return "erased"
         if read.why is not None:
             return read.why
+        paper = self._papers[drafts.pick(self._papers, own=language, of_list=self._own_language)]
         try:
-            return self._paper.fill(row.id, read.mailbox, read.name, read.digest, now)
+            return paper.fill(row.id, read.mailbox, read.name, read.digest, now)
         except BadInput as error:
             return str(error)

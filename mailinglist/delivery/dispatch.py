@@ -10,17 +10,20 @@ rows, and accepted is what remains. So a look at a million costs what it has of 
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import select, update
+from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from .. import db, observe
 from ..bulletins import drafts
 from ..consent.tables import MailingList
-from ..errors import NotAllowed
-from . import handoffs
+from ..errors import Fault, MailinglistError, NotAllowed
+from ..stationery.sentences import noted as _
+from . import audience_query, handoffs
 from .tables import RARE_STATES, Dispatch
 
 _log = observe.logger(__name__)
@@ -52,17 +55,36 @@ class Status:
     trouble: str | None
 
 
-def send(session: Session, bulletin_id: int, *, sender: str, by: str, at: datetime | None, now: datetime) -> Dispatch:
+def send(
+    session: Session,
+    bulletin_id: int,
+    *,
+    sender: str,
+    by: str,
+    at: datetime | None,
+    second_person: bool,
+    now: datetime,
+) -> Dispatch:
     """Approve (if that is still to be done) and schedule a bulletin; `at` None or past: at once.
 
-    `sender` is From, where the list has none of its own. Raises Unknown, NotAllowed.
+    `sender` is From, where the list has none of its own; `second_person`: there are two who may approve. The rule of
+    the second person holds now, whatever it was at the approval. Raises Unknown, NotAllowed.
     """
     bulletin = drafts.find(session, bulletin_id)
     if session.get(Dispatch, bulletin_id) is not None:
         raise NotAllowed(f"Bulletin {bulletin_id} has been given to be sent already.")
     if drafts.issue_of(session, bulletin_id) is None:
         row = session.get_one(MailingList, bulletin.list_id)
-        drafts.approve(session, bulletin, sender=drafts.sender_of(row, sender), by=by, now=now)
+        drafts.approve(
+            session, bulletin, sender=drafts.sender_of(row, sender), by=by, second_person=second_person, now=now
+        )
+    drafts.give_out(session, bulletin_id, now=now)
+    approval = drafts.approval_of(session, bulletin_id)
+    row = session.get_one(MailingList, bulletin.list_id)
+    if drafts.wants_second(row, second_person=second_person) and (
+        approval is None or drafts.has_hand(session, bulletin, approval.account_id)
+    ):
+        raise NotAllowed(_("Have it approved by somebody else."))
     dispatch = Dispatch(bulletin_id=bulletin_id, list_id=bulletin.list_id, state="scheduled", due_at=at or now)
     session.add(dispatch)
     session.flush()
@@ -78,13 +100,36 @@ def begin_due(session: Session, *, now: datetime) -> list[int]:
         .order_by(Dispatch.due_at)
         .with_for_update(skip_locked=True)
     ).all()
+    begun = []
     for dispatch in due:
-        dispatch.audience = handoffs.fan_out(
-            session, bulletin_id=dispatch.bulletin_id, list_id=dispatch.list_id, now=now
-        )
-        dispatch.state, dispatch.began_at = "sending", now
+        # One that can't begin holds up no other, and says why; a savepoint each, so that nothing of it stays behind.
+        try:
+            with session.begin_nested():
+                _begin(session, dispatch, now=now)
+        except OperationalError:  # the database's trouble, not this bulletin's: tried again
+            raise
+        except MailinglistError as error:
+            dispatch.trouble = str(error)[:500]
+        except Exception as error:
+            _log.error("bulletin_cannot_begin", bulletin=dispatch.bulletin_id, exc_info=error)
+            # Its name only: what an exception says can hold what is in the register.
+            dispatch.trouble = f"It could not begin ({type(error).__name__}): the worker's log says more."
+        else:
+            begun.append(dispatch.bulletin_id)
     session.flush()
-    return [dispatch.bulletin_id for dispatch in due]
+    return begun
+
+
+def _begin(session: Session, dispatch: Dispatch, *, now: datetime) -> None:
+    issue = drafts.issue_of(session, dispatch.bulletin_id)
+    if issue is None:
+        raise Fault(f"Bulletin {dispatch.bulletin_id} is not approved.")
+    members = audience_query.members_of(session, dispatch.list_id, issue.audience)
+    dispatch.audience = handoffs.fan_out(
+        session, bulletin_id=dispatch.bulletin_id, list_id=dispatch.list_id, members=members
+    )
+    dispatch.state, dispatch.began_at = "sending", now
+    session.flush()
 
 
 def call_off_cancelled(session: Session, *, now: datetime) -> None:
@@ -168,15 +213,18 @@ def resume(session: Session, bulletin_id: int) -> None:
     db.ring(session, db.BULLETINS)
 
 
-def resolve(session: Session, bulletin_id: int, *, resend: bool, by: str, now: datetime) -> int:
-    """Decide about a bulletin's uncertain mails: they count as accepted, or go once more. Returns how many.
+def resolve(
+    session: Session, bulletin_id: int, *, resend: bool, by: str, only: Collection[int] | None = None, now: datetime
+) -> int:
+    """Decide about a bulletin's uncertain mails, or `only` the rows with these ids: they count as accepted, or go once
+    more. Returns how many.
 
     Who may have it already gets it twice by `resend`: that is why a person decides. Raises Unknown, NotAllowed.
     """
     dispatch = _existing(session, bulletin_id)
     if resend and dispatch.state == "cancelled":
         raise NotAllowed(f"Bulletin {bulletin_id} is cancelled: nothing of it is sent again.")
-    number = handoffs.resolve(session, bulletin_id, resend=resend, by=by, now=now)
+    number = handoffs.resolve(session, bulletin_id, resend=resend, by=by, only=only, now=now)
     if resend and number and dispatch.state == "sent":
         dispatch.state, dispatch.ended_at = "sending", None
         db.ring(session, db.BULLETINS)

@@ -46,8 +46,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
-from ..consent.states import State
-from ..consent.tables import Person, Subscription
+from ..consent.tables import Person
 from ..db import BUSY_SECONDS, among, changed, insert_new
 from ..observe import redact
 from .tables import OPEN_STATES, RARE_STATES, AudiencePart, Handoff, Shift
@@ -115,16 +114,14 @@ def enqueue(session: Session, *, kind: str, about: int, list_id: int, person_id:
     )
 
 
-def fan_out(session: Session, *, bulletin_id: int, list_id: int, now: datetime) -> int:
-    """Write down who is active on the list now, in parts; how many they are. One statement, one look at the register:
-    who leaves later is in the audience, and excluded by the gate; who joins later is not in it."""
+def fan_out(session: Session, *, bulletin_id: int, list_id: int, members: Select[int]) -> int:
+    """Write down the `members` (a SELECT of person ids) as they are now, in parts; how many they are. One statement,
+    one look at the register: who leaves later is in the audience, and excluded by the gate; who joins later is not in
+    it."""
     sqlite = session.get_bind().dialect.name == "sqlite"
-    place = func.row_number().over(order_by=Subscription.person_id)
-    active = (
-        select(Subscription.person_id, ((place - 1) // PART).label("part"))
-        .where(Subscription.list_id == list_id, Subscription.state == State.ACTIVE.value)
-        .subquery()
-    )
+    person = members.subquery().c[0]
+    place = func.row_number().over(order_by=person)
+    active = select(person.label("person_id"), ((place - 1) // PART).label("part")).subquery()
     together = func.json_group_array if sqlite else func.json_agg
     source = (
         select(literal(bulletin_id), literal(list_id), func.count(), together(active.c.person_id))
@@ -473,8 +470,11 @@ def uncertain(session: Session, bulletin_id: int) -> list[tuple[str | None, date
     return [(mailbox, at) for mailbox, at in rows]
 
 
-def resolve(session: Session, bulletin_id: int, *, resend: bool, by: str, now: datetime) -> int:
-    """A person has decided about the uncertain rows: they count as accepted, or go once more. Returns how many."""
+def resolve(
+    session: Session, bulletin_id: int, *, resend: bool, by: str, only: Collection[int] | None = None, now: datetime
+) -> int:
+    """A person has decided about the uncertain rows, or `only` those with these ids: they count as accepted, or go once
+    more. Returns how many."""
     values: dict[str, object] = (
         {
             "state": "pending", "not_before": now, "attempts": 0, "first_tried_at": None,
@@ -483,13 +483,10 @@ def resolve(session: Session, bulletin_id: int, *, resend: bool, by: str, now: d
         if resend
         else {"state": "accepted", "reply": f"counted as accepted: {by} decided"}
     )  # fmt: skip
-    made = session.execute(
-        update(Handoff)
-        .where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state == "uncertain")
-        .values(**values),
-        execution_options=_NO_OBJECTS,
-    )
-    return changed(made)
+    wanted = update(Handoff).where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state == "uncertain")
+    if only is not None:
+        wanted = wanted.where(among(Handoff.id, only))
+    return changed(session.execute(wanted.values(**values), execution_options=_NO_OBJECTS))
 
 
 def open_rows(bulletin_id: ColumnElement[int] | InstrumentedAttribute[int] | int) -> ColumnElement[bool]:

@@ -21,7 +21,7 @@ from ..bulletins.drafts import look_of, sender_of
 from ..consent import gate, lists, register
 from ..consent.tables import MailingList, Person
 from ..errors import BadInput
-from ..letters import desk
+from ..letters import desk, wordings
 from ..letters.texts import Kind, letter
 from ..settings import Settings
 from ..tokens import Tokens
@@ -167,7 +167,8 @@ class LetterDesk:
         sender = sender_of(row, self._settings.mail_from)
         look = look_of(row, language=language)
         owner = settings.owner or parseaddr(sender)[1]
-        composed = letter(kind, language=language, look=look, owner=owner, consent_text=consent)
+        own = wordings.own(row, kind, language)
+        composed = letter(kind, language=language, look=look, owner=owner, consent_text=consent, own=own)
         return compile_message(
             Message(
                 subject=composed.subject,

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
 from ..bulletins import drafts
-from ..consent import bans, gate
+from ..consent import bans, gate, lists
 from ..consent.address import Address
 from ..consent.keys import keys_of
 from ..consent.register import tokens_of
 from ..consent.tables import MailingList
-from ..errors import Banned, Fault, NotAllowed
+from ..errors import BadInput, Banned, Fault, NotAllowed
 from ..settings import Settings
 from .addressing import Addressing
 from .bulletin_desk import BulletinPaper
@@ -24,9 +25,19 @@ from .smtp import Courier
 _MARK = "[Test] "
 
 
-def proof(session: Session, bulletin_id: int, address: Address, settings: Settings, *, now: datetime) -> Parcel:
+def proof(
+    session: Session,
+    bulletin_id: int,
+    address: Address,
+    settings: Settings,
+    *,
+    language: str | None = None,
+    name: str | None = None,
+    now: datetime,
+) -> Parcel:
     """The bulletin as it would be mailed now to this address, its subject marked. Raises Unknown, Banned, BadInput.
 
+    `language`: which version; None: the list's, or the first. `name`: the recipient's; None: fallbacks are shown.
     Its unsubscribe link is real: it would take this very address off the list, if it were on it.
     """
     if bans.forbids_mail(session, bans.digests(session, address)):
@@ -35,16 +46,19 @@ def proof(session: Session, bulletin_id: int, address: Address, settings: Settin
     row = session.get_one(MailingList, bulletin.list_id)
     if refused := gate.left_or_muted(session, address, list_id=row.id, now=now):
         raise NotAllowed(f"Nothing is mailed to this address: {refused}.")
-    made = drafts.issue_of(session, bulletin_id) or drafts.composed(session, bulletin)
+    issue = drafts.issue_of(session, bulletin_id)
+    whole = drafts.issue_editions(issue, row) if issue else drafts.editions(session, bulletin)
+    if language is not None and language not in whole:
+        raise BadInput("The bulletin has no version in this language.")
+    spoken = drafts.pick(whole, own=language, of_list=lists.settings_of(row).language)
+    made = replace(whole[spoken], subject=f"{_MARK}{whole[spoken].subject}")
+    sender = drafts.sender_of(row, settings.mail_from)
     addressing = Addressing(settings, tokens_of(session))
     paper = BulletinPaper(
-        row, bulletin_id, drafts.sender_of(row, settings.mail_from), f"{_MARK}{made.subject}", made.html, made.text,
-                addressing,
-        settings,
-        Signer(settings.dkim_keys),
+        row, bulletin_id, spoken, sender, made, addressing, settings, Signer(settings.dkim_keys)
     )  # fmt: skip
     digest = keys_of(session).digest(address.folded)
-    written = paper.fill(0, address.mailbox, None, digest, now)
+    written = paper.fill(0, address.mailbox, name, digest, now)
     [content] = sealed([(written.seal, written.content)], at=int(time.time()))
     return Parcel(0, written.sender, written.recipient, content, time.monotonic())
 

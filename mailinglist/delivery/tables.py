@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import date, datetime
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint, text
 from sqlalchemy.orm import Mapped, mapped_column
@@ -143,3 +143,20 @@ class Shift(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     began_at: Mapped[datetime] = mapped_column(UtcDateTime)
     beat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class OwnerMail(Base):
+    """The daily mail to a list's owner about what needs a person: one at most for each day of the list."""
+
+    __tablename__ = "owner_mails"
+    __table_args__ = (CheckConstraint("state IN ('handing', 'accepted', 'uncertain', 'failed')", name="state"),)
+
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"), primary_key=True)
+    day: Mapped[date]
+    """The day, in the list's time zone, that the last one is of."""
+    state: Mapped[str] = mapped_column(String(9))
+    """`handing` from just before the handing over; found so later, nobody knows, and it is not sent again."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When it was handed over, or tried."""
+    told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When the owner was last told anything."""

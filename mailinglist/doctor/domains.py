@@ -25,9 +25,28 @@ _PRIVATE = ("localhost", "localdomain", "local", "test", "example", "invalid", "
 
 def check(settings: Settings, resolver: Resolver) -> Iterator[Finding]:
     """SPF of the return paths' domain, DKIM of the keys, DMARC of every From."""
-    senders = _from_domains(settings)
+    return _check(settings, resolver, _from_domains(settings))
+
+
+def check_sender(settings: Settings, resolver: Resolver, sender: str) -> Iterator[Finding]:
+    """The same for mails with this From only. The database is not asked."""
+    return _check(settings, resolver, {domain_of(sender)})
+
+
+def domain_of(sender: str) -> str:
+    """The domain of a From."""
+    return parseaddr(sender)[1].rpartition("@")[2].lower()
+
+
+def is_public(domain: str) -> bool:
+    """Whether a domain can be found from everywhere: its last label is none of those that are kept for tests and
+    networks of one's own."""
+    return domain.rpartition(".")[2] not in _PRIVATE
+
+
+def _check(settings: Settings, resolver: Resolver, senders: set[str]) -> Iterator[Finding]:
     for domain in sorted({settings.return_domain.lower(), *senders}):
-        if domain.rpartition(".")[2] in _PRIVATE:
+        if not is_public(domain):
             words = f"{domain} is no public domain, so nothing can be said of SPF, DKIM and DMARC"
             yield Finding("DNS", Level.WARNING, words, f"set {PREFIX}MAIL_FROM before mail goes to real people")
             return
@@ -49,7 +68,7 @@ def _from_domains(settings: Settings) -> set[str]:
             senders.update(lists.settings_of(row).sender or settings.mail_from for row in lists.every(session))
     except Exception:  # noqa: S110 - the database has a finding of its own
         pass
-    return {parseaddr(sender)[1].rpartition("@")[2].lower() for sender in senders}
+    return {domain_of(sender) for sender in senders}
 
 
 def _texts(resolver: Resolver, name: str) -> list[str]:

@@ -18,6 +18,7 @@ from ..delivery import handoffs
 from ..delivery.tables import Handoff
 from ..errors import RegisterUnsound
 from ..settings import PREFIX
+from ..staff import triggers as staff_triggers
 from .findings import Finding, Level, reason, safely
 
 _CLOCKS_APART = timedelta(seconds=5)
@@ -36,6 +37,7 @@ def check() -> Iterator[Finding]:
             yield Finding("database", Level.OK, f"{db.db.engine.dialect.name}, revision {found}")
             yield from safely("ban key", lambda: _check_ban_key(session))
             yield from safely("ledger", lambda: _check_triggers(session))
+            yield from safely("audit", lambda: _check_audit(session))
             yield from safely("clock", lambda: _check_clock(session))
             yield from safely("requests", lambda: _check_requests(session))
             yield from safely("letters", lambda: _check_letters(session))
@@ -62,6 +64,16 @@ def _check_triggers(session: Session) -> Iterator[Finding]:
         yield Finding("ledger", Level.FAILURE, words, mend)
     else:
         yield Finding("ledger", Level.OK, "its triggers stand (the whole check: mailinglist ledger verify)")
+
+
+def _check_audit(session: Session) -> Iterator[Finding]:
+    missing = missing_triggers(session, staff_triggers.TRIGGERS)
+    if missing:
+        words = f"triggers that keep it append-only are missing or altered: {', '.join(missing)}"
+        mend = "find out who took them away, and restore them from a backup's schema"
+        yield Finding("audit", Level.FAILURE, words, mend)
+    else:
+        yield Finding("audit", Level.OK, "its triggers stand")
 
 
 def _check_clock(session: Session) -> Iterator[Finding]:

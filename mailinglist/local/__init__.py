@@ -11,6 +11,7 @@
     children.py     keeping processes: restart with back-off, stop in order; `mailinglist worker` uses it as well
     tether.py       the program that ties a child to its parent's life
     broker.py       the embedded broker's folder, command line and URL
+    first_sign_in.py  the link for the first member of staff, while nobody has set up an account
     ports.py        opening a listening address, or saying in one line why not
     logs.py         tails and caps of the children's log files
     catcher/        the mail catcher: SMTP in, web page and JSON out

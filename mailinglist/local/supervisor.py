@@ -17,7 +17,7 @@ import click
 
 from ..errors import Fault
 from ..settings import PREFIX, HostPort, Settings
-from . import broker, logs, ports, ready
+from . import broker, first_sign_in, logs, ports, ready
 from .children import Child, Children, Death
 
 WORKERS = ("letters", "bulletins")
@@ -84,9 +84,12 @@ class _Plan:
     def addresses(self) -> Iterator[tuple[str, str]]:
         """What to tell the person at the terminal: label and URL."""
         yield "Sign-up page:", self._settings.base_url + _first_page(self._settings.web_bind)
+        yield "Staff console:", f"{self._settings.base_url}/staff/"
         if self._settings.uses_catcher:
             _smtp, viewer = self._settings.catcher_binds
             yield "Mail catcher:", f"http://{ports.reachable(viewer)}/"
+        if first := first_sign_in.link(self._settings):
+            yield "First sign-in:", first
 
     def _upgrade(self, children: Children) -> bool:
         log = self._log("db")

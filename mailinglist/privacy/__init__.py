@@ -1,7 +1,7 @@
 """THE RIGHTS OFFICE: what a person may ask of everything we hold about them.
 
     rights.py      erasure (GDPR 17), through one registry of what each room holds
-    retention.py   what goes by itself, daily: unanswered requests after 30 days
+    retention.py   what goes by itself, daily: unanswered requests after 30 days, the staff's audit after two years
 
 Owns: no table yet.
 

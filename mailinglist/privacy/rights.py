@@ -72,6 +72,7 @@ ROOMS: Mapping[str, Forget] = {"consent": _by_consent, "delivery": _by_delivery}
 """Every room that holds something about a person."""
 
 _NOBODY = "says nothing about a person"
+_STAFF = "is about staff, not subscribers: kept as long as the account, and its history for two years"
 
 RULES: Mapping[str, str] = {
     "persons": "deleted",
@@ -83,6 +84,19 @@ RULES: Mapping[str, str] = {
     "ledger": "kept: keyed digests",
     "chain_heads": "kept: counts and hashes of the ledger",
     "handoffs": "kept without the answers of mail servers, which may quote the address",
+    "notes": "deleted",
+    "imports": "kept: the file is gone once it was taken in, and reasons name no address",
+    "audit": "kept for two years: it names the person by a number that is never used again",
+    "accounts": _STAFF,
+    "passkeys": _STAFF,
+    "recovery_codes": _STAFF,
+    "enrolments": _STAFF,
+    "sign_ins": _STAFF,
+    "daily_counts": _NOBODY,
+    "bookmarks": _NOBODY,
+    "revisions": _NOBODY,
+    "approvals": _NOBODY,
+    "images": _NOBODY,
     "audience_parts": "kept until the rows of handoffs are made: numbers that are never used again, and no name",
     "lists": _NOBODY,
     "texts": _NOBODY,
@@ -92,6 +106,7 @@ RULES: Mapping[str, str] = {
     "dispatches": _NOBODY,
     "shifts": _NOBODY,
     "paces": _NOBODY,
+    "owner_mails": _NOBODY,
 }
 """What an erasure does to each table. A test holds this against the tables that there are."""
 

@@ -8,6 +8,7 @@ making the text part:
     plaintext    such a fragment → a text part that reads well
     colour       a list's colour → colours one can read
     layout       fragment and footer → the whole mail, HTML and text (templates/mail/layout.html)
+    sentences    sentences for people that pages translate
     wording      our own sentences, one Markdown file per text and language (templates/mail/fi, sv, en)
 
 Promises: the same input gives the same bytes; nothing is fetched; no text that was handed in is ever run as a template.

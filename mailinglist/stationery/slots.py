@@ -17,7 +17,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from ..errors import BadInput
+from .sentences import SaidBadInput
+from .sentences import noted as _
 
 START, END = "\ue000", "\ue001"
 # Stands for a brace that was typed as "\{" until the whole text has been looked through. Not a slot; never leaves here.
@@ -63,9 +64,13 @@ def mark(text: str, known: Collection[str]) -> str:
 def _slot_for(name: str, fallback: str, known: Collection[str]) -> str:
     if name not in known:
         choice = " or ".join(f"{{{each}}}" for each in sorted(known))
-        raise BadInput(f"There is no placeholder {{{name}}}; use {choice}, or write \\{{{name}}} for the text itself.")
+        raise SaidBadInput(
+            _("There is no placeholder {%(name)s}; use %(choice)s, or write \\{%(name)s} for the text itself."),
+            name=name,
+            choice=choice,
+        )
     if re.search("[<>&]", fallback):
-        raise BadInput(f"The words after | in {{{name}|…}} can't hold <, > or &.")
+        raise SaidBadInput(_("The words after | in {%(name)s|…} can't hold <, > or &."), name=name)
     return slot(name, " ".join(fallback.split()))
 
 
@@ -81,8 +86,11 @@ def finish(text: str, *, visible: str) -> str:
     (`{na**me**}`) or never closed; BadInput says so, as it would go out as typed.
     """
     if broken := _PLACEHOLDER.search(visible) or _UNFINISHED.search(visible):
-        raise BadInput(
-            f"The placeholder {{{broken[1]}}} can't be understood: "
-            "write it without formatting inside, and close it with a brace."
+        raise SaidBadInput(
+            _(
+                "The placeholder {%(name)s} can't be understood: "
+                "write it without formatting inside, and close it with a brace."
+            ),
+            name=broken[1],
         )
     return text.replace(_BRACE, "{")

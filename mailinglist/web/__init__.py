@@ -1,11 +1,12 @@
-"""THE FRONT: the pages that everybody sees. Parse, call one verb, render.
+"""THE FRONT: the pages that everybody sees, and the console for staff (`staff`). Parse, call one verb, render.
 
-Owns no table. Promises: every route declares its guard (`routes`); pages need no script, no third party and no cookie
-but that of the confirming browser (`visitor`); a well-formed address is answered alike and after the same work,
+Owns no table. Promises: every route declares its guard (`routes`); public pages need no script, no third party and no
+cookie but that of the confirming browser (`visitor`); a well-formed address is answered alike and after the same work,
 whoever's it is (`joining`, `lost_link`); GET and HEAD change nothing, but for the browser that signed up; what a page
 says is done has been committed. Errors are pages in words (`problems`).
 
-Refuses: bodies over 64 KB; more than ten requests a minute from one client (`mailinglist.pace`).
+Refuses: bodies over 64 KB, but where a route says that it takes more; more than ten requests a minute from one client
+(`mailinglist.pace`).
 
 Known limits: a request that a page accepted is answered by a letter only once the worker has taken it; a sign-up page
 that was open when an attack began carries no challenge, so that its request takes the slower lane.
@@ -22,6 +23,7 @@ from ..pace import Pace
 from ..settings import Settings
 from . import headers, pages, problems, routes, visitor
 from .mount import Mounted
+from .staff import frame
 
 _LARGEST_BODY = 64 * 1024
 
@@ -31,6 +33,7 @@ def init_app(app: Flask, settings: Settings) -> None:
     app.config.update(MAX_CONTENT_LENGTH=_LARGEST_BODY, MAX_FORM_MEMORY_SIZE=_LARGEST_BODY, MAX_FORM_PARTS=50)
     app.extensions[visitor.PACE] = Pace(settings)
     pages.install(app, settings)
+    app.jinja_env.globals.update(frame.names())
     problems.install(app)
     headers.install(app, settings)
     routes.install(app)

@@ -6,7 +6,8 @@ from flask import Flask, Response, request
 
 from ..settings import Settings
 from .exchange import Exchange, exchange
-from .routes import Guard, guard_of
+from .guards import Guard
+from .routes import guard_of
 
 _YEAR = 365 * 86400
 
@@ -16,6 +17,12 @@ _ALWAYS = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=(), payment=(), usb=(), browsing-topics=()",
 }
+
+# A mail carries its styles in itself. The sandbox takes scripts, forms and our origin away from it.
+_PREVIEW = (
+    "default-src 'none'; style-src 'unsafe-inline'; img-src {images}; form-action 'none'; "
+    "frame-ancestors 'self'; base-uri 'none'; sandbox allow-popups allow-popups-to-escape-sandbox"
+)
 
 
 def install(app: Flask, settings: Settings) -> None:
@@ -28,7 +35,14 @@ def install(app: Flask, settings: Settings) -> None:
         response.headers["Content-Security-Policy"] = _policy(exchange())
         if settings.https:
             response.headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
-        if guard_of(request.endpoint) is Guard.LINK:
+        if exchange().console:
+            # What staff see is of persons, or not public yet.
+            # Where the address holds a secret, it stays out of our own logs too.
+            kept_back = "secret" in (request.view_args or {})
+            response.headers["Referrer-Policy"] = "no-referrer" if kept_back else "same-origin"
+            response.headers.setdefault("Cache-Control", "no-store")
+            response.headers["X-Robots-Tag"] = "noindex"
+        elif guard_of(request.endpoint) is Guard.LINK:
             # The address is the key: it must reach no log of another site, no cache and no index.
             response.headers["Referrer-Policy"] = "no-referrer"
             response.headers["Cache-Control"] = "no-store"
@@ -41,15 +55,23 @@ def install(app: Flask, settings: Settings) -> None:
 
 
 def _policy(here: Exchange) -> str:
-    """The Content-Security-Policy; scripts (our own, from files) only where the form asks for a proof of work."""
+    """The Content-Security-Policy. Scripts are our own, from files: on pages for staff, and where the form asks for a
+    proof of work."""
+    images = f"'self' {here.images}" if here.images else "'self'"
+    if here.preview:
+        return _PREVIEW.format(images=images)
     parts = [
         "default-src 'none'",
         "style-src 'self'",
-        f"img-src 'self' {here.images}" if here.images else "img-src 'self'",
+        f"img-src {images}",
         "form-action 'self'",
         "frame-ancestors 'none'",
         "base-uri 'none'",
     ]
-    if here.scripts:
+    if here.console:
+        parts += ["script-src 'self'", "connect-src 'self'"]
+    elif here.scripts:
         parts += ["script-src 'self'", "worker-src 'self'"]
+    if here.frames:
+        parts += ["frame-src 'self'"]
     return "; ".join(parts)

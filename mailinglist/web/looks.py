@@ -45,8 +45,13 @@ class Brand:
     @property
     def logo_origin(self) -> str | None:
         """The origin that the logo comes from."""
-        parts = urlsplit(self.logo)
-        return f"{parts.scheme}://{parts.netloc}" if self.logo else None
+        return origin_of(self.logo)
+
+
+def origin_of(address: str) -> str | None:
+    """The origin of an image's address, for the policy of a page that shows it; None: there is none."""
+    parts = urlsplit(address)
+    return f"{parts.scheme}://{parts.netloc}" if address else None
 
 
 def brand_of(row: MailingList, settings: Settings) -> Brand:

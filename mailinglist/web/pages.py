@@ -16,7 +16,9 @@ from flask import Flask, Response, current_app, make_response, redirect, render_
 from jinja2 import StrictUndefined
 
 from .. import i18n
+from ..errors import MailinglistError
 from ..settings import Settings
+from ..stationery.sentences import Sentence
 from .exchange import exchange
 from .files import static_url
 from .looks import Brand
@@ -47,6 +49,12 @@ def say(message: str, /, **values: object) -> str:
     return i18n.gettext(language(), message, **values)
 
 
+def reason(error: MailinglistError) -> str:
+    """What a verb refused, in the language of the page."""
+    sentence = getattr(error, "sentence", None)
+    return say(sentence.words, **sentence.values) if isinstance(sentence, Sentence) else say(str(error))
+
+
 def language() -> str:
     """The language of the page."""
     here = exchange()
@@ -62,12 +70,16 @@ def speak(preferred: str | None) -> None:
         here.language, here.chosen = preferred, True
 
 
+def prefer(preferred: str) -> None:
+    """Let the page be in the language of who is signed in, unless its address asks for one."""
+    if _asked() is None and preferred in i18n.LANGUAGES:
+        exchange().language = preferred
+
+
 def page(template: str, status: int = 200, /, *, brand: Brand | None = None, **values: Any) -> Response:
     """The answer made of `templates/public/TEMPLATE.html`; `brand` is of the list that it is about."""
     exchange().images = brand.logo_origin if brand else None
-    html = render_template(
-        f"public/{template}.html", brand=brand, language=language(), languages=_languages(), **values
-    )
+    html = render_template(f"public/{template}.html", brand=brand, language=language(), languages=languages(), **values)
     response = make_response(html, status)
     response.content_language = [language()]
     response.vary.add("Accept-Language")
@@ -96,7 +108,7 @@ def _asked() -> str | None:
     return asked if asked in i18n.LANGUAGES else None
 
 
-def _languages() -> list[tuple[str, str, str]]:
+def languages() -> list[tuple[str, str, str]]:
     """Code, name and address of this page, for each language."""
     if request.endpoint:
         here = partial(url_for, request.endpoint, **(request.view_args or {}))

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from flask import Flask, Response, make_response
+from flask import Flask, Response, make_response, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
-from ..errors import Fault, MailinglistError, TokenSpent
+from ..errors import Fault, MailinglistError, Refused, TokenSpent
 from ..observe import count, logger
 from ..pace import TooMany
-from .pages import page, say
+from .exchange import exchange
+from .pages import page, reason, say
+from .staff import frame
 
 log = logger(__name__)
 
@@ -31,7 +33,7 @@ def _problem(status: int) -> Problem:
         case 405:
             return Problem(say("This can't be done here"), say("The page does not take this kind of request."))
         case 413:
-            return Problem(say("That was too large"), say("What was sent is larger than any form of ours could be."))
+            return Problem(say("That was too large"), _too_large())
         case 429:
             return Problem(
                 say("Please wait a moment"),
@@ -44,6 +46,12 @@ def _problem(status: int) -> Problem:
                 say("Something is wrong at our end"),
                 say("It is not your fault, and nothing you did before is lost. Please try again in a few minutes."),
             )
+
+
+def _too_large() -> str:
+    if most := exchange().megabytes:
+        return say("This file is larger than %(number)s MB. Make it smaller, or split it, and try again.", number=most)
+    return say("What was sent is larger than any form of ours could be.")
 
 
 def install(app: Flask) -> None:
@@ -60,12 +68,21 @@ def install(app: Flask) -> None:
 
     @app.errorhandler(TokenSpent)
     def on_spent(error: TokenSpent) -> Response:
+        if frame.is_of_the_console(request.path):
+            return frame.problem(
+                say("This link is used up"),
+                say("It was good for a day, and for once. An administrator can give you a fresh one."),
+                error.http_status,
+            )
         return page("gone", error.http_status)
 
     @app.errorhandler(MailinglistError)
     def on_ours(error: MailinglistError) -> Response:
         if isinstance(error, Fault):
             log.error("page_failed", why=type(error).__name__)
+        if isinstance(error, Refused) and not isinstance(error, TooMany) and frame.is_of_the_console(request.path):
+            # To staff, a verb's own words: they tell what to do about it.
+            return frame.problem(say("That can't be done now"), reason(error), error.http_status)
         return _answer(error.http_status, wait=error.wait if isinstance(error, TooMany) else None)
 
     @app.errorhandler(SQLAlchemyError)
@@ -77,9 +94,13 @@ def install(app: Flask) -> None:
 
 def _answer(status: int, *, wait: int | None = None) -> Response:
     """`wait`: after how many seconds it may be tried again."""
-    count(f"pages_{status}")
     wait = 60 if status == 503 else wait
-    response = page("problem", status, problem=_problem(status), wait=wait)
+    what = _problem(status)
+    if frame.is_of_the_console(request.path):
+        response = frame.problem(what.title, what.words, status, wait=wait)
+    else:
+        count(f"pages_{status}")
+        response = page("problem", status, problem=what, wait=wait)
     response.headers["Cache-Control"] = "no-store"
     if wait:
         response.headers["Retry-After"] = str(wait)

@@ -5,46 +5,19 @@ This table is the only place where routes are made, so none can be without a gua
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
-
-from flask import Flask, Response
+from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from .. import pace
-from . import confirming, files, front, health, joining, leaving, looks, lost_link, visitor
+from . import confirming, files, front, health, images, joining, leaving, looks, lost_link, staff, visitor
+from .guards import Guard, Route
+from .staff import frame
 
 
 class SlugConverter(BaseConverter):
     """A list's short name. Whatever else stands there is no list, and never reaches the database."""
 
     regex = "[a-z0-9][a-z0-9-]{0,47}"
-
-
-class Guard(Enum):
-    """Who may use a route."""
-
-    ANYONE = "anyone"
-    LINK = "whoever holds the mailed link"
-    """The view reads the signed token in the address; the answer is kept from caches, referrers and indexes."""
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """One way in."""
-
-    method: str
-    rule: str
-    view: Callable[..., Response]
-    guard: Guard
-    pace: str | None = None
-    """What is counted per client before anything else is looked at; none: not limited."""
-
-    @property
-    def endpoint(self) -> str:
-        """`module.function`: the name for `url_for`."""
-        return f"{self.view.__module__.rpartition('.')[2]}.{self.view.__name__}"
 
 
 _ANY, _LINK = Guard.ANYONE, Guard.LINK
@@ -71,6 +44,8 @@ ROUTES = (
     Route("GET", "/static/<path:name>", files.static, _ANY),
     Route("GET", "/robots.txt", files.robots, _ANY),
     Route("GET", "/favicon.ico", files.favicon, _ANY),
+    *images.ROUTES,
+    *staff.ROUTES,
 )
 
 _GUARDS = {route.endpoint: route.guard for route in ROUTES}
@@ -82,7 +57,8 @@ def install(app: Flask) -> None:
     # A redirect to the tidy spelling would be made from the Host header, which anybody may write.
     app.url_map.merge_slashes = False
     for route in ROUTES:
-        view = visitor.paced(route.view, route.pace) if route.pace else route.view
+        view = frame.guarded(route)
+        view = visitor.paced(view, route.pace) if route.pace else view
         app.add_url_rule(route.rule, route.endpoint, view, methods=[route.method])
 
 

@@ -33,14 +33,23 @@ _LONGEST_AGENT = 300
 
 def origin(request: Request, how: str, *, language: str) -> Origin:
     """What is kept as evidence of an act: `how` it was done, from which client and browser, in which language."""
-    agent = "".join(c for c in request.user_agent.string if c.isprintable())
-    return {"how": how, "client": request.remote_addr, "user_agent": agent[:_LONGEST_AGENT], "language": language}
+    return {"how": how, "client": request.remote_addr, "user_agent": agent(), "language": language}
 
 
 def pace() -> Pace:
     """The process's rate limits."""
     found: Pace = current_app.extensions[PACE]
     return found
+
+
+def client() -> str:
+    """The address that the request came from, for the audit."""
+    return (request.remote_addr or "unknown")[:64]
+
+
+def agent() -> str:
+    """What the browser says that it is, fit for keeping."""
+    return "".join(c for c in request.user_agent.string if c.isprintable())[:_LONGEST_AGENT]
 
 
 def spend(what: str) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -56,7 +57,7 @@ def subscribe(session: Session, count: int) -> None:
 def begun(session: Session) -> int:
     """A bulletin whose sending has begun."""
     bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=NOW)
-    dispatch.send(session, bulletin.id, sender=SENDER, by="test", at=None, now=NOW)
+    dispatch.send(session, bulletin.id, sender=SENDER, by="test", at=None, second_person=False, now=NOW)
     assert dispatch.begin_due(session, now=NOW) == [bulletin.id]
     return bulletin.id
 
@@ -250,6 +251,35 @@ def test_cancelled_the_rest_is_excluded_at_once_and_row_by_row_later(app: Flask,
     with db.reading() as session:
         said = session.scalars(select(Handoff.reply).where(Handoff.state == "excluded").distinct()).all()
     assert said == ["cancelled"]
+
+
+def test_one_that_breaks_holds_up_no_other_and_leaves_nothing_behind(app: Flask, monkeypatch: pytest.MonkeyPatch):
+    with db.transaction() as session:
+        subscribe(session, 3)
+        both = [
+            drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=NOW).id
+            for _ in range(2)
+        ]
+        for bulletin_id in both:
+            dispatch.send(session, bulletin_id, sender=SENDER, by="test", at=None, second_person=False, now=NOW)
+    fan_out = handoffs.fan_out
+
+    def breaks(session: Session, *, bulletin_id: int, **rest: Any) -> int:
+        number = fan_out(session, bulletin_id=bulletin_id, **rest)
+        if bulletin_id == both[0]:
+            raise OverflowError("date value out of range")
+        return number
+
+    monkeypatch.setattr(handoffs, "fan_out", breaks)
+    with db.transaction() as session:
+        assert dispatch.begin_due(session, now=NOW) == [both[1]]
+    with db.reading() as session:
+        first, second = (dispatch.status(session, bulletin_id) for bulletin_id in both)
+        assert (first.state, first.audience) == ("scheduled", 0)
+        assert first.trouble is not None
+        assert "OverflowError" in first.trouble
+        assert (second.state, second.audience, second.trouble) == ("sending", 3, None)
+        assert set(session.scalars(select(AudiencePart.bulletin_id))) == {both[1]}
 
 
 def test_an_audience_of_nobody_is_sent(app: Flask):

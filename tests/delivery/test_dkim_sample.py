@@ -95,7 +95,13 @@ def test_every_mail_of_a_bulletin_verifies(
             form="markdown", now=db.utcnow(),
         )  # fmt: skip
         dispatch.send(
-            session, bulletin.id, sender="Tector – ääniä <t@lists.example.fi>", by="test", at=None, now=db.utcnow()
+            session,
+            bulletin.id,
+            sender="Tector – ääniä <t@lists.example.fi>",
+            by="test",
+            at=None,
+            second_person=False,
+            now=db.utcnow(),
         )
     post.bulletins(stop=lambda: False)
     records = {f"{name}.": record.encode() for name, record in Signer(settings.dkim_keys).records.items()}

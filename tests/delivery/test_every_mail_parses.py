@@ -161,7 +161,9 @@ def test_bulletins_with_hard_bodies(app: Flask, mail: tuple[Caught, str]) -> Non
                 session, the_list(session), subject="Hei {name|sinä} 🎉 " + "ääkkösiä " * 20, source=body, form=form,
                 now=now,
             )  # fmt: skip
-            dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=now)
+            dispatch.send(
+                session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, second_person=False, now=now
+            )
             made = bulletin.id
         post.bulletins(stop=never)
         with db.reading() as session:

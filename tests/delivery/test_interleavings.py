@@ -83,7 +83,9 @@ def begun(number: int, *, at: datetime | None = None) -> int:
         for n in range(number):
             person(session, f"p{n}@example.fi", now=now - timedelta(days=2))
         bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=now)
-        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=now)
+        dispatch.send(
+            session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, second_person=False, now=now
+        )
         dispatch.begin_due(session, now=now)
     return bulletin.id
 

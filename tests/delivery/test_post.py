@@ -127,7 +127,15 @@ def test_a_bulletin_goes_to_those_whom_the_gate_lets_through(app: Flask, caught:
             form="markdown",
             now=before,
         )
-        dispatch.send(session, bulletin.id, sender="Tector <tiedote@lists.example.fi>", by="test", at=None, now=before)
+        dispatch.send(
+            session,
+            bulletin.id,
+            sender="Tector <tiedote@lists.example.fi>",
+            by="test",
+            at=None,
+            second_person=False,
+            now=before,
+        )
     post.bulletins(stop=never)
     with db.reading() as session:
         status = dispatch.status(session, bulletin.id)
@@ -203,7 +211,15 @@ def test_letters_and_bulletins_are_signed(app: Flask, caught: Caught, settings, 
     with db.transaction() as session:
         person(session, "b@example.fi", now=db.utcnow() - timedelta(days=2))
         bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
-        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
+        dispatch.send(
+            session,
+            bulletin.id,
+            sender="T <t@lists.example.fi>",
+            by="test",
+            at=None,
+            second_person=False,
+            now=db.utcnow(),
+        )
     post.bulletins(stop=never)
     [record] = post.Signer(app.config["MAILINGLIST"].dkim_keys).records.values()
     assert len(caught.raw) == 2
@@ -218,7 +234,15 @@ def test_a_paused_bulletin_puts_back_what_waits(app: Flask, caught: Caught):
         for n in range(5):
             person(session, f"p{n}@example.fi", now=db.utcnow() - timedelta(days=2))
         bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
-        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
+        dispatch.send(
+            session,
+            bulletin.id,
+            sender="T <t@lists.example.fi>",
+            by="test",
+            at=None,
+            second_person=False,
+            now=db.utcnow(),
+        )
         dispatch.begin_due(session, now=db.utcnow())
         dispatch.pause(session, bulletin.id)
     post.bulletins(stop=never)
@@ -237,7 +261,15 @@ def test_a_person_decides_about_uncertain_mails(app: Flask, caught: Caught, rese
         for n in range(3):
             person(session, f"p{n}@example.fi", now=db.utcnow() - timedelta(days=2))
         bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
-        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
+        dispatch.send(
+            session,
+            bulletin.id,
+            sender="T <t@lists.example.fi>",
+            by="test",
+            at=None,
+            second_person=False,
+            now=db.utcnow(),
+        )
         dispatch.begin_due(session, now=db.utcnow())
         shift = handoffs.begin_shift(session, now=db.utcnow())
         handoffs.claim(session, shift, kinds=["bulletin"], about=1, limit=2, now=db.utcnow())
@@ -261,7 +293,15 @@ def begun(number: int) -> int:
         for n in range(number):
             person(session, f"p{n}@example.fi", now=db.utcnow() - timedelta(days=2))
         bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
-        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
+        dispatch.send(
+            session,
+            bulletin.id,
+            sender="T <t@lists.example.fi>",
+            by="test",
+            at=None,
+            second_person=False,
+            now=db.utcnow(),
+        )
         dispatch.begin_due(session, now=db.utcnow())
     return bulletin.id
 

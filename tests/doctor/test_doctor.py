@@ -11,10 +11,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import dns.message
-import dns.rcode
 import dns.resolver
-import dns.rrset
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
@@ -33,6 +30,7 @@ from mailinglist.doctor import Finding, Level, domains, findings, machine, post,
 from mailinglist.settings import Relay, Settings
 from making import person, the_list
 from servers import free_port
+from zones import zone
 
 LISTENING = b"220 mail.example.fi ESMTP\r\n"
 
@@ -338,43 +336,6 @@ def test_plain_text_to_another_machine_is_a_warning(monkeypatch: pytest.MonkeyPa
 
 
 # ── DNS ───────────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@contextmanager
-def zone(records: dict[str, list[str]]) -> Iterator[dns.resolver.Resolver]:
-    """A resolver that asks a real DNS server on loopback, which knows these TXT records and no other name."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
-        server.bind(("127.0.0.1", 0))
-
-        def work() -> None:
-            while True:
-                try:
-                    data, peer = server.recvfrom(4096)
-                except OSError:
-                    return
-                if not data:
-                    return
-                query = dns.message.from_wire(data)
-                name = query.question[0].name
-                answer = dns.message.make_response(query)
-                found = records.get(str(name).rstrip("."))
-                if found is None:
-                    answer.set_rcode(dns.rcode.NXDOMAIN)
-                else:
-                    strings = [
-                        " ".join(f'"{record[i : i + 200]}"' for i in range(0, len(record), 200)) for record in found
-                    ]
-                    answer.answer.append(dns.rrset.from_text(name, 60, "IN", "TXT", *strings))
-                server.sendto(answer.to_wire(), peer)
-
-        thread = threading.Thread(target=work, daemon=True)
-        thread.start()
-        resolver = dns.resolver.Resolver(configure=False)
-        resolver.nameservers, resolver.port = ["127.0.0.1"], server.getsockname()[1]
-        yield resolver
-        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as last:
-            last.sendto(b"", server.getsockname())
-        thread.join(10)
 
 
 def key_file(folder: Path, key: rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey) -> Path:

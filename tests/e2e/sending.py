@@ -140,7 +140,9 @@ def bulletin() -> int:
     with db.transaction() as session:
         row = lists.find(session, lists.DEFAULT_SLUG)
         made = drafts.add(session, row, subject="Uutisia", source="Moi {name}!", form="markdown", now=db.utcnow()).id
-        dispatch.send(session, made, sender="T <t@lists.example.fi>", by="test", at=None, now=db.utcnow())
+        dispatch.send(
+            session, made, sender="T <t@lists.example.fi>", by="test", at=None, second_person=False, now=db.utcnow()
+        )
         return made
 
 

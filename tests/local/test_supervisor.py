@@ -35,9 +35,12 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 
 
 def test_it_prints_addresses_that_answer(run: Run) -> None:
-    assert re.sub(r" +", " ", "".join(run.printed)) == (
-        f"Sign-up page: {run.web}/lists/tector-tiedottaa\nMail catcher: {run.viewer}/\n"
+    *lines, first = (re.sub(r" +", " ", line) for line in run.printed)
+    assert "".join(lines) == (
+        f"Sign-up page: {run.web}/lists/tector-tiedottaa\nStaff console: {run.web}/staff/\n"
+        f"Mail catcher: {run.viewer}/\n"
     )
+    assert re.fullmatch(rf"First sign-in: {run.web}/staff/enrol/[A-Za-z0-9_-]{{43}}\n", first)
     for line in run.printed:
         assert get(line.split()[-1])[0] == 200
     assert run.below().keys() == ROLES

@@ -11,6 +11,9 @@ from mailinglist.consent import address, ledger, lists, register
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Evidence, Person, Request
 from mailinglist.privacy import retention
+from mailinglist.staff import accounts, audit, sign_ins
+from mailinglist.staff.audit import Actor
+from mailinglist.staff.tables import Enrolment, SignIn
 from making import ask, letter, person, the_list
 
 DAY = timedelta(days=1)
@@ -55,3 +58,22 @@ def test_somebody_on_another_list_stays(app: Flask):
         assert register.subscription(session, found.id, the_list(session).id) is not None
         assert register.subscription(session, found.id, other.id) is None
         assert list(ledger.verify(session)) == []
+
+
+def test_the_audit_goes_after_two_years_and_what_is_over_after_thirty_days(app: Flask):
+    now = db.utcnow()  # the database's own clock says what is older than a year
+    by = Actor(None, "root", "")
+    with db.transaction() as session:
+        account, _ = accounts.enrol(session, "maija@example.fi", levels=["editor"], by=by, now=now - 731 * DAY)
+        sign_ins.begin(session, account, client="", agent="", now=now - 31 * DAY)
+        sign_ins.begin(session, account, client="", agent="", now=now - 29 * DAY)
+        accounts.issue_link(session, account, "enrol", by=by, now=now - 30 * DAY)
+        audit.note(session, "person_seen", by=by, now=now - 729 * DAY)
+    while True:
+        with db.transaction() as session:
+            if not retention.tidy(session, now=now):
+                break
+    with db.reading() as session:
+        assert [line.act for line in audit.search(session)] == ["person_seen", "link_issued"]
+        assert session.scalar(select(func.count()).select_from(SignIn)) == 1
+        assert session.scalar(select(func.count()).select_from(Enrolment)) == 1, "its end was 29 days ago"

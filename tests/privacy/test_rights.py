@@ -8,9 +8,9 @@ from sqlalchemy import func, select
 
 from conftest import NOW
 from mailinglist import db, schema
-from mailinglist.consent import address, bans, ledger, register, requests
+from mailinglist.consent import address, bans, ledger, notes, register, requests
 from mailinglist.consent.states import ALL_CHANNELS, State
-from mailinglist.consent.tables import Confirmation, Evidence, Person, Request, Subscription
+from mailinglist.consent.tables import Confirmation, Evidence, Note, Person, Request, Subscription
 from mailinglist.delivery import handoffs
 from mailinglist.errors import Unknown
 from mailinglist.privacy import rights
@@ -52,8 +52,13 @@ def test_the_person_goes_from_every_table_and_others_stay(app: Flask):
         for mailbox in (MATTI.mailbox, "other@example.fi"):
             person(session, mailbox, now=NOW)
             hand_over(session, mailbox)
+            found = register.find(session, address.parse(mailbox))
+            assert found is not None
+            notes.add(session, found.id, "note", f"{mailbox} rang", on=NOW, who="Maija", now=NOW)
         assert "matti.meikalainen" in everything(session)
-        before = {table: rows(session, table) for table in (Person, Subscription, Confirmation, Request, Evidence)}
+        before = {
+            table: rows(session, table) for table in (Person, Subscription, Confirmation, Request, Evidence, Note)
+        }
         erasure = rights.erase(session, MATTI, NOW)
     with db.reading() as session:
         assert "matti.meikalainen" not in everything(session)
@@ -61,7 +66,9 @@ def test_the_person_goes_from_every_table_and_others_stay(app: Flask):
         for table, count in before.items():
             assert rows(session, table) == count // 2, table
         assert list(ledger.verify(session)) == []
-    assert erasure.deleted == {"persons": 1, "subscriptions": 1, "confirmations": 1, "evidence": 3, "requests": 1}
+    assert erasure.deleted == {
+        "persons": 1, "subscriptions": 1, "confirmations": 1, "evidence": 3, "requests": 1, "notes": 1,
+    }  # fmt: skip
     assert [(kept.what, kept.count) for kept in erasure.kept] == [("ledger entries", 4), ("mails handed over", 1)]
     assert all(kept.why for kept in erasure.kept)
 

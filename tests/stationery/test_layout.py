@@ -11,7 +11,8 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, sync_playwright
 
-from mailinglist.bulletins.compose import compose
+from mailinglist.bulletins import blocks
+from mailinglist.bulletins.compose import Picture, compose, compose_version
 from mailinglist.letters.texts import letter
 from mailinglist.stationery import slots
 from mailinglist.stationery.layout import Composed, Look
@@ -34,6 +35,24 @@ PASTED = """
 """
 
 
+DIGEST = "a" * 64
+BLOCKS = blocks.Version(
+    "Kevät",
+    "Tule katsomaan",
+    (
+        blocks.Heading(2, "Kevään näyttely"),
+        blocks.Text("Hei {name|ystävä}! **Tule** [katsomaan](https://e.fi/a)."),
+        blocks.Image(DIGEST, "Näkymä salista"),
+        blocks.Columns(
+            (blocks.Image(DIGEST, "Pumppu"), blocks.Heading(3, "Pumppu"), blocks.Text("99 €")),
+            (blocks.Heading(3, "Venttiili"), blocks.Button("Osta nyt", "https://e.fi/b")),
+        ),
+        blocks.Divider(),
+        blocks.List(("yksi", "kaksi"), ordered=True),
+    ),
+)
+
+
 def mails() -> dict[str, Composed]:
     sample = (EXAMPLES / "bulletin.md").read_text(encoding="utf-8")
     logo = replace(LOOK, logo_url="https://e.fi/logo.png", colour="#f2c230")
@@ -41,6 +60,7 @@ def mails() -> dict[str, Composed]:
         "bulletin": compose(subject="Kevät", source=sample, form="markdown", look=LOOK),
         "pale": compose(subject="Kevät", source=sample, form="markdown", look=logo),
         "pasted": compose(subject="Kevät", source=PASTED, form="html", look=replace(LOOK, colour="#111111")),
+        "blocks": compose_version(BLOCKS, look=LOOK, images={DIGEST: Picture("https://e.fi/a.png", 1200, 800)}),
         "confirm": letter(
             "confirm", language="fi", look=LOOK, owner="o@example.fi", consent_text="Haluan tiedotteita."
         ),
@@ -71,7 +91,7 @@ def show(page: Page, mail: Composed) -> None:
     page.set_content(slots.SLOT.sub(lambda slot: values.get(slot[1], TOKEN), mail.html), wait_until="load")
 
 
-@pytest.mark.parametrize("name", ["bulletin", "pale", "pasted", "confirm"])
+@pytest.mark.parametrize("name", ["bulletin", "pale", "pasted", "blocks", "confirm"])
 def test_it_fits_and_can_be_read_on_a_phone(page: Page, name: str) -> None:
     show(page, mails()[name])
     assert page.evaluate("document.documentElement.scrollWidth") <= 320
@@ -79,12 +99,40 @@ def test_it_fits_and_can_be_read_on_a_phone(page: Page, name: str) -> None:
     assert not found.response["violations"], found.generate_report()
 
 
-@pytest.mark.parametrize("name", ["bulletin", "pasted"])
+@pytest.mark.parametrize("name", ["bulletin", "pasted", "blocks"])
 def test_on_a_wide_screen_it_is_a_column_of_600(page: Page, name: str) -> None:
     page.set_viewport_size({"width": 1280, "height": 800})
     show(page, mails()[name])
     assert page.locator(".sheet").bounding_box()["width"] == 600  # type: ignore[index]
     assert page.evaluate("document.documentElement.scrollWidth") <= 1280
+
+
+def boxes(page: Page) -> list[dict[str, float]]:
+    found = [half.bounding_box() for half in page.locator(".half").all()]
+    assert len(found) == 2
+    return [box for box in found if box is not None]
+
+
+def test_two_columns_stand_side_by_side_and_on_a_phone_one_below_the_other(page: Page) -> None:
+    show(page, mails()["blocks"])
+    above, below = boxes(page)
+    assert below["y"] >= above["y"] + above["height"]
+    assert above["width"] == below["width"] == 280
+    page.set_viewport_size({"width": 640, "height": 800})
+    left, right = boxes(page)
+    assert left["y"] == right["y"]
+    assert left["width"] == right["width"] == 250
+    assert right["x"] - left["x"] == 270
+
+
+def test_without_media_queries_columns_find_room_by_themselves(page: Page) -> None:
+    mail = mails()["blocks"]
+    show(page, replace(mail, html=re.sub(r"<style>.*?</style>", "", mail.html, flags=re.S)))
+    above, below = boxes(page)
+    assert below["y"] >= above["y"] + above["height"]
+    page.set_viewport_size({"width": 640, "height": 800})
+    left, right = boxes(page)
+    assert left["y"] == right["y"]
 
 
 def test_outlook_gets_a_table_of_its_own_around_the_column() -> None:

@@ -1,11 +1,13 @@
-"""The table of routes is the whole front, each with its guard (SURFACE, Web)."""
+"""The table of routes is the whole front, each with its guard (SURFACE, Web). Those of the console are walked in
+`staff/test_staff_guards.py`."""
 
 from __future__ import annotations
 
 from flask import Flask
 from flask.testing import FlaskClient
 
-from mailinglist.web.routes import ROUTES, Guard, guard_of
+from mailinglist.web.guards import Guard
+from mailinglist.web.routes import ROUTES, guard_of
 
 SURFACE = {
     "GET /": "anyone",
@@ -28,15 +30,22 @@ SURFACE = {
     "GET /static/<path:name>": "anyone",
     "GET /robots.txt": "anyone",
     "GET /favicon.ico": "anyone",
+    "GET /images/<name>": "anyone",
 }
 _NAMES = {Guard.ANYONE: "anyone", Guard.LINK: "link"}
 
 
 def test_are_those_of_the_surface() -> None:
     declared = {
-        f"{route.method} {route.rule}": _NAMES[route.guard] + (", limited" if route.pace else "") for route in ROUTES
+        f"{route.method} {route.rule}": _NAMES[route.guard] + (", limited" if route.pace else "")
+        for route in ROUTES
+        if not route.of_the_console
     }
     assert declared == SURFACE
+
+
+def test_the_console_lies_below_staff_and_nothing_else_does() -> None:
+    assert all(route.rule.startswith("/staff/") == route.of_the_console for route in ROUTES)
 
 
 def test_are_all_that_the_application_answers(app: Flask) -> None:
@@ -45,7 +54,7 @@ def test_are_all_that_the_application_answers(app: Flask) -> None:
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert answered == SURFACE.keys()
+    assert answered == SURFACE.keys() | {f"{each.method} {each.rule}" for each in ROUTES if each.of_the_console}
 
 
 def test_each_has_a_guard_by_its_endpoint(app: Flask) -> None:

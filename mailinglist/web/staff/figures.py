@@ -1,0 +1,51 @@
+"""Numbers and times in words, as readers of a language write them."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+
+from babel import dates, numbers
+
+from ... import i18n
+from .. import pages
+
+_BETWEEN = re.compile(r"[\s,.'’]")
+
+
+def number(value: float) -> str:
+    """1,234 in English, 1 234 in Finnish and Swedish."""
+    return str(numbers.format_decimal(value, format="#,##0", locale=i18n.locale(pages.language())))
+
+
+def rate(value: float) -> str:
+    """A number with one decimal, while it is small."""
+    form = "#,##0.0" if value < 10 else "#,##0"
+    return str(numbers.format_decimal(value, format=form, locale=i18n.locale(pages.language())))
+
+
+def share(part: float, whole: float) -> str:
+    """A part of a whole in per cent; a dash where there is no whole."""
+    if not whole:
+        return "–"
+    # Rounded down: 100 % is said only of all.
+    value = int(1000 * part / whole) / 1000
+    form = "#,##0.0 %" if 0 < value < 0.1 else "#,##0 %"
+    value = value if form == "#,##0.0 %" else int(100 * value) / 100
+    return str(numbers.format_percent(value, format=form, locale=i18n.locale(pages.language())))
+
+
+def lasting(seconds: float) -> str:
+    """How long so many seconds are, roughly: "3 minutes"."""
+    return str(
+        dates.format_timedelta(
+            timedelta(seconds=max(1, round(seconds))), granularity="second", threshold=1.5,
+            locale=i18n.locale(pages.language()),
+        )
+    )  # fmt: skip
+
+
+def read(text: str) -> int | None:
+    """A whole number as somebody typed it, with or without marks between its thousands; None: it is none."""
+    digits = _BETWEEN.sub("", text)
+    return int(digits) if digits.isascii() and digits.isdecimal() and len(digits) < 12 else None

@@ -1,0 +1,218 @@
+"""A person's page: everything that is held about them, with the consent history as a timeline. And notes about them.
+
+Each look is in the audit, before the page is shown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import date, datetime, time
+from typing import Any
+
+from babel import dates
+from flask import Response, request, url_for
+
+from ... import db, i18n
+from ...consent import lists, notes, people
+from ...consent.people import Whole
+from ...consent.states import Channel, State
+from ...delivery import received
+from ...errors import BadInput
+from ...staff import audit
+from ...staff.levels import Right
+from .. import pages
+from ..guards import Guard, Route
+from . import days, frame, persons, told
+from . import registry_words as words
+
+_MAILS = 20
+_LIFTED = re.compile(r"([a-z]+), (\d{4}-\d{2}-\d{2}): (.*)", re.DOTALL)
+# What evidence holds for programs, or what the timeline says anyway.
+_UNSAID = frozenset({"at", "salt", "file_sha256", "list"})
+
+
+def look(number: int) -> Response:
+    """GET: everything about one person."""
+    return _look(number, {"kind": "note", "on": told.today().isoformat(), "words": ""})
+
+
+def add_note(number: int) -> Response:
+    """POST: a note, a contact or a meeting is written down."""
+    values = {name: request.form.get(name, "").strip() for name in ("kind", "on", "words")}
+    errors: dict[str, str] = {}
+    on = told.day(values["on"], "on", errors)
+    if not values["words"]:
+        errors["words"] = pages.say("Write something.")
+    if errors:
+        return _look(number, values, errors)
+    now = db.utcnow()
+    # A day has no hour: noon of it, or this moment where that is yet to come.
+    at = min(now, datetime.combine(on, time(12), days.ZONE))
+    try:
+        with db.transaction() as session:
+            persons.known_person(session, number)
+            by = frame.actor()
+            noted = notes.add(session, number, values["kind"], values["words"], on=at, who=by.who, now=now)
+            audit.note(session, "note_added", by=by, about=f"person {number}", now=now, note=noted.id)
+    except BadInput as error:
+        return _look(number, values, {"words": words.reason(error)})
+    return frame.go_to("person.look", pages.say("Written down."), number=number, _anchor="notes")
+
+
+def remove_note(number: int, note: int) -> Response:
+    """POST: a note is taken away."""
+    with db.transaction() as session:
+        persons.known_person(session, number)
+        notes.remove(session, number, min(note, 2**31 - 1))
+        audit.note(session, "note_removed", by=frame.actor(), about=f"person {number}", now=db.utcnow(), note=note)
+    return frame.go_to("person.look", pages.say("The note is removed."), number=number, _anchor="notes")
+
+
+def crumbs(number: int, address: str) -> list[tuple[str, str]]:
+    """The way to what is done about a person."""
+    return [
+        (pages.say("Persons"), url_for("persons.index")),
+        (address, url_for("person.look", number=number)),
+    ]
+
+
+def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = None) -> Response:
+    before = request.args.get("mails", "")
+    before_id = int(before) if before.isdecimal() and len(before) < 19 else None
+    with frame.looking() as session:
+        persons.known_person(session, number)
+        whole = people.whole(session, number)
+        mails = received.by_person(session, number, before_id=before_id, limit=_MAILS + 1)
+        names = {row.slug: persons.list_name(row) for row in lists.every(session)}
+    with db.transaction() as session:
+        audit.note(session, "person_seen", by=frame.actor(), about=f"person {number}", now=db.utcnow())
+    more = len(mails) > _MAILS
+    return frame.page(
+        "registry/person", 422 if errors else 200, here="persons", errors=errors or {}, person=whole, names=names,
+        language_of=words.language,
+        memberships=[_membership(each, names, banned=_banned(whole)) for each in whole.memberships],
+        elsewhere=len(whole.memberships) < len(names) or any(_may_join(each.state) for each in whole.memberships),
+        bans=[_ban(each) for each in whole.bans], history=[_event(each, names) for each in reversed(whole.history)],
+        forbidden=any(each.lifted_at is None for each in whole.bans), asked=_asked(whole, names),
+        links=[(names.get(each.list, each.list), each) for each in whole.links],
+        notes=[(words.note_kind(each.kind), _day(each.on), each) for each in whole.notes], note=note,
+        kinds=words.note_kinds(),
+        mails=[(words.mail(each.kind, each.subject), words.handoff(each.state), each) for each in mails[:_MAILS]],
+        mails_next=url_for("person.look", number=number, mails=mails[_MAILS - 1].id, _anchor="mails") if more else None,
+        mails_first=url_for("person.look", number=number, _anchor="mails") if before_id is not None else None,
+        crumbs=[(pages.say("Persons"), url_for("persons.index"))],
+    )  # fmt: skip
+
+
+def _may_join(state: str) -> bool:
+    return state != State.ACTIVE.value
+
+
+def _banned(whole: Whole) -> bool:
+    """Whether a ban in force keeps every bulletin from them."""
+    return any(each.channel == Channel.EMAIL.value and each.lifted_at is None for each in whole.bans)
+
+
+def _membership(each: people.Membership, names: Mapping[str, str], *, banned: bool) -> dict[str, Any]:
+    return {
+        "slug": each.list, "list": names.get(each.list, each.list), "state": words.state(each.state, banned=banned),
+        "basis": words.basis(each.basis), "held": each, "restorable": each.state == State.UNDELIVERABLE.value,
+        "source": _source(each.source), "leavable": each.state != State.LEFT.value,
+        "text_language": words.language(each.text_language or ""),
+    }  # fmt: skip
+
+
+def _source(source: str) -> str:
+    origin, colon, rest = source.partition(": ")
+    known = words.way(origin)
+    return f"{known}: {words.way(rest)}" if colon else known
+
+
+def _lifted(text: str) -> str:
+    """On what a ban was lifted: what `registrar.lift` writes begins with how and when the person said so."""
+    found = _LIFTED.fullmatch(text)
+    if found is None:
+        return text
+    how, day, said = found.groups()
+    return f"{words.way(how)}, {_shown('asked_on', day)}: {said}"
+
+
+def _ban(each: people.BanHeld) -> dict[str, Any]:
+    return {
+        "channel": words.channel(each.channel), "source": _source(each.source), "held": each,
+        "lifted": _lifted(each.lifted_by or ""),
+    }  # fmt: skip
+
+
+def _asked(whole: Whole, names: Mapping[str, str]) -> list[dict[str, Any]]:
+    return [
+        {
+            "kind": words.request_kind(each.kind), "list": names.get(each.list, each.list), "held": each,
+            "entrance": words.way(each.entrance),
+            "outcome": words.request_outcome(each.outcome if each.taken_at else None),
+        }
+        for each in whole.requests
+    ]  # fmt: skip
+
+
+def _event(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """One entry of the ledger, for the timeline."""
+    title, kind = words.event(entry["event"])
+    slug = entry.get("list")
+    evidence: Mapping[str, Any] | None = entry.get("evidence_content")
+    return {
+        "title": title, "kind": kind, "at": datetime.fromisoformat(entry["at"]),
+        "list": names.get(slug, slug) if slug else "",
+        "state": words.state(entry["state"])[0] if entry.get("state") else "",
+        "before": words.state(entry["before"])[0] if entry.get("before") else "",
+        "channels": [words.channel(each) for each in entry.get("channels", ())],
+        "basis": words.basis(entry["basis"]) if entry.get("basis") else "",
+        "source": _source(entry["source"]) if entry.get("source") else "",
+        "text": entry.get("text_shown"), "version": entry.get("text_version"), "language": entry.get("language"),
+        "language_name": words.language(entry.get("language") or ""),
+        "evidence": _evidence(evidence) if evidence else [],
+        "evidence_gone": "evidence" in entry and evidence is None, "hash": entry["hash"],
+    }  # fmt: skip
+
+
+def _evidence(content: Mapping[str, Any]) -> list[tuple[str, str]]:
+    return [
+        (words.evidence(key), _shown(key, value))
+        for key, value in content.items()
+        if key not in _UNSAID and value not in (None, "")
+    ]
+
+
+def _shown(key: str, value: Any) -> str:
+    if key == "how":
+        return words.way(str(value))
+    if key == "evidence":
+        return _lifted(str(value))
+    if key == "basis":
+        return words.basis(str(value))
+    if key == "language":
+        return words.language(str(value))
+    if key == "asked_on":
+        return dates.format_date(date.fromisoformat(value), "medium", locale=i18n.locale(pages.language()))
+    if key == "asked_at":
+        return _moment(datetime.fromisoformat(value))
+    if key == "corrected":
+        fields = {"address": pages.say("Address"), "name": pages.say("Name"), "language": pages.say("Language")}
+        return ", ".join(fields.get(each, each) for each in value)
+    return str(value)
+
+
+def _moment(at: datetime) -> str:
+    return frame.moment(at).striptags()
+
+
+def _day(at: datetime) -> str:
+    return dates.format_date(at.astimezone(days.ZONE).date(), "medium", locale=i18n.locale(pages.language()))
+
+
+ROUTES = (
+    Route("GET", "/staff/persons/<int:number>", look, Guard.STAFF, right=Right.PERSONS),
+    Route("POST", "/staff/persons/<int:number>/notes", add_note, Guard.STAFF, right=Right.PERSONS),
+    Route("POST", "/staff/persons/<int:number>/notes/<int:note>/remove", remove_note, Guard.STAFF, right=Right.PERSONS),
+)

@@ -1,0 +1,94 @@
+"""The check before approval: what is wrong with a bulletin, each with what to do and a link to where.
+
+The page itself shows what can be told at once; links and domains are asked while one looks (htmx), or by a link where
+there are no scripts. Errors keep a bulletin from being approved; each warning is acknowledged by who approves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, current_app, request, url_for
+
+from ... import db, preflight
+from ...bulletins import blocks
+from ...bulletins.tables import Bulletin
+from ...consent.tables import MailingList
+from ...preflight import Finding, Level, Where
+from ...staff.levels import Right
+from .. import pages
+from ..guards import Guard, Route
+from . import approving, draft_form, frame, words_of_bulletins, writing
+
+
+def look(number: int) -> Response:
+    """GET: what is wrong; with `now`, links and domains included."""
+    bulletin, shown = _looked(number, online="now" in request.args)
+    return frame.page(
+        "bulletins/preflight", here=writing.section(bulletin), bulletin=bulletin, subject=writing.title_of(bulletin),
+        pages=writing.beside(bulletin), crumbs=writing.crumbs(bulletin), complete="now" in request.args, **shown,
+    )  # fmt: skip
+
+
+def found(number: int) -> Response:
+    """GET, by the script: the same as a part of the page, after links and domains were asked."""
+    bulletin, shown = _looked(number, online=True)
+    return frame.part("bulletins/preflight_found", bulletin=bulletin, complete=True, **shown)
+
+
+def examined(matter: preflight.Matter, *, online: bool = False) -> list[Finding]:
+    """What the check finds; where links and domains are not asked, that this is so is no finding."""
+    every = preflight.examine(matter, settings=pages.settings(), online=online)
+    return [each for each in every if online or each.name != "links_unchecked"]
+
+
+def _looked(number: int, *, online: bool) -> tuple[Bulletin, dict[str, Any]]:
+    settings = pages.settings()
+    with frame.looking() as session:
+        bulletin = writing.find(session, number)
+        matter = preflight.gather(session, bulletin, settings=settings)
+        standing = approving.standing(
+            session, bulletin, session.get_one(MailingList, bulletin.list_id), now=db.utcnow()
+        )  # fmt: skip
+    kept = examined(matter, online=online)
+    lines = [_line(bulletin, each) for each in kept]
+    approves = frame.may("send") and not bulletin.template and bulletin.given_at is None and not standing.approval
+    barred = standing.second and standing.own
+    return bulletin, {
+        "errors_found": [line for each, line in zip(kept, lines, strict=True) if each.level is Level.ERROR],
+        "warnings": [line for each, line in zip(kept, lines, strict=True) if each.level is Level.WARNING],
+        "approve_url": url_for("approving.approve", number=number) if approves and not barred else None,
+        "others": standing.others if approves and barred else None,
+    }
+
+
+def _line(bulletin: Bulletin, finding: Finding) -> dict[str, str]:
+    return {
+        "key": finding.key,
+        "words": pages.say(finding.words.words, **finding.words.values),
+        "mend": pages.say(finding.mend.words, **finding.mend.values),
+        "language": words_of_bulletins.language(finding.language) if finding.language else "",
+        "address": _where(bulletin, finding) or "",
+    }
+
+
+def _where(bulletin: Bulletin, finding: Finding) -> str | None:
+    """Where it is mended; None: on no page that whoever looks may open."""
+    match finding.where:
+        case Where.AUDIENCE:
+            return url_for("audience_pages.look", number=bulletin.id)
+        case Where.SUBJECT | Where.BLOCK | Where.VERSION if bulletin.form == "blocks":
+            anchor = "subject" if finding.where is Where.SUBJECT else None
+            if finding.place and finding.language in blocks.read(bulletin.source).versions:
+                anchor = draft_form.anchor(finding.place)
+            return url_for("editor.look", number=bulletin.id, language=finding.language, _anchor=anchor)
+        case Where.SENDER if frame.may("settings") and "list_settings.index" in current_app.view_functions:
+            return url_for("list_settings.index")
+        case _:
+            return None
+
+
+ROUTES = (
+    Route("GET", "/staff/bulletins/<int:number>/preflight", look, Guard.STAFF, right=Right.WRITE),
+    Route("GET", "/staff/bulletins/<int:number>/preflight/found", found, Guard.STAFF, right=Right.WRITE),
+)

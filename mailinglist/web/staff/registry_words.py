@@ -1,0 +1,353 @@
+"""The register in words, for pages: states, events, channels, and what its verbs refuse.
+
+The verbs of `consent` speak English to whoever calls them. The sentences that a page may have to show are marked here
+for the catalogues; a test holds them against the verbs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+from ...consent.import_jobs import CHECKED, CHECKING, DONE, FAILED, RUNNING, UPLOADED, WAITING
+from ...consent.states import Channel, State
+from ...errors import MailinglistError
+from ...stationery.sentences import noted as _
+from .. import pages
+from ..pages import say
+
+Badge = tuple[str, str]
+"""A short word, and what kind of badge it is: good, warn, bad, plain."""
+
+
+def state(key: str, *, banned: bool = False) -> Badge:
+    """Where somebody stands on a list. `banned`: a ban keeps them from being mailed all the same."""
+    if banned and key == State.ACTIVE:
+        return say("On the list, but banned: nothing is mailed"), "bad"
+    words: Mapping[str, Badge] = {
+        State.PENDING: (say("Awaits the answer"), "warn"),
+        State.ACTIVE: (say("On the list"), "good"),
+        State.LEFT: (say("Has left"), "plain"),
+        State.UNDELIVERABLE: (say("Can't be reached"), "bad"),
+        State.NONE: (say("Not on the list"), "plain"),
+    }
+    return words.get(key, (key, "plain"))
+
+
+def states() -> list[tuple[str, str]]:
+    """The states that somebody on record may have, to choose from."""
+    return [(key.value, state(key)[0]) for key in State if key is not State.NONE]
+
+
+def channel(key: str) -> str:
+    """What a ban forbids."""
+    return {each: words for each, words, _hint in channels()}.get(key, key)
+
+
+def channels() -> list[tuple[str, str, str]]:
+    """Everything that a ban can forbid: its key, its name, and what that means."""
+    return [
+        (Channel.EMAIL.value, say("Marketing by e-mail"), say("Bulletins, and letters that ask for a confirmation.")),
+        (Channel.POST.value, say("Marketing by post"), ""),
+        (Channel.PHONE.value, say("Marketing by phone"), ""),
+        (Channel.DISCLOSURE.value, say("Giving the data to others"), ""),
+    ]
+
+
+def basis(key: str) -> str:
+    """On what somebody's subscription rests."""
+    return dict(bases()).get(key, key)
+
+
+def bases() -> list[tuple[str, str]]:
+    """What a subscription may rest on, to choose from."""
+    return [
+        ("consent", say("Consent")),
+        ("customer", say("Customer relationship")),
+        ("organisation", say("Organisation")),
+    ]
+
+
+def way(key: str) -> str:
+    """How a wish reached us."""
+    known = {
+        "form": say("By the form"),
+        "button": say("By the button on the page"),
+        "link": say("By the link in the letter"),
+        "not-me": say("By the link in the letter"),
+        "page": say("By the button on the page"),
+        "one-click": say("By the mail program's own button"),
+        "import": say("By a file"),
+        "staff": say("By staff"),
+        "letter": say("By the link in the letter"),
+        "web": say("By the form"),
+        "erasure": say("By an erasure"),
+        "confirmed": say("By the link in the letter"),
+        "went along with a corrected address": say("Went along with a corrected address"),
+    }
+    return known.get(key) or dict(ways()).get(key, key)
+
+
+def ways() -> list[tuple[str, str]]:
+    """How a wish can reach staff, to choose from."""
+    return [
+        ("phone", say("By phone")),
+        ("paper", say("On paper")),
+        ("mail", say("By mail")),
+        ("visit", say("On a visit")),
+    ]
+
+
+def language(code: str) -> str:
+    """A language's own name."""
+    return pages.NAMES.get(code, code)
+
+
+def languages() -> list[tuple[str, str]]:
+    """The languages, to choose from."""
+    return list(pages.NAMES.items())
+
+
+def event(key: str) -> Badge:
+    """What happened, as the ledger tells it."""
+    words: Mapping[str, Badge] = {
+        "asked": (say("Asked to join"), "plain"),
+        "confirmed": (say("Confirmed"), "good"),
+        "disowned": (say("Said that they did not ask"), "bad"),
+        "left": (say("Left"), "bad"),
+        "imported": (say("Taken in from a file"), "good"),
+        "given_up": (say("Mail kept failing"), "bad"),
+        "restored": (say("Put back on the list after mail had failed"), "good"),
+        "lapsed": (say("The request was never answered"), "plain"),
+        "readdressed": (say("Came here from a corrected address"), "plain"),
+        "moved": (say("The address was corrected"), "plain"),
+        "corrected": (say("Details corrected"), "plain"),
+        "banned": (say("Forbade marketing"), "bad"),
+        "ban_lifted": (say("A ban was lifted"), "good"),
+        "erased": (say("Erased"), "bad"),
+    }
+    return words.get(key, (key, "plain"))
+
+
+def evidence(key: str) -> str:
+    """What a piece of evidence is."""
+    words = {
+        "how": say("How"),
+        "client": say("Network address"),
+        "user_agent": say("Browser"),
+        "language": say("Language of the page"),
+        "evidence": say("What was said or signed"),
+        "asked_on": say("Day"),
+        "asked_at": say("Asked at"),
+        "recorded_by": say("Recorded by"),
+        "lifted_by": say("Lifted by"),
+        "corrected": say("What was corrected"),
+        "file": say("File"),
+        "source": say("Source"),
+        "basis": say("Basis"),
+    }
+    return words.get(key, key)
+
+
+def note_kind(key: str) -> str:
+    """What is noted."""
+    return dict(note_kinds()).get(key, key)
+
+
+def note_kinds() -> list[tuple[str, str]]:
+    """What can be noted, to choose from."""
+    return [("note", say("Note")), ("contact", say("Contact")), ("meeting", say("Meeting"))]
+
+
+def mail(kind: str, subject: str | None) -> str:
+    """Which mail it was."""
+    letters = {
+        "bulletin": say("Bulletin"),
+        "confirm": say("Confirmation letter"),
+        "already": say("Letter: already on the list"),
+        "leave": say("Letter with a link to leave by"),
+        "welcome": say("Welcome letter"),
+    }
+    return subject or letters.get(kind, kind)
+
+
+def handoff(key: str) -> Badge:
+    """What became of a mail."""
+    words: Mapping[str, Badge] = {
+        "pending": (say("Waits"), "plain"),
+        "handing": (say("Is being handed over"), "plain"),
+        "accepted": (say("Accepted"), "good"),
+        "rejected": (say("Rejected"), "bad"),
+        "deferred": (say("Put off by the mail server"), "warn"),
+        "excluded": (say("Not sent"), "plain"),
+        "uncertain": (say("Uncertain"), "warn"),
+    }
+    return words.get(key, (key, "plain"))
+
+
+def request_kind(key: str) -> str:
+    """What somebody asked for."""
+    kinds = {"join": say("To join"), "leave": say("For a link to leave by"), "exit": say("To leave")}
+    return kinds.get(key, key)
+
+
+def request_outcome(key: str | None) -> str:
+    """What became of a request."""
+    words = {
+        None: say("Waits for the worker"),
+        "asked": say("A letter went out"),
+        "already": say("On the list already"),
+        "joined": say("Joined"),
+        "leaving": say("A letter went out"),
+        "left": say("Left"),
+        "banned": say("Stopped by a ban"),
+        "muted": say("No letter: they did not ask"),
+        "limited": say("No letter: too many of late"),
+        "unknown": say("Not on the list"),
+        "failed": say("Failed"),
+    }
+    return words.get(key, key or "")
+
+
+def import_state(key: str) -> Badge:
+    """How far a file has come."""
+    words: Mapping[str, Badge] = {
+        UPLOADED: (say("Choose the columns"), "warn"),
+        CHECKING: (say("Is being looked through"), "plain"),
+        CHECKED: (say("Checked"), "warn"),
+        WAITING: (say("Waits to be taken in"), "plain"),
+        RUNNING: (say("Is being taken in"), "plain"),
+        DONE: (say("Taken in"), "good"),
+        FAILED: (say("Not taken in"), "bad"),
+    }
+    return words.get(key, (key, "plain"))
+
+
+def meanings() -> list[tuple[str, str]]:
+    """What a column can be said to mean."""
+    return [
+        ("ignore", say("Not taken")),
+        ("email", say("E-mail address")),
+        ("name", say("Name")),
+        ("language", say("Language")),
+        ("sale_reference", say("Sale reference")),
+    ]
+
+
+# ── what verbs refuse ─────────────────────────────────────────────────────────────────────────────────────────────
+
+SENTENCES = (
+    _("There is no such state."),
+    _("That is no part of an address."),
+    _("That is no domain name."),
+    _("This person is not in the register any more."),
+    _("Nobody with this address is in the register."),
+    _("Marketing to this address is forbidden. The ban has to be lifted first."),
+    _("The owner of this mailbox said that they did not ask for mail. No letter may go there."),
+    _("This person is on the list already."),
+    _("This person is not on the list."),
+    _("A ban needs at least one channel."),
+    _("There is no such language."),
+    _("This is the address that the person has."),
+    _(
+        "Somebody with this address is in the register already. Record a leave for the old address instead; the new "
+        "one has its own entry."
+    ),
+    _(
+        "The owner of this mailbox said that they did not ask for mail. Enter the right address as somebody new, and "
+        "leave this one as it is."
+    ),
+    _("An entry by staff says how the person told us: by phone, on paper, by mail, or on a visit."),
+    _("An entry by staff needs evidence: what was said or signed, and where that is found (T6)."),
+    _("The evidence has at most 2,000 characters, and no control characters."),
+    _("The day when they asked lies in the future."),
+    _("A note is a note, a meeting or a contact."),
+    _("A note has between 1 and 4,000 characters."),
+    _("The note holds control characters."),
+    _("The day of the note lies in the future."),
+    _("There is no such note."),
+    _("Many files wait to be taken in. Take them in, or give them up, first."),
+    _("There is no such import."),
+    _("This file is being taken in, or is done with."),
+    _("An import needs its source: the system or register that the people come from."),
+    _("The source is one line of at most 190 characters."),
+    _("An import rests on consent, on a customer relationship, or on being an organisation."),
+    _("Customers need a sale reference: no column of the file is said to be one."),
+    _("This file has not been looked through yet, or is being taken in already."),
+    _("Somebody has had this file looked through anew. Look at the result, and then take it in."),
+    _("There is nobody to take in: every line is refused."),
+    _("The file is larger than 64 MB: split it."),
+    _("The file is in UTF-16, not in UTF-8: save it as “CSV UTF-8”."),
+    _("The file is empty."),
+    _("The file has more than 500,000 lines: split it."),
+    _("The first line must name the columns (email, name, language, sale_reference), and here it holds an address."),
+    _("Each column of the file is one of: email, name, language, sale_reference, ignore."),
+    _("Two columns can't mean the same."),
+    _("One column must be the e-mail address."),
+    _("A ban needs its source: who forbade it, and how."),
+    _("Lifting a ban needs evidence: what the person said, when, and to whom."),
+    _("No such ban is in force for this address."),
+    _("This person has left the list. Only they can come back, by the form and a fresh confirmation."),
+    _("This person has left the list. Only they can come back."),
+    _("Mail to this address fails. The person's own sign-up, or a member of staff, ends that."),
+    _("This address is not on the list."),
+    _("it has more cells than the first line has columns"),
+    _("unknown language: there are fi, sv, en"),
+    _("a customer without a sale reference"),
+    _("the name is longer than 200 characters"),
+    _("the name holds a line break or control characters"),
+    _("the sale reference is longer than 200 characters"),
+    _("the sale reference holds a line break or control characters"),
+    _("nobody decided about it for a week"),
+    _("banned: marketing to this address is forbidden"),
+    _("left: who has this address left the list, and was erased or moved since; only they can come back, by the form"),
+    _("holds passwords: those of the web shop stay in the web shop"),
+    _("belongs to billing: cards, credit and accounts are no business of a mailing list"),
+    _("identifies persons in a way that a mailing list has no need of"),
+)
+"""Every refusal without a value in it."""
+
+_WITH_VALUES = (
+    (
+        re.compile(r"The file is not in UTF-8 \(first seen on line (?P<line>.+)\): save it as “CSV UTF-8”\."),
+        _("The file is not in UTF-8 (first seen on line %(line)s): save it as “CSV UTF-8”."),
+    ),
+    (
+        re.compile(r"From line (?P<line>.+) on, the file can't be read as CSV \((?P<why>.+)\)\."),
+        _("From line %(line)s on, the file can't be read as CSV (%(why)s)."),
+    ),
+    (
+        re.compile(r"The column “(?P<column>.+)” (?P<why>.+)\. Take it out of the file\."),
+        _("The column “%(column)s” %(why)s. Take it out of the file."),
+    ),
+    (
+        re.compile(r"a duplicate: the same address is on line (?P<line>.+)"),
+        _("a duplicate: the same address is on line %(line)s"),
+    ),
+    (re.compile(r"bad address: (?P<why>.+)"), _("bad address: %(why)s")),
+    (re.compile(r"given up by (?P<who>.+)"), _("given up by %(who)s")),
+    (
+        re.compile(r"From “(?P<state>.+)”, a subscription can't be “(?P<event>.+)”\."),
+        _("From “%(state)s”, a subscription can't be “%(event)s”."),
+    ),
+)
+_AFTER_A_STATE = re.compile(r"(?:none|pending|active|left|undeliverable): (.+)")
+_TRANSLATED = ("why",)
+"""Values that are sentences of their own."""
+
+
+def reason(words: str | MailinglistError) -> str:
+    """A refusal in the language of the page."""
+    if isinstance(words, MailinglistError):
+        if getattr(words, "sentence", None) is not None:
+            return pages.reason(words)
+        words = str(words)
+    if words in SENTENCES:
+        return say(words)
+    if found := _AFTER_A_STATE.fullmatch(words):
+        words = found[1]
+    for pattern, sentence in _WITH_VALUES:
+        if found := pattern.fullmatch(words):
+            values = {name: say(text) if name in _TRANSLATED else text for name, text in found.groupdict().items()}
+            return say(sentence, **values)
+    return say(words)

@@ -1,0 +1,79 @@
+"""What stands in the audit, in words: a sentence for each act that is noted anywhere in the program."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..pages import say
+
+
+def acts() -> Mapping[str, str]:
+    """Every act by its name, in the language of the page."""
+    return {
+        "account_made": say("Made an account"),
+        "account_renamed": say("Changed the name of an account"),
+        "account_end_set": say("Set the end of an account"),
+        "account_disabled": say("Disabled an account"),
+        "account_enabled": say("Enabled an account again"),
+        "levels_set": say("Changed the levels of an account"),
+        "link_issued": say("Made a link for enrolment or recovery"),
+        "secrecy_accepted": say("Accepted the secrecy statement"),
+        "password_set": say("Set a password"),
+        "password_shown": say("Gave the right password"),
+        "sign_in": say("Signed in"),
+        "sign_in_refused": say("Was refused at sign-in"),
+        "sign_in_refreshed": say("Showed both factors anew"),
+        "sign_out": say("Signed out"),
+        "signed_out_everywhere": say("Was signed out everywhere"),
+        "totp_set": say("Set up an authenticator app"),
+        "passkey_added": say("Added a passkey"),
+        "passkey_removed": say("Removed a passkey"),
+        "recovery_codes_made": say("Made new recovery codes"),
+        "factors_dropped": say("Dropped the second factors of an account"),
+        "bulletin_begun": say("Began a bulletin"),
+        "bulletin_changed": say("Changed a bulletin"),
+        "bulletin_languages": say("Added or removed a language version of a bulletin"),
+        "bulletin_audience": say("Changed the audience of a bulletin"),
+        "bulletin_restored": say("Brought back an earlier version of a bulletin"),
+        "bulletin_removed": say("Removed a bulletin"),
+        "template_made": say("Made a template"),
+        "image_added": say("Added an image"),
+        "test_mailed": say("Sent a test mail"),
+        "approval_asked": say("Asked for approval"),
+        "bulletin_approved": say("Approved a bulletin"),
+        "approval_withdrawn": say("Took an approval back"),
+        "bulletin_sent": say("Gave a bulletin to be sent"),
+        "bulletin_paused": say("Paused a bulletin"),
+        "bulletin_resumed": say("Resumed a bulletin"),
+        "bulletin_cancelled": say("Cancelled a bulletin"),
+        "recipients_seen": say("Looked at recipients of a bulletin"),
+        "uncertain_settled": say("Decided about uncertain mails"),
+        "persons_seen": say("Searched for persons"),
+        "person_seen": say("Looked at a person"),
+        "join_entered": say("Entered a join"),
+        "leave_entered": say("Entered a leave"),
+        "person_corrected": say("Corrected a person's details"),
+        "person_restored": say("Let a person who could not be reached be mailed again"),
+        "person_exported": say("Exported a person's data"),
+        "person_erased": say("Erased a person"),
+        "note_added": say("Added a note"),
+        "note_removed": say("Removed a note"),
+        "ban_added": say("Entered a ban"),
+        "ban_checked": say("Looked whether an address is banned"),
+        "ban_lifted": say("Lifted a ban"),
+        "bans_imported": say("Took in a list of bans"),
+        "proof_seen": say("Looked at the proof of a consent"),
+        "import_uploaded": say("Uploaded a file of people"),
+        "import_seen": say("Looked at the rows of an uploaded file"),
+        "import_rehearsed": say("Had a file looked through"),
+        "people_imported": say("Imported people"),
+        "import_given_up": say("Dropped an uploaded file"),
+        "list_exported": say("Exported a list"),
+        "list_made": say("Made a list"),
+        "list_set": say("Changed the settings of a list"),
+    }
+
+
+def act(name: str) -> str:
+    """An act in words. One that an earlier version noted, and no page knows any more, is said by its name."""
+    return acts().get(name, name)

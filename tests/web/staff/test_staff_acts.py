@@ -1,0 +1,70 @@
+"""The audit in words: every act that is noted anywhere in the program has its sentence."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from flask import Flask
+
+import staffing
+from mailinglist import db
+from mailinglist.places import PACKAGE
+from mailinglist.staff import audit
+from mailinglist.staff.audit import Actor
+from mailinglist.staff.levels import Level
+from mailinglist.web.staff import words_of_acts
+
+NOTING = {"note", "_note", "record", "_moved"}
+"""The functions that write into the audit, and those that hand an act on to them: their second argument is the act."""
+
+
+def parsed() -> Iterator[ast.Module]:
+    for path in sorted(PACKAGE.rglob("*.py")):
+        yield ast.parse(path.read_text(encoding="utf-8"))
+
+
+def noted() -> set[str]:
+    found = set()
+    for tree in parsed():
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and len(call.args) > 1:
+                name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+                if name in NOTING:
+                    found |= {
+                        each.value
+                        for each in ast.walk(call.args[1])
+                        if isinstance(each, ast.Constant) and isinstance(each.value, str)
+                    }
+    return found
+
+
+def test_every_act_has_a_sentence_and_nothing_else_has(app: Flask) -> None:
+    with app.test_request_context():
+        sentences = words_of_acts.acts()
+    assert noted() == sentences.keys()
+    assert len(set(sentences.values())) == len(sentences)
+
+
+def test_nothing_else_hands_an_act_on() -> None:
+    """Were there another such function, its acts would be missed above."""
+    handing_on = set()
+    for tree in parsed():
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef) and "act" in [each.arg for each in function.args.args]:
+                calls = [each for each in ast.walk(function) if isinstance(each, ast.Call)]
+                given = {argument.id for call in calls for argument in call.args if isinstance(argument, ast.Name)}
+                if "act" in given and function.name != "press":  # that is a button's, of the editor
+                    handing_on.add(function.name)
+    assert handing_on <= NOTING
+
+
+def test_the_page_says_the_sentence_in_three_languages(app: Flask) -> None:
+    with db.transaction() as session:
+        for act in ("ban_lifted", "of_long_ago"):
+            audit.note(session, act, by=Actor(None, "a test", ""), now=db.utcnow())
+    for language, words in (("en", "Lifted a ban"), ("fi", "Perui kiellon"), ("sv", "Hävde ett förbud")):
+        page = staffing.signed_in(app, Level.AUDITOR, language=language).get("/staff/audit").text
+        assert f'<option value="ban_lifted">{words}</option>' in page
+        assert f">{words}</td>" in page
+        assert ">of_long_ago</td>" in page
