@@ -72,8 +72,11 @@ def follow(page: Page, selector: str) -> None:
         page.keyboard.press("Enter")
 
 
-def tell(page: Page, words: str) -> None:
-    """What it rests on: by phone, today."""
+def tell(page: Page, words: str, *, how: str | None = "By phone") -> None:
+    """What it rests on: by phone, today. A note rests on nothing."""
+    if how:
+        reach(page, "#how")
+        page.keyboard.type(how)
     reach(page, "#words")
     page.keyboard.type(words)
 
@@ -108,7 +111,7 @@ def test_a_day_at_the_desk_by_keyboard_alone(site: Site, browser: Browser) -> No
 
         reach(page, "details.adding summary", 120)
         page.keyboard.press("Enter")
-        tell(page, "Was friendly")
+        tell(page, "Was friendly", how=None)
         follow(page, "details.adding button")
         expect(page.locator(".note").first).to_contain_text("Was friendly")
 
