@@ -230,59 +230,35 @@ def test_letters_and_bulletins_are_signed(app: Flask, caught: Caught, settings, 
 
 
 def test_a_paused_bulletin_puts_back_what_waits(app: Flask, caught: Caught):
+    bulletin = begun(5)
     with db.transaction() as session:
-        for n in range(5):
-            person(session, f"p{n}@example.fi", now=db.utcnow() - timedelta(days=2))
-        bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
-        dispatch.send(
-            session,
-            bulletin.id,
-            sender="T <t@lists.example.fi>",
-            by="test",
-            at=None,
-            second_person=False,
-            now=db.utcnow(),
-        )
-        dispatch.begin_due(session, now=db.utcnow())
-        dispatch.pause(session, bulletin.id)
+        dispatch.pause(session, bulletin)
     post.bulletins(stop=never)
     assert caught.mails == []
     with db.transaction() as session:
-        dispatch.resume(session, bulletin.id)
+        dispatch.resume(session, bulletin)
     post.bulletins(stop=never)
     with db.reading() as session:
-        status = dispatch.status(session, bulletin.id)
+        status = dispatch.status(session, bulletin)
     assert (status.state, status.accepted, status.excluded) == ("sent", 5, 0)
 
 
 @pytest.mark.parametrize("resend", [True, False])
 def test_a_person_decides_about_uncertain_mails(app: Flask, caught: Caught, resend: bool):
+    bulletin = begun(3)
     with db.transaction() as session:
-        for n in range(3):
-            person(session, f"p{n}@example.fi", now=db.utcnow() - timedelta(days=2))
-        bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
-        dispatch.send(
-            session,
-            bulletin.id,
-            sender="T <t@lists.example.fi>",
-            by="test",
-            at=None,
-            second_person=False,
-            now=db.utcnow(),
-        )
-        dispatch.begin_due(session, now=db.utcnow())
         shift = handoffs.begin_shift(session, now=db.utcnow())
         handoffs.claim(session, shift, kinds=["bulletin"], about=1, limit=2, now=db.utcnow())
         handoffs.end_shift(session, shift, now=db.utcnow())
     post.bulletins(stop=never)
     with db.transaction() as session:
-        status = dispatch.status(session, bulletin.id)
+        status = dispatch.status(session, bulletin)
         assert (status.state, status.accepted, status.uncertain) == ("sent", 1, 2)
-        assert len(handoffs.uncertain(session, bulletin.id)) == 2
-        assert dispatch.resolve(session, bulletin.id, resend=resend, by="minna", now=db.utcnow()) == 2
+        assert len(handoffs.uncertain(session, bulletin)) == 2
+        assert dispatch.resolve(session, bulletin, resend=resend, by="minna", now=db.utcnow()) == 2
     post.bulletins(stop=never)
     with db.reading() as session:
-        status = dispatch.status(session, bulletin.id)
+        status = dispatch.status(session, bulletin)
     assert (status.state, status.accepted, status.uncertain, status.pending) == ("sent", 3, 0, 0)
     assert len(caught.mails) == (3 if resend else 1)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -64,12 +65,17 @@ class Site:
 @pytest.fixture
 def site(sqlite_template: Path, tmp_path: Path) -> Iterator[Site]:
     """A site of the test's own, on SQLite."""
-    copy(sqlite_template, tmp_path / "site.db")
+    with served(sqlite_template, tmp_path, host="127.0.0.1") as made:
+        yield made
+
+
+@contextmanager
+def served(template: Path, folder: Path, *, host: str) -> Iterator[Site]:
+    """A running site with a copy of the database, called `host` in its own links."""
+    copy(template, folder / "site.db")
     port = servers.free_port()
-    base = f"http://127.0.0.1:{port}"
-    app = create_app(
-        Settings.of(data_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/site.db", base_url=base, **SECRETS)
-    )
+    base = f"http://{host}:{port}"
+    app = create_app(Settings.of(data_dir=folder, database_url=f"sqlite:///{folder}/site.db", base_url=base, **SECRETS))
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = make_server("127.0.0.1", port, app, threaded=True)
     thread = threading.Thread(target=server.serve_forever, daemon=True)

@@ -5,25 +5,17 @@ axe finds nothing; the pages fit 320 px."""
 
 from __future__ import annotations
 
-import logging
-import threading
 from collections.abc import Iterator
 from pathlib import Path
-from shutil import copy
 
 import pyotp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import Site, browser, complaints  # noqa: F401
+from browsing import Site, browser, complaints, served  # noqa: F401
 from playwright.sync_api import Browser, BrowserContext, Page
-from werkzeug.serving import make_server
 
-import servers
 import staffing
-from conftest import SECRETS
 from mailinglist import db
-from mailinglist.app import create_app
-from mailinglist.settings import Settings
 from mailinglist.staff import accounts
 from mailinglist.staff.audit import Actor
 from mailinglist.staff.levels import Level
@@ -37,20 +29,8 @@ SENTENCE = "seitsemän vihreää lyhtyä"
 @pytest.fixture
 def console(sqlite_template: Path, tmp_path: Path) -> Iterator[Site]:
     """A site under a name: browsers have no passkeys for a bare address."""
-    copy(sqlite_template, tmp_path / "site.db")
-    port = servers.free_port()
-    base = f"http://localhost:{port}"
-    app = create_app(
-        Settings.of(data_dir=tmp_path, database_url=f"sqlite:///{tmp_path}/site.db", base_url=base, **SECRETS)
-    )
-    logging.getLogger("werkzeug").setLevel(logging.ERROR)
-    server = make_server("127.0.0.1", port, app, threaded=True)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    yield Site(app, base)
-    server.shutdown()
-    thread.join(5)
-    server.server_close()
+    with served(sqlite_template, tmp_path, host="localhost") as made:
+        yield made
 
 
 @pytest.fixture
