@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from playwright.sync_api import Browser, BrowserContext, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from sqlalchemy import select
 from werkzeug.serving import make_server
 
@@ -26,6 +26,8 @@ from mailinglist.app import create_app
 from mailinglist.consent import requests
 from mailinglist.consent.tables import Request, Subscription
 from mailinglist.settings import Settings
+
+expect.set_options(timeout=15_000)  # Playwright's own five seconds are short where two cores drive two browsers
 
 PAGE = "/lists/tector-tiedottaa"
 

@@ -12,7 +12,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from browsing import Site, browser, complaints, site  # noqa: F401
 from PIL import Image
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import insert
 from test_console_door import _SMALL
 
@@ -148,7 +148,8 @@ def test_a_name_a_colour_and_a_logo_are_set_by_mouse(site: Site, browser: Browse
         page.set_input_files("#file", picture)
         page.click("text=Take this logo")
         assert page.input_value("#logo").startswith(f"{site.base}/images/")
-        page.wait_for_function("document.querySelector('img.logo').naturalWidth === 300")
+        # Not wait_for_function: what that evaluates while it waits, the page's CSP refuses.
+        expect(page.locator("img.logo")).to_have_js_property("naturalWidth", 300)
         assert heard == []
     with site.app.app_context(), db.reading() as session:
         assert lists.settings_of(the_list(session)).colour == "#8a1c5b"
