@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from . import crash, delay, dkim, growth, send
+from crashing import DATABASES, FAULTS
+
+from . import crash, delay, dkim, growth, pages, send
 
 
 def main() -> None:
@@ -28,17 +30,24 @@ def main() -> None:
     crashing = what.add_parser("crash", help="faults at random moments, and whether the account adds up afterwards")
     crashing.add_argument("--recipients", type=int, default=20_000)
     crashing.add_argument("--times", type=int, default=10)
-    crashing.add_argument("--database", choices=[*crash.DATABASES, "both"], default="both")
-    crashing.add_argument("--fault", nargs="*", choices=list(crash.FAULTS), default=[], metavar="NAME")
+    crashing.add_argument("--database", choices=[*DATABASES, "both"], default="both")
+    crashing.add_argument("--fault", nargs="*", choices=list(FAULTS), default=[], metavar="NAME")
     crashing.add_argument("--seed", type=int, default=1, help="decides the random moments")
     crashing.set_defaults(main=crash.main)
 
     growing = what.add_parser("growth", help="one bulletin to ever more: time to the first, rate, memory, sign-ups")
     growing.add_argument("--sizes", default="10000,100000,1000000", metavar="N,…")
-    growing.add_argument("--database", choices=[*growth.DATABASES, "both"], default="both")
+    growing.add_argument("--database", choices=[*DATABASES, "both"], default="both")
     growing.add_argument("--kilobytes", type=int, default=10)
     growing.add_argument("--connections", type=int, default=4)
     growing.set_defaults(main=growth.main)
+
+    looking = what.add_parser("pages", help="how long the console's pages take over a large register")
+    looking.add_argument("--people", type=int, default=1_000_000)
+    looking.add_argument("--bulletins", type=int, default=500)
+    looking.add_argument("--times", type=int, default=100, help="how often each page is asked for")
+    looking.add_argument("--database", choices=DATABASES, default="postgresql")
+    looking.set_defaults(main=pages.main)
 
     chosen = vars(parser.parse_args())
     del chosen["what"]

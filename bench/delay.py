@@ -9,84 +9,60 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import platform
-import shutil
 import smtplib
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
-from flask import Flask
+import servers
 
-from . import send
-from .dkim import application, databases
+from . import stage
+from .stage import Contestant
 
+_SOURCE = "smtp-source"
 _PINGS = 10
 _SOURCE_SHARE = 4  # smtp-source gets so many times fewer mails: it takes as many times longer for each
 
 
 def main(*, recipients: int, rounds: int, kilobytes: int, connections: int, milliseconds: float) -> None:
     """Print the rates of each round, then medians and ratios."""
-    source = shutil.which("smtp-source") or shutil.which("smtp-source", path="/usr/sbin")
-    if source is None:
-        sys.exit("bench: smtp-source and smtp-sink are missing: they are in Debian's package postfix")
-    rates: dict[str, list[float]] = {}
-    with ExitStack() as stack:
-        folder = Path(tempfile.mkdtemp(prefix="mlbench-"))
-        stack.callback(shutil.rmtree, folder, ignore_errors=True)
-        sink, _ = stack.enter_context(send.sink(source))
-        through = stack.enter_context(proxy(sink, milliseconds))
-        straight = stack.enter_context(proxy(sink, 0.0))
-        server = stack.enter_context(send.servers.postgres(send.PRODUCTION))
-        contestants: dict[str, Callable[[], float]] = {}
-        undelayed: dict[str, Callable[[], float]] = {}
-        for name, url in databases(folder, server):
-            for port, into in ((through, contestants), (straight, undelayed)):
-                app = application(folder / name, url, port, connections)
+    source = stage.smtp_source(needed=True)
+    few = max(connections, recipients // _SOURCE_SHARE)
+    with (
+        stage.folder() as folder,
+        stage.sink() as (target, sink),
+        proxy(target, milliseconds) as through,
+        proxy(target, 0.0) as straight,
+        stage.postgres() as server,
+    ):
+        delayed, undelayed = [], []
+        for name, url in stage.databases(folder, server):
+            for port, into in ((through, delayed), (straight, undelayed)):
+                app = stage.application(folder / name, url, port, connections)
                 if port == through:  # both share the database
-                    send.fill(app, recipients)
-                into[name] = partial(_ours, app, recipients, kilobytes)
-        few = max(connections, recipients // _SOURCE_SHARE)
-        for name, option in (("smtp-source -d", ["-d"]), ("smtp-source", [])):
-            words = [source, *option, "-s", str(connections), "-l", str(kilobytes * 1024), "-m", str(few)]
-            contestants[name] = partial(_smtp_source, words, through, few)
+                    stage.fill(app, recipients)
+                into.append(Contestant(name, partial(stage.whole_path, app, recipients, kilobytes)))
+        for more in (("-d",), ()):
+            send = partial(stage.beside, source, through, few, kilobytes, connections, *more)
+            delayed.append(Contestant(" ".join((_SOURCE, *more)), send))
         slow, quick = _round_trip(through), _round_trip(straight)
         print(f"one round trip through the proxy: {slow:.1f} ms; without delay {quick:.1f}")
-        for number in range(rounds):
-            names = list(contestants) if number % 2 == 0 else list(reversed(contestants))
-            for name in names:
-                rates.setdefault(name, []).append(contestants[name]())
-                print(f"round {number + 1}  {name:<16} {rates[name][-1]:>8,.0f}/s", flush=True)
-        for name, run in undelayed.items():
-            print(f"the proxy's limit: {name} through it without delay {run():>8,.0f}/s", flush=True)
+        figures = stage.in_turns(delayed, rounds, sink)
+        for each in undelayed:
+            rate = stage.measured(each, sink).rate
+            print(f"the proxy's limit: {each.name} through it without delay {rate:>8,.0f}/s", flush=True)
     print(f"\n{recipients:,} recipients ({few:,} for smtp-source), {kilobytes} KB, {connections} connections, ", end="")
-    print(f"{milliseconds:g} ms each way, {os.cpu_count()} cores, Python {platform.python_version()}")
-    quicker = [max(found) for found in zip(rates["smtp-source -d"], rates["smtp-source"], strict=True)]
+    print(f"{milliseconds:g} ms each way, {stage.machine()}")
+    rates = {name: [figure.rate for figure in found] for name, found in figures.items()}
+    quicker = [max(found) for found in zip(rates[f"{_SOURCE} -d"], rates[_SOURCE], strict=True)]
     for name, found in rates.items():
-        ratios = [own / other for own, other in zip(found, quicker, strict=True)]
-        spread = f"[{min(ratios):.2f}–{max(ratios):.2f}]"
-        print(
-            f"{name:<16} {statistics.median(found):>8,.0f}/s  {statistics.median(ratios):5.2f} × smtp-source {spread}"
-        )
-
-
-def _ours(app: Flask, recipients: int, kilobytes: int) -> float:
-    mails, seconds = send.bulletin(app, recipients, kilobytes)
-    return mails / seconds
-
-
-def _smtp_source(words: list[str], port: int, count: int) -> float:
-    began = time.monotonic()
-    subprocess.run([*words, "-f", "a@example.fi", "-t", "b@example.fi", f"127.0.0.1:{port}"], check=True)
-    return count / (time.monotonic() - began)
+        print(f"{name:<16} {statistics.median(found):>8,.0f}/s  {stage.ratio(found, quicker, _SOURCE)}")
 
 
 def _round_trip(port: int) -> float:
@@ -106,11 +82,11 @@ def _round_trip(port: int) -> float:
 @contextmanager
 def proxy(target: int, milliseconds: float) -> Iterator[int]:
     """A port on loopback whose connections lead to the port `target`, each octet so much later, in both directions."""
-    port = send.servers.free_port()
+    port = servers.free_port()
     words = [sys.executable, "-m", "bench.delay", str(port), str(target), str(milliseconds)]
-    process = subprocess.Popen(words, cwd=Path(__file__).resolve().parents[1], preexec_fn=send.servers.die_with_parent)
+    process = subprocess.Popen(words, cwd=Path(__file__).resolve().parents[1], preexec_fn=servers.die_with_parent)
     try:
-        send.servers.wait_for(lambda: send.listens(port))
+        servers.wait_for(lambda: servers.listens(port))
         yield port
     finally:
         process.terminate()

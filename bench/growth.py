@@ -10,41 +10,32 @@ from __future__ import annotations
 import http.client
 import itertools
 import os
-import platform
-import secrets
-import shutil
 import statistics
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 import urllib.parse
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from flask import Flask
-from sqlalchemy import insert, select, text
-from sqlalchemy.orm import Session
+from sqlalchemy import select
 
+import servers
+from crashing import DATABASES
 from mailinglist import db, migrate
-from mailinglist.bulletins import drafts
-from mailinglist.consent import keys, lists
-from mailinglist.consent.tables import Person, Subscription
+from mailinglist.consent import lists
 from mailinglist.delivery import dispatch
 from mailinglist.delivery.dispatch import Status
 from mailinglist.delivery.tables import Handoff
 from mailinglist.settings import Settings
 from worker.app import wired
 
-from . import send
-from .send import servers
+from . import register, stage
 
-DATABASES = ("postgresql", "sqlite")
-_BATCH = 20_000
 _SIGN_UPS_A_SECOND = 10.0
 _WARM_UP_SECONDS = 5.0
 _IDLE_SECONDS = 20.0
@@ -70,16 +61,13 @@ class Figures:
 
 def main(*, sizes: str, database: str, kilobytes: int, connections: int) -> None:
     """Print the figures of each size, smallest first."""
-    source = shutil.which("smtp-source") or shutil.which("smtp-source", path="/usr/sbin")
-    print(f"{kilobytes} KB, {connections} connections, {os.cpu_count()} cores, Python {platform.python_version()}")
+    print(f"{kilobytes} KB, {connections} connections, {stage.machine()}")
     print(f"{_SIGN_UPS_A_SECOND:.0f} sign-ups a second before and meanwhile; the account is looked at every second\n")
     for kind in DATABASES if database == "both" else (database,):
         _print_head(kind)
         for recipients in sorted(int(size) for size in sizes.split(",")):
-            with ExitStack() as stack:
-                folder = Path(stack.enter_context(_folder()))
-                port, _ = stack.enter_context(send.sink(source))
-                server = stack.enter_context(servers.postgres(send.PRODUCTION)) if kind == "postgresql" else None
+            database_server = stage.postgres(needed=True) if kind == "postgresql" else nullcontext()
+            with stage.folder() as folder, stage.sink() as (port, _), database_server as server:
                 url = server.url(server.create("growth")) if server else f"sqlite:///{folder}/growth.db"
                 _print(_measured(folder, url, port, recipients, kilobytes, connections))
 
@@ -100,12 +88,6 @@ def _print(found: Figures) -> None:
     print("  ".join(f"{value:>11}" for value in values), flush=True)
 
 
-@contextmanager
-def _folder() -> Iterator[str]:
-    with tempfile.TemporaryDirectory(prefix="mlgrow-", dir="/tmp", ignore_cleanup_errors=True) as folder:
-        yield folder
-
-
 def _measured(folder: Path, url: str, port: int, recipients: int, kilobytes: int, connections: int) -> Figures:
     found = Figures(recipients)
     valkey = servers.Valkey(folder)
@@ -114,17 +96,18 @@ def _measured(folder: Path, url: str, port: int, recipients: int, kilobytes: int
     settings = Settings.of(
         data_dir=folder / "var", database_url=url, broker_url=valkey.url, bind=f"127.0.0.1:{web}",
         smtp_url=f"smtp://127.0.0.1:{port}?starttls=never", base_url="https://lists.example.fi",
-        smtp_connections=connections, trusted_proxies=1, **send.SECRETS,
+        smtp_connections=connections, trusted_proxies=1, **stage.SECRETS,
     )  # fmt: skip
     app = wired(settings)
     migrate.upgrade(app)
     try:
         with app.app_context(), _roles(settings) as bulletins:
-            _fill(app, recipients)
+            register.fill(recipients, now=db.utcnow())
             servers.wait_for(lambda: _sign_up(web, 0)[0] == 303, seconds=60)
             _sign_ups_for(web, _WARM_UP_SECONDS)  # each process's first answers are slow
             found.idle = _p95(_sign_ups_for(web, _IDLE_SECONDS))
-            number = _written(kilobytes)
+            with db.transaction() as session:
+                number = stage.written(session, kilobytes, now=db.utcnow())
             with _signing_up(web) as seconds:
                 sent_at = _send(number)
                 status = _followed(number, found.looks)
@@ -163,54 +146,9 @@ def _roles(settings: Settings) -> Iterator[int]:
                 process.wait(60)
 
 
-def _fill(app: Flask, recipients: int) -> None:
-    with db.reading() as session:
-        list_id = lists.find(session, lists.DEFAULT_SLUG).id
-    now = db.utcnow()
-    for begin in range(0, recipients, _BATCH):
-        with db.transaction() as session:
-            _fill_batch(session, list_id, range(begin, min(begin + _BATCH, recipients)), now)
-    with db.transaction() as session:
-        session.execute(text("ANALYZE"))
-
-
-def _fill_batch(session: Session, list_id: int, numbers: range, now: datetime) -> None:
-    digest = keys.keys_of(session).digest
-    persons, subscriptions = [], []
-    for number in numbers:
-        mailbox = f"person{number}@example{number % 50}.fi"
-        keyed = digest(mailbox)
-        persons.append(
-            {
-                "id": number + 1, "mailbox": mailbox, "folded": mailbox, "exact_digest": keyed, "digest": keyed,
-                "chain": secrets.token_bytes(16), "name": f"Matti Meikäläinen {number}", "language": "fi",
-                "created_at": now,
-            }
-        )  # fmt: skip
-        subscriptions.append(
-            {
-                "person_id": number + 1, "list_id": list_id, "state": "active", "basis": "consent", "since": now,
-                "epoch": 0, "source": "bench",
-            }
-        )  # fmt: skip
-    session.execute(insert(Person), persons)
-    session.execute(insert(Subscription), subscriptions)
-    if session.get_bind().dialect.name == "postgresql":
-        session.execute(text("SELECT setval(pg_get_serial_sequence('persons', 'id'), (SELECT max(id) FROM persons))"))
-
-
-def _written(kilobytes: int) -> int:
-    body = "# Otsikko\n\n" + send._PARAGRAPH * max(1, (kilobytes - 8) * 1024 // (2 * len(send._PARAGRAPH.encode())))
-    with db.transaction() as session:
-        row = lists.find(session, lists.DEFAULT_SLUG)
-        return drafts.add(session, row, subject="Bench", source=body, form="markdown", now=db.utcnow()).id
-
-
 def _send(number: int) -> datetime:
     with db.transaction() as session:
-        dispatch.send(
-            session, number, sender="T <t@example.fi>", by="bench", at=None, second_person=False, now=db.utcnow()
-        )
+        stage.send(session, number, now=db.utcnow())
     return db.utcnow()
 
 

@@ -114,7 +114,8 @@ class _Numbers(TypeDecorator[Sequence[int]]):
 
 
 class among(FunctionElement[bool]):  # noqa: N801 - used like a function
-    """SQL: `column` is one of `numbers`: one parameter, however many there are, and one cached plan."""
+    """SQL: `column`, which an index serves, is one of `numbers`: one parameter, however many there are, and one cached
+    plan. PostgreSQL looks each up by its key, whatever its statistics say."""
 
     inherit_cache = True
     type = Boolean()
@@ -124,8 +125,24 @@ class among(FunctionElement[bool]):  # noqa: N801 - used like a function
         super().__init__(column, bindparam(None, list(numbers), type_=_Numbers()))
 
 
+class among_many(among):  # noqa: N801 - used like a function
+    """The same, for a large part of a table: PostgreSQL plans with how many there are."""
+
+    inherit_cache = True
+
+
 @compiles(among, "postgresql")
 def _among_postgresql(element: among, compiler: SQLCompiler, **options: Any) -> str:
+    # A subquery: it is read once, and the planner does not know how many it holds. Where it knows, it reads all of a
+    # table that has just been filled, and has no statistics yet, and reads the text again for each row of it (20,000
+    # persons: 600 ms for a group of 500, instead of 1).
+    column, numbers = element.clauses
+    array = f"(SELECT CAST({compiler.process(numbers, **options)} AS bigint[]))"
+    return f"{compiler.process(column, **options)} = ANY (CAST({array} AS bigint[]))"
+
+
+@compiles(among_many, "postgresql")
+def _among_many_postgresql(element: among_many, compiler: SQLCompiler, **options: Any) -> str:
     column, numbers = element.clauses
     return f"{compiler.process(column, **options)} = ANY (CAST({compiler.process(numbers, **options)} AS bigint[]))"
 

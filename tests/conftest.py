@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
+import os
 import shutil
 import tempfile
 import uuid
@@ -13,7 +16,9 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from playwright.sync_api import Browser, sync_playwright
 
+import compiled
 import servers
 from mailinglist import db, migrate
 from mailinglist.app import create_app
@@ -21,6 +26,18 @@ from mailinglist.settings import Settings
 
 SECRETS = {"secret_keys": "test-secret-key-0123456789abcdef", "ban_key": "test-ban-key-0123456789abcdef012"}
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
+
+
+def pytest_configure() -> None:
+    """Folders of tests lie in memory where there is room: SQLite waits for its disk at each commit."""
+    compiled.once()
+    os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", servers.quick_place())
+
+
+def pytest_collection_finish() -> None:
+    """What was imported and collected stays until the end: the collector of garbage need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
@@ -125,6 +142,32 @@ def app(settings: Settings, bells: list[frozenset[str]]) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[tuple[Browser, asyncio.AbstractEventLoop]]:
+    """Chromium, once for a test process, with the loop that speaks to it."""
+    path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if path is None:
+        pytest.skip("no Chromium on the PATH")
+    with sync_playwright() as playwright:
+        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+        made = playwright.chromium.launch(executable_path=path, args=flags)
+        loop = asyncio.get_running_loop()
+        asyncio._set_running_loop(None)
+        yield made, loop
+        asyncio._set_running_loop(loop)
+        made.close()
+
+
+@pytest.fixture
+def browser(chromium: tuple[Browser, asyncio.AbstractEventLoop]) -> Iterator[Browser]:
+    """The browser; a test opens contexts of its own. Playwright's loop runs in this thread, in which other tests run
+    loops of theirs: so it counts as running only while a browser's test does."""
+    made, loop = chromium
+    asyncio._set_running_loop(loop)
+    yield made
+    asyncio._set_running_loop(None)
 
 
 @pytest.fixture

@@ -53,6 +53,12 @@ def free_ports(count: int) -> list[int]:
         return [int(stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]) for _ in range(count)]
 
 
+def listens(port: int) -> bool:
+    """Whether somebody listens on this TCP port on loopback."""
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
 def die_with_parent() -> None:
     """For `preexec_fn`: a killed test run leaves no server behind (Linux)."""
     ctypes.CDLL(None).prctl(1, signal.SIGKILL)
@@ -75,6 +81,7 @@ class Postgres:
         self.folder, self._programs, self._settings = folder, programs, settings
         self._user = NOBODY if os.geteuid() == 0 else None
         self.process: subprocess.Popen[bytes] | None = None
+        self._line: psycopg.Connection | None = None
         self._data = (data or folder) / "data"
         if self._user is not None:
             for each in {folder, data or folder}:
@@ -120,6 +127,8 @@ class Postgres:
 
     def stop(self, how: int = signal.SIGQUIT) -> None:
         """SIGQUIT: immediate, as a crash; SIGINT: fast."""
+        if self._line is not None:
+            self._line.close()
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(how)
             self.process.wait(30)
@@ -134,8 +143,10 @@ class Postgres:
         self._tell(f"DROP DATABASE {database} WITH (FORCE)")
 
     def _tell(self, statement: str) -> None:
-        with psycopg.connect(self.dsn("postgres"), autocommit=True) as connection:
-            connection.execute(statement.encode())
+        """Over one connection as long as it holds: a new one costs as much as a third of a database."""
+        if self._line is None or self._line.closed:
+            self._line = psycopg.connect(self.dsn("postgres"), autocommit=True)
+        self._line.execute(statement.encode())
 
     def dsn(self, database: str) -> str:
         """For psycopg."""
@@ -154,7 +165,7 @@ def postgres(settings: Sequence[str] = OF_TESTS) -> Iterator[Postgres | None]:
     if programs is None:
         yield None
         return
-    with _folder("/tmp") as folder, _folder(_quick_place() if settings == OF_TESTS else "/tmp") as data:
+    with _folder("/tmp") as folder, _folder(quick_place() if settings == OF_TESTS else "/tmp") as data:
         server = Postgres(folder, programs, data, settings)
         server.start()
         try:
@@ -163,7 +174,7 @@ def postgres(settings: Sequence[str] = OF_TESTS) -> Iterator[Postgres | None]:
             server.stop()
 
 
-def _quick_place() -> str:
+def quick_place() -> str:
     """Where files cost least. A test's database is 300 of them: in memory they are made and gone ten times faster."""
     memory = Path("/dev/shm")
     room = os.access(memory, os.W_OK) and shutil.disk_usage(memory).free >= _ROOM

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import requests
+from mailinglist.consent import gate, requests
 from mailinglist.consent.tables import Person
 from mailinglist.delivery import dispatch, handoffs
 from mailinglist.delivery.tables import Line, Shift
@@ -136,6 +136,28 @@ def test_among_is_one_statement_however_many_numbers(app: Flask) -> None:
     looks = [statement for statement, _ in statements if statement.startswith("SELECT")]
     assert len(looks) == 3
     assert len(set(looks)) == 1
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_the_gate_reads_only_whom_it_asks_about_after_an_import(app: Flask) -> None:
+    """The tables have no statistics yet, and a group is a large part of what PostgreSQL takes them for."""
+    digest = "sha256(convert_to('%s' || n, 'UTF8'))"
+    with db.transaction() as session:
+        session.execute(
+            text(
+                "INSERT INTO persons (mailbox, folded, exact_digest, digest, chain, language, created_at) "
+                f"SELECT 'p' || n, 'p' || n, {digest % 'd'}, {digest % 'd'}, {digest % 'c'}, 'fi', now() "
+                "FROM generate_series(1, 10000) AS n"
+            )
+        )
+    asked = range(1, 501)
+    told = _statements(lambda session: gate.read(session, gate.Mail.BULLETIN, list_id=1, persons=asked, now=NOW))
+    statement, parameters = told[-1]
+    with db.reading() as session:
+        rows = session.connection().exec_driver_sql(f"EXPLAIN {statement}", parameters)  # type: ignore[arg-type]
+        plan = "\n".join(row[0] for row in rows)
+    assert "pk_persons" in plan
+    assert "Seq Scan on persons" not in plan
 
 
 # ── plans ───────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -145,7 +145,7 @@ def test_a_python_without_venv_is_told_what_to_install(dev: ModuleType, monkeypa
 )
 def test_arguments_of_test_go_to_pytest(dev: ModuleType, given: list[str], passed: list[str]) -> None:
     workers, *rest = dev.pytest_arguments(given)
-    assert workers in ("-n2", "-n3", "-n4")
+    assert workers in ("-n3", "-n4")
     assert rest == passed
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -20,7 +21,9 @@ import servers
 from conftest import NOW, SECRETS
 from mailinglist import db, migrate
 from mailinglist.app import create_app
+from mailinglist.bulletins import approvals
 from mailinglist.consent import lists
+from mailinglist.consent.keys import keys_of
 from mailinglist.delivery import dispatch
 from mailinglist.delivery.tables import STATES
 from mailinglist.errors import Fault
@@ -186,6 +189,36 @@ def test_a_database_of_the_first_revision_keeps_all_it_has(empty: Flask) -> None
         session.execute(bulletins.insert().values(form="odt", **values))
     with pytest.raises(DBAPIError), db.transaction() as session:
         session.execute(text("DELETE FROM bulletins WHERE id = 7"))
+
+
+@pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
+def test_what_was_approved_under_0003_is_still_approved(empty: Flask) -> None:
+    """Its digest does not know of the columns that came with 0004, and holds."""
+    with db.db.engine.connect() as connection:
+        made = migrate.config()
+        made.attributes["connection"] = connection
+        command.upgrade(made, "0003")
+    with db.transaction() as session:
+        old = MetaData()
+        old.reflect(session.connection())
+        frozen = [1, "a@example.fi", "Hei", "<p>", "a", "{}", "fi", None]
+        digest = keys_of(session).seal(json.dumps(frozen, ensure_ascii=False).encode())
+        bulletin = {"id": 7, "list_id": 1, "subject": "Hei", "form": "blocks", "source": "{}", "created_at": NOW}
+        issue = {
+            "bulletin_id": 7, "sender": "a@example.fi", "subject": "Hei", "html": "<p>", "text": "a", "language": "fi",
+            "audience": "{}", "digest": digest, "approved_at": NOW, "approved_by": "Pekka",
+        }  # fmt: skip
+        approval = {"bulletin_id": 7, "revision": 1, "digest": digest, "who": "Pekka", "at": NOW, "acknowledged": "[]"}
+        for name, row in (
+            ("lists", _OF_THE_FIRST_REVISION["lists"][0]), ("bulletins", bulletin), ("issues", issue),
+            ("approvals", approval),
+        ):  # fmt: skip
+            session.execute(old.tables[name].insert(), [row])
+    migrate.upgrade(empty)
+    with db.transaction() as session:
+        assert approvals.issue_of(session, 7)
+        assert approvals.approval_of(session, 7)
+        assert approvals.give_out(session, 7, now=NOW).imprint is None
 
 
 def _rows(session: Session, table: Table) -> list[dict[str, Any]]:

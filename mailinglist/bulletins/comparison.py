@@ -26,6 +26,8 @@ class Part(StrEnum):
     SOURCE = "source"
     """The text of a bulletin that is Markdown or HTML."""
     AUDIENCE = "audience"
+    SETTING = "setting"
+    """A setting of the list that recipients see."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Change:
     """Of a block: its number in the later state, or where it was taken out of the earlier one."""
     before: str | None
     after: str | None
+    setting: str = ""
+    """Which setting."""
 
 
 def compare(before: State, after: State) -> list[Change]:
@@ -88,8 +92,8 @@ def _of_drafts(before: Draft, after: Draft) -> Iterator[Change]:
         if old is None and new is None:
             continue
         if old is None or new is None:
-            subjects = (version.subject if version else None for version in (old, new))
-            yield Change(Part.VERSION, language, None, *subjects)
+            gone, come = (version.subject if version else None for version in (old, new))
+            yield Change(Part.VERSION, language, None, gone, come)
             continue
         yield from _of_versions(language, old, new)
 

@@ -29,7 +29,7 @@ from .tables import Image
 if TYPE_CHECKING:
     from PIL.Image import Image as Raster
 
-    from .drafts import Author
+    from .revisions import Author
 
 MAX_BYTES = 10_000_000
 MAX_WIDTH = 1200

@@ -62,6 +62,11 @@ def typeset(version: Version, images: Mapping[str, Picture]) -> Typeset:
     return _Setter(images).typeset(version)
 
 
+def title(subject: str) -> str:
+    """A subject as the title of its bulletin: as it reads to who gave no name, and "…" where no word stands for it."""
+    return slots.as_read(subject, dict.fromkeys(PLACEHOLDERS, ""), missing="…")
+
+
 def address_of(typed: str) -> str | None:
     """The address that was meant, for a link; None: none that leads anywhere from a mail.
 
@@ -99,7 +104,7 @@ class _Setter:
     def __init__(self, images: Mapping[str, Picture]) -> None:
         self._images = images
         self._place: tuple[int, ...] = ()
-        self._titled = False
+        self._titled = self._divided = False
         self.problems: list[Problem] = []
 
     def typeset(self, version: Version) -> Typeset:
@@ -130,9 +135,7 @@ class _Setter:
         match block:
             case Heading(level, text):
                 inside = escape(self._plain(text), quote=False)
-                # A mail has one main heading: the first. Mail programs read it out, and make it large.
-                rank, self._titled = (level if self._titled else 1), self._titled or bool(inside)
-                return f"<h{rank}>{inside}</h{rank}>" if inside else ""
+                return self._heading(level, inside) if inside else ""
             case Text(text):
                 return self._marked(text)
             case List(items, ordered):
@@ -145,6 +148,15 @@ class _Setter:
                 return self._button(text, url)
             case Divider():
                 return "<hr>"
+
+    def _heading(self, level: int, inside: str) -> str:
+        # A mail has one main heading: the first. Mail programs read it out, and make it large.
+        if not self._titled:
+            self._titled = True
+            return f"<h1>{inside}</h1>"
+        # No rank is left out below it (WCAG 1.3.1): a small heading with no large one before it is small in looks only.
+        self._divided = self._divided or level == 2
+        return f"<h{level}>{inside}</h{level}>" if self._divided else f'<h2 class="small">{inside}</h2>'
 
     def _image(self, block: Image) -> str:
         if not block.image:

@@ -1,4 +1,5 @@
-"""The editorial room's tables. `drafts` writes bulletins, issues, revisions and approvals; `images` writes images."""
+"""The editorial room's tables. `drafts` writes bulletins, `revisions` revisions, `approvals` approvals and issues, and
+on bulletins what was asked and given; `images` writes images."""
 
 from __future__ import annotations
 
@@ -49,7 +50,10 @@ class Bulletin(Base):
 
 
 class Revision(Base):
-    """What a bulletin was at one time. Saved while typing, a revision is written over for some minutes, then kept."""
+    """What a bulletin was at one time. Saved while typing, a revision is written over for some minutes, then kept.
+
+    One below zero is a text that somebody gave up for another's: the bulletin never was so.
+    """
 
     __tablename__ = "revisions"
     __table_args__ = (UniqueConstraint("bulletin_id", "number"),)
@@ -83,6 +87,8 @@ class Issue(Base):
     """Other languages, as canonical JSON: {"sv": {"html", "subject", "text"}}; none: there are none."""
     audience: Mapped[str] = mapped_column(Text)
     """The audience rule, as canonical JSON."""
+    imprint: Mapped[str | None] = mapped_column(Text)
+    """What of the list's settings shows, as canonical JSON (see `imprint`); none: approved before it was frozen."""
     digest: Mapped[bytes] = mapped_column(Digest)
     approved_at: Mapped[datetime] = mapped_column(UtcDateTime)
     approved_by: Mapped[str] = mapped_column(String(200))
@@ -99,6 +105,8 @@ class Approval(Base):
     revision: Mapped[int]
     digest: Mapped[bytes] = mapped_column(Digest)
     """The issue's."""
+    imprint: Mapped[str | None] = mapped_column(Text)
+    """The issue's: an approval that is void has no issue any more."""
     account_id: Mapped[int | None]
     who: Mapped[str] = mapped_column(String(200))
     at: Mapped[datetime] = mapped_column(UtcDateTime)

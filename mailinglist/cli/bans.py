@@ -52,8 +52,11 @@ def add(address: str, channel: str, source: str) -> None:
 @output.as_json
 def check(address: str, channel: str, as_json: bool) -> int:
     """Ask whether marketing to an address is forbidden: exit 0 free, 1 banned, 3 not known."""
-    with opened(), db.reading() as session:
-        standing = register_of_bans.check(session, parse(address))
+    found = parse(address)
+    with opened(), db.transaction() as session:
+        standing = register_of_bans.check(session, found)
+        person = register.find(session, found)
+        record(session, "ban_checked", about=f"person {person.id}" if person else "")
     banned = any(name in standing.channels for name in channels(channel))
     if as_json:
         output.document({"banned": banned, "channels": standing.channels})

@@ -11,14 +11,14 @@ from typing import Any, Literal
 
 import click
 
-from .. import db
+from .. import db, preflight
 from ..app import SETTINGS
-from ..bulletins import drafts
-from ..consent import lists
+from ..bulletins import approvals, drafts
+from ..consent import lists, register
 from ..consent.address import parse
 from ..delivery import dispatch, handoffs
 from ..delivery.dispatch import Status
-from ..errors import BadInput
+from ..errors import BadInput, NotAllowed
 from ..settings import Settings
 from ..staff import accounts
 from . import output
@@ -34,6 +34,8 @@ _FORMS: dict[str, Literal["markdown", "html"]] = {
 _LOOK_EVERY = 0.5
 """Seconds between two looks at a bulletin that is waited for."""
 _BEGINS_WITHIN = timedelta(seconds=15)
+_MAY_CHANGE = ("audience_empty",)
+"""Errors that keep no command from sending: until its time comes, somebody may join."""
 _COUNTS = ("audience", "accepted", "deferred", "rejected", "excluded", "uncertain", "pending")
 
 bulletin_id = click.argument("number", metavar="ID", type=click.IntRange(min=1))
@@ -61,6 +63,7 @@ def add(slug: str, subject: str, body: Path, as_json: bool) -> None:
     with opened(), db.transaction() as session:
         row = lists.find(session, slug)
         made = drafts.add(session, row, subject=subject, source=source, form=form, now=db.utcnow()).id
+        record(session, "bulletin_begun", about=f"bulletin {made}", form=form)
     if as_json:
         output.document({"id": made})
     else:
@@ -92,8 +95,11 @@ def test(number: int, address: str) -> None:
     colleague = parse(address)
     with opened() as app:
         settings: Settings = app.config[SETTINGS]
-        with db.reading() as session:
+        with db.transaction() as session:  # before it goes: none goes without its line
             mail = proofs.proof(session, number, colleague, settings, now=db.utcnow())
+            known = register.find(session, colleague)
+            recipient = {"person": known.id} if known else {}
+            record(session, "test_mailed", about=f"bulletin {number}", **recipient)
         proofs.hand_over(mail, settings, post.own_name(settings))
     output.line(f"Mailed to {colleague.mailbox}.")
 
@@ -104,21 +110,50 @@ def test(number: int, address: str) -> None:
 @click.option("--wait", is_flag=True, help="Wait until nobody is pending.")
 @output.as_json
 def send(number: int, at: datetime | None, wait: bool, as_json: bool) -> int:
-    """Approve a bulletin and send it, at once or at a time. With --wait, the answer is no (1) when it is cancelled."""
+    """Approve a bulletin and send it, at once or at a time. With --wait, the answer is no (1) when it is cancelled.
+
+    What is not approved yet is checked first, as in the staff console: an error keeps it from being sent, and warnings
+    are printed.
+    """
     with opened() as app:
         settings: Settings = app.config[SETTINGS]
+        examined = _check(number, settings)
         with db.transaction() as session:
             now = db.utcnow()
-            second = len(accounts.publishers(session, now=now)) > 1
+            publishers = [each.id for each in accounts.publishers(session, now=now)]
             dispatch.send(
-                session, number, sender=settings.mail_from, by=who(), at=at, second_person=second, now=now
+                session, number, sender=settings.mail_from, by=who(), at=at, publishers=publishers, now=now
             )  # fmt: skip
+            if examined is not None and drafts.find(session, number).revision != examined:
+                raise NotAllowed(f"Bulletin {number} was changed while it was checked. Give the command again.")
             record(session, "bulletin_sent", about=f"bulletin {number}", at=output.exact(at))
         if wait:
             _wait(number)
         found = _status(number)
     _print(found, as_json)
     return 1 if wait and found.state == "cancelled" else 0
+
+
+def _check(number: int, settings: Settings) -> int | None:
+    """Look at a bulletin that is to be approved: its revision, or None where it is approved already. Warnings go to
+    stderr. Raises NotAllowed for an error, with what mends it."""
+    with db.reading() as session:
+        bulletin = drafts.find(session, number)
+        if approvals.approval_of(session, number) is not None or bulletin.given_at is not None:
+            return None
+        publishers = [each.id for each in accounts.publishers(session, now=db.utcnow())]
+        approvals.assert_second(session, bulletin, None, publishers=publishers)
+        matter = preflight.gather(session, bulletin, settings=settings)
+        revision = bulletin.revision
+    found = preflight.examine(matter, settings=settings)
+    errors = [each for each in found if each.level is preflight.Level.ERROR and each.name not in _MAY_CHANGE]
+    for each in found:
+        if each not in errors:
+            click.echo(f"mailinglist: warning: {each.words} {each.mend}", err=True)
+    if errors:
+        more = f" ({len(errors) - 1} more: look at it in the staff console.)" if len(errors) > 1 else ""
+        raise NotAllowed(f"Bulletin {number} is not sent. {errors[0].words} {errors[0].mend}{more}")
+    return revision
 
 
 @bulletins.command()

@@ -8,6 +8,7 @@ import click
 from sqlalchemy.orm import Session
 
 from .. import db
+from ..bulletins import approvals
 from ..consent import lists as register_of_lists
 from ..consent.tables import MailingList
 from ..i18n import LANGUAGES
@@ -63,7 +64,11 @@ def set_(slug: str, key: str, value: str) -> None:
         row = register_of_lists.find(session, slug)
         register_of_lists.set_value(session, row, key, value, now=db.utcnow())
         record(session, "list_set", about=f"list {row.id}", key=key)
+        void = approvals.void_outdated(session, row, now=db.utcnow())
     output.line("Set.")
+    if void:
+        numbers = ", ".join(map(str, void))
+        output.line(f"Recipients would see it: the approval is void of bulletin {numbers}. Have it approved anew.")
 
 
 @lists.command()

@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import UTC, date, datetime
+from datetime import datetime
 from typing import BinaryIO
 
 import click
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..consent import bans, lists, register, requests, sheet, transfer
+from ..consent import lists, register, registrar, transfer
 from ..consent.address import Address, parse
 from ..consent.people import look_up
-from ..consent.states import Basis, Channel
-from ..errors import BadInput, Banned
-from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
+from ..consent.register_many import Admission
+from ..consent.registrar import Told
+from ..consent.states import Basis
+from ..consent.tables import MailingList
+from ..consent.transfer import Consignment, Report
+from ..errors import BadInput, Fault, MailinglistError
+from ..i18n import LANGUAGES
 from ..privacy import rights
 from . import output
 from .opening import opened, record, who
@@ -46,18 +54,15 @@ def import_(file: BinaryIO, slug: str, basis: str, source: str, dry_run: bool, a
     """Take in people who are on a list elsewhere: active at once, without a letter.
 
     FILE is CSV in UTF-8 whose first line names the columns: email, name, language, sale_reference; only the first is
-    needed. It is one transaction. Who is banned or has left is refused, as is each line with a fault; the rest is taken
-    in. The answer is no (1) when not one line was.
+    needed. Every line is checked before anything is written. Then a thousand people go into a transaction, so that
+    sign-ups go on meanwhile. If it is cut off, give the same command again: who is in stays as they are. Who is banned
+    or has left is refused, as is each line with a fault; the rest is taken in. The answer is no (1) when not one line
+    was.
     """
     name = "standard input" if file.name in ("-", "<stdin>") else os.path.basename(file.name)
     consignment = transfer.read(file.read(), basis=Basis(basis), source=source, file=name)
-    with opened(), output.progress("Taking in", len(consignment)) as done, db.transaction() as session:
-        row = lists.find(session, slug)
-        report = transfer.take_in(session, row, consignment, who=who(), now=db.utcnow(), progress=done)
-        counts_kept = {"added": report.added, "updated": report.updated, "refused": len(report.refused)}
-        record(session, "people_imported", about=f"list {row.id}", **counts_kept)
-        if dry_run:
-            session.rollback()
+    with opened(), output.progress("Taking in", len(consignment)) as done:
+        report = _rehearsed(slug, consignment, done) if dry_run else _taken_in(slug, consignment, done)
     if as_json:
         output.document({"dry_run": dry_run, **asdict(report)})
     else:
@@ -67,6 +72,67 @@ def import_(file: BinaryIO, slug: str, basis: str, source: str, dry_run: bool, a
         output.line(f"{counts}, {len(report.refused):,} refused.{' Nothing was written.' if dry_run else ''}")
     taken = report.added + report.updated + report.unchanged
     return 0 if taken else 1
+
+
+def _rehearsed(slug: str, consignment: Consignment, done: Callable[[int], None]) -> Report:
+    """What would become of each line. Nothing is written."""
+    with db.reading() as session:
+        row = lists.find(session, slug)
+        warrant = transfer.warrant_of(consignment.basis, consignment.source, b"")
+        parts = [
+            transfer.take_in_part(session, row, part, warrant, now=db.utcnow(), progress=done, rehearsal=True)
+            for part in transfer.parts(consignment)
+        ]
+    return transfer.report(consignment, parts)
+
+
+def _taken_in(slug: str, consignment: Consignment, done: Callable[[int], None]) -> Report:
+    """Each part in a transaction of its own. Raises Fault, which says how many are in, when it is cut off."""
+    parts: list[Admission] = []
+    with db.transaction() as session:
+        row = lists.find(session, slug)
+        warrant = transfer.begin(session, row, consignment, who=who(), now=db.utcnow())
+        record(session, "import_begun", about=f"list {row.id}", lines=len(consignment), basis=consignment.basis.value)
+    try:
+        for part in transfer.parts(consignment):
+            began = time.monotonic()
+            with db.transaction() as session:
+                taken = transfer.take_in_part(session, row, part, warrant, now=db.utcnow())
+            parts.append(taken)
+            done(len(part))
+            time.sleep(_breath(time.monotonic() - began))
+    except KeyboardInterrupt:
+        click.echo(f"mailinglist: {_cut_off(row, consignment, parts)}", err=True)
+        raise
+    except (MailinglistError, DBAPIError) as error:
+        if not parts:
+            raise
+        why = str(error) if isinstance(error, MailinglistError) else "the database did not do it"
+        raise Fault(f"{_cut_off(row, consignment, parts)} The reason: {why}") from error
+    found = transfer.report(consignment, parts)
+    _record_import(row, found)
+    return found
+
+
+def _breath(seconds: float) -> float:
+    """Seconds for others after a transaction that took so long. Who waits for SQLite's lock looks again every tenth of
+    a second at most: without a pause they might find it taken each time."""
+    return min(0.11, seconds / 2) if db.db.engine.dialect.name == "sqlite" else 0.0
+
+
+def _cut_off(row: MailingList, consignment: Consignment, parts: list[Admission]) -> str:
+    """How far it came, in words; in the audit, too, if that can be written still."""
+    found = transfer.report(consignment, parts)
+    with suppress(DBAPIError):
+        _record_import(row, found)
+    taken = found.added + found.updated + found.unchanged
+    return f"Cut off: {taken:,} of {len(consignment):,} people are in. Give the same command again for the others."
+
+
+def _record_import(row: MailingList, found: Report) -> None:
+    with db.transaction() as session:
+        counts = {"added": found.added, "updated": found.updated, "refused": len(found.refused)}
+        record(session, "people_imported", about=f"list {row.id}", **counts)
 
 
 @people.command()
@@ -81,25 +147,12 @@ def add(
     address: str, slug: str, channel: str, evidence: str, language: str | None, name: str | None, on: datetime | None
 ) -> None:
     """Enter somebody who asked on the phone or on paper. A confirmation letter goes out (T6)."""
-    found = parse(address)
-    now = db.utcnow()
-    asked_on = on.date() if on else now.astimezone().date()
-    _assert_evidence(evidence, asked_on)
+    found, now = parse(address), db.utcnow()
+    told = Told(channel, evidence, on.date() if on else now.astimezone().date(), who())
     with opened(), db.transaction() as session:
-        if Channel.EMAIL in bans.check(session, found).channels:
-            raise Banned("Marketing to this address is forbidden. The ban has to be lifted first.")
         row = lists.find(session, slug)
-        known = register.find(session, found)
-        language = language or (known.language if known else DEFAULT_LANGUAGE)
-        text = lists.current_text(session, row, language)
-        origin = {
-            "how": channel, "evidence": evidence.strip(), "asked_on": asked_on.isoformat(), "recorded_by": who(),
-        }  # fmt: skip
-        requests.write_down(
-            session, row, found, entrance="staff", language=language, text=text, origin=origin,
-            name=sheet.text_of(name or "", "the name"), now=now,
-        )  # fmt: skip
-        record(session, "join_entered", about=f"person {known.id}" if known else "", how=channel, list=row.id)
+        registrar.enter(session, row, found, told, language=language, name=name, now=now)
+        record(session, "join_entered", about=_person(session, found), how=channel, list=row.id)
     output.line("Written down. The confirmation letter goes out; the person is on the list once they have answered it.")
 
 
@@ -151,10 +204,3 @@ def _person(session: Session, address: Address) -> str:
     """What the audit calls the person with this address."""
     found = register.find(session, address)
     return f"person {found.id}" if found else ""
-
-
-def _assert_evidence(evidence: str, asked_on: date) -> None:
-    if not evidence.strip():
-        raise BadInput("An entry by staff needs evidence: what was said or signed, and where that is found (T6).")
-    if asked_on > datetime.now(UTC).astimezone().date():
-        raise BadInput("The day when they asked lies in the future.")

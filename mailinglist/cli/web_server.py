@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -19,10 +17,13 @@ from worker.app import wired
 from ..app import create_app
 from ..local import ports
 from ..settings import Settings
+from ..web.exchange import BE_PATIENT
+from . import slow_line
 
 _THREADS = 32
 _LINGER = 0.5  # seconds
-_PATIENCE = 15.0  # seconds for a request and its answer; a page of ours takes milliseconds
+PATIENCE = slow_line.Patience()
+"""With each request and its answer."""
 
 
 class _Logger(glogging.Logger):  # type: ignore[misc]
@@ -34,35 +35,27 @@ class _Logger(glogging.Logger):  # type: ignore[misc]
 
 
 class _Connection(gthread.TConn):  # type: ignore[misc]
-    """Takes leave of a client in a thread of its own.
+    """Waits for a client as long as `PATIENCE` says, and takes leave of them in a thread of its own.
 
     gunicorn lingers (RFC 9112 §9.6) in the one thread that accepts, up to two seconds for each client that keeps its
     socket open: ten such clients would hold up everybody for twenty.
     """
 
+    def __init__(self, cfg: Any, sock: socket.socket, client: Any, server: Any) -> None:
+        super().__init__(cfg, slow_line.Line(sock), client, server)
+
     def init(self) -> None:
-        """A thread takes the request up now: whoever sends it a byte at a time has so long and no longer."""
+        """A thread takes the request up now."""
         super().init()
-        self._watch = threading.Timer(_PATIENCE, self._give_up)
-        self._watch.daemon = True
-        self._watch.start()
+        self.sock.begin(PATIENCE)
 
     def set_timeout(self) -> None:
         """The answer has gone; the connection waits for a further request."""
-        self._stop_watching()
+        self.sock.end()
         super().set_timeout()
 
-    def _give_up(self) -> None:
-        with suppress(OSError):
-            self.sock.shutdown(socket.SHUT_RDWR)
-
-    def _stop_watching(self) -> None:
-        watch = getattr(self, "_watch", None)
-        if watch is not None:
-            watch.cancel()
-
     def close(self, graceful: bool = False) -> None:
-        self._stop_watching()
+        self.sock.end()
         if not graceful:
             super().close()
             return
@@ -86,7 +79,18 @@ class _Server(BaseApplication):  # type: ignore[misc]
 
     def load(self) -> Any:
         gthread.TConn = _Connection
-        return wired(self._settings) if self._settings.broker_url else create_app(self._settings)
+        app = wired(self._settings) if self._settings.broker_url else create_app(self._settings)
+        return _offering_patience(app)
+
+
+def _offering_patience(app: Any) -> Any:
+    """`app`, which finds in each request how to ask for more patience with its client."""
+
+    def asked(environ: dict[str, Any], start_response: Any) -> Any:
+        environ[BE_PATIENT] = environ["gunicorn.socket"].be_patient
+        return app(environ, start_response)
+
+    return asked
 
 
 def options(settings: Settings) -> dict[str, Any]:

@@ -1,14 +1,15 @@
 """Import with provenance: people who come from another system, already on a list there (REQUIREMENTS 2.2).
 
-`read` checks a file and costs no lock; `take_in` writes what can be taken, in the entrance's one transaction: all of it
-or nothing. Each person's ledger entry names the basis and is bound to one piece of evidence: who took in which file (by
-its SHA-256), when, and from where.
+`read` checks a file, every line of it, and costs no lock. `take_in` writes what can be taken in the entrance's one
+transaction. Of a long file the entrance takes `parts`, each in a transaction of its own, so that nobody waits for it;
+cut off, it is begun again, and who is in stays as they are. Each person's ledger entry names the basis and is bound to
+one piece of evidence: who took in which file (by its SHA-256), when, and from where.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,8 +17,8 @@ from sqlalchemy.orm import Session
 
 from ..errors import BadInput
 from . import ledger, register_many, sheet
-from .register_many import Warrant
-from .sheet import Refusal, Sheet
+from .register_many import Admission, Warrant
+from .sheet import Entry, Refusal, Sheet
 from .states import Basis
 from .tables import MailingList
 
@@ -71,14 +72,50 @@ def take_in(
     Lifts no ban, brings nobody back who left, and leaves consent that a person gave as it is: see `register_many`.
     Raises RegisterUnsound.
     """
+    warrant = begin(session, row, consignment, who=who, now=now)
+    outcome = take_in_part(session, row, consignment.sheet.entries, warrant, now=now, progress=progress)
+    return report(consignment, [outcome])
+
+
+def begin(session: Session, row: MailingList, consignment: Consignment, *, who: str, now: datetime) -> Warrant:
+    """Put aside the evidence for a file. Returns what each part of it rests on."""
     filed = file_evidence(
         session, row, basis=consignment.basis, source=consignment.source, file=consignment.file,
         digest=consignment.digest, who=who, now=now,
     )  # fmt: skip
-    warrant = warrant_of(consignment.basis, consignment.source, filed)
-    outcome = register_many.admit(session, row, consignment.sheet.entries, warrant, now=now, progress=progress)
-    refused = sorted((*consignment.sheet.refused, *outcome.refused), key=lambda refusal: refusal.line)
-    return Report(outcome.added, outcome.updated, outcome.unchanged, tuple(refused))
+    return warrant_of(consignment.basis, consignment.source, filed)
+
+
+def parts(consignment: Consignment) -> list[Sequence[Entry]]:
+    """The file in parts of a thousand, in the order in which persons are locked; each takes a fraction of a second."""
+    entries = register_many.in_order(consignment.sheet.entries)
+    return [entries[start : start + register_many.GROUP] for start in range(0, len(entries), register_many.GROUP)]
+
+
+def take_in_part(
+    session: Session,
+    row: MailingList,
+    part: Sequence[Entry],
+    warrant: Warrant,
+    *,
+    now: datetime,
+    progress: Callable[[int], None] = lambda _: None,
+    rehearsal: bool = False,
+) -> Admission:
+    """Take in one part; a `rehearsal` only reads. Raises RegisterUnsound."""
+    return register_many.admit(session, row, part, warrant, now=now, progress=progress, rehearsal=rehearsal)
+
+
+def report(consignment: Consignment, outcomes: Iterable[Admission]) -> Report:
+    """What became of the file, from what became of its parts."""
+    found = list(outcomes)
+    refused = [*consignment.sheet.refused, *(refusal for each in found for refusal in each.refused)]
+    return Report(
+        sum(each.added for each in found),
+        sum(each.updated for each in found),
+        sum(each.unchanged for each in found),
+        tuple(sorted(refused, key=lambda refusal: refusal.line)),
+    )
 
 
 def file_evidence(

@@ -13,7 +13,7 @@ from enum import StrEnum
 from sqlalchemy import func, literal_column, or_, select
 from sqlalchemy.orm import Session
 
-from ..bulletins import drafts
+from ..bulletins import drafts, setting
 from ..bulletins.tables import Bulletin
 from ..consent import growth, import_jobs
 from ..consent.tables import ImportJob, MailingList, Request
@@ -258,4 +258,5 @@ def _failing(session: Session, row: MailingList, now: datetime) -> Iterator[Need
 
 def _title(subject: str) -> str:
     """A subject for a sentence: short, and never nothing."""
-    return (subject[:77] + "…" if len(subject) > 78 else subject) or "–"
+    title = setting.title(subject)
+    return (title[:77] + "…" if len(title) > 78 else title) or "–"

@@ -60,20 +60,21 @@ class Count:
     """The numbers are estimates, rounded to three digits."""
 
 
-def members(session: Session, list_id: int, rule: Rule) -> Select[int]:
-    """SELECT of the ids of who is active on the list and fits the rule. Whom a ban protects is among them: the gate
-    excludes them by name of the reason, so that the account shows it."""
+def members(session: Session, list_id: int, rule: Rule, *, zone: str | None = None) -> Select[int]:
+    """SELECT of the ids of who is active on the list and fits the rule; `zone`: where its days begin, if not in the
+    list's. Whom a ban protects is among them: the gate excludes them by name of the reason, so that the account shows
+    it."""
     row = session.get_one(MailingList, list_id)
     return select(Subscription.person_id).where(
         Subscription.list_id == list_id,
         Subscription.state == State.ACTIVE.value,
-        *_conditions(rule, ZoneInfo(lists.settings_of(row).time_zone)),
+        *_conditions(rule, ZoneInfo(zone or lists.settings_of(row).time_zone)),
     )
 
 
-def members_of(session: Session, list_id: int, rule: str) -> Select[int]:
+def members_of(session: Session, list_id: int, rule: str, *, zone: str | None = None) -> Select[int]:
     """The same, for a frozen rule. Raises BadInput."""
-    return members(session, list_id, audience.read(rule))
+    return members(session, list_id, audience.read(rule), zone=zone)
 
 
 def count(session: Session, list_id: int, rule: Rule) -> Count:
@@ -123,7 +124,7 @@ def estimate(session: Session, list_id: int, rule: Rule) -> Count:
         )
         .join(Person, Person.id == Subscription.person_id)
         .where(
-            Subscription.list_id == list_id, db.among(Subscription.person_id, ids), db.among(Person.id, ids)
+            Subscription.list_id == list_id, db.among_many(Subscription.person_id, ids), db.among_many(Person.id, ids)
         )
         .cte("seen")
         .prefix_with("MATERIALIZED", dialect="postgresql")
@@ -160,7 +161,7 @@ def sources(session: Session, list_id: int, *, limit: int = 100) -> Sequence[str
         return session.scalars(found.order_by(Subscription.source).limit(limit)).all()
     seen = set(_of_files(session, list_id))
     # One person at each place: an import's people stand beside each other.
-    seen.update(session.scalars(found.where(db.among(Subscription.person_id, _sample(highest)[::_NEIGHBOURS]))))
+    seen.update(session.scalars(found.where(db.among_many(Subscription.person_id, _sample(highest)[::_NEIGHBOURS]))))
     return sorted(seen)[:limit]
 
 

@@ -9,8 +9,9 @@ from email.utils import parseaddr
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..bulletins import drafts
+from ..bulletins import approvals, drafts
 from ..bulletins.compose import Composed
+from ..bulletins.imprint import Imprint
 from ..consent import gate, lists
 from ..consent.tables import MailingList, Person
 from ..db import among
@@ -29,7 +30,10 @@ _SLOTS = {"unsubscribe_url": SlotKind.URL, "privacy_url": SlotKind.URL, "name": 
 
 
 class BulletinPaper:
-    """One bulletin's mail in one language, compiled once. Raises BadInput for what can't be written."""
+    """One bulletin's mail in one language, compiled once. Raises BadInput for what can't be written.
+
+    What of the list's settings goes into it comes from `sender` and `shown`, never from the list as it is now.
+    """
 
     def __init__(
         self,
@@ -37,6 +41,7 @@ class BulletinPaper:
         bulletin_id: int,
         language: str,
         sender: str,
+        shown: Imprint,
         made: Composed,
         addressing: Addressing,
         settings: Settings,
@@ -44,11 +49,11 @@ class BulletinPaper:
     ) -> None:
         self._list_id, self._bulletin, self._addressing = row.id, bulletin_id, addressing
         self._privacy = addressing.url(f"/privacy?lang={language}")
-        owner = lists.settings_of(row).owner
+        owner = shown["owner"]
         own_domain = parseaddr(sender)[1].rpartition("@")[2]
         headers = (
             *((("Reply-To", owner),) if owner else ()),
-            mail_headers.list_id(row, settings.return_domain),
+            mail_headers.list_id(shown["name"], row.slug, settings.return_domain),
             *mail_headers.UNSUBSCRIBE,
             # Gmail's feedback loop: at most four fields, the last names the sender; the same for every recipient.
             ("Feedback-ID", f"{bulletin_id}:{row.slug}:bulletin:{own_domain}"),
@@ -78,7 +83,7 @@ class BulletinDesk:
     kinds: Collection[str] = (handoffs.BULLETIN,)
 
     def __init__(self, session: Session, bulletin_id: int, settings: Settings, tokens: Tokens, signer: Signer) -> None:
-        issue = drafts.issue_of(session, bulletin_id)
+        issue = approvals.issue_of(session, bulletin_id)
         if issue is None:
             raise Fault(f"Bulletin {bulletin_id} is not approved.")
         row = session.get_one(MailingList, drafts.find(session, bulletin_id).list_id)
@@ -89,11 +94,12 @@ class BulletinDesk:
             **({"all": settings.send_rate} if settings.send_rate else {}),
             **({f"list {row.id}": own} if own else {}),
         }
-        self._own_language = lists.settings_of(row).language
+        shown = approvals.issue_imprint(issue, row)
+        self._own_language = shown["language"]
         addressing = Addressing(settings, tokens)
         self._papers = {
-            language: BulletinPaper(row, bulletin_id, language, issue.sender, made, addressing, settings, signer)
-            for language, made in drafts.issue_editions(issue, row).items()
+            language: BulletinPaper(row, bulletin_id, language, issue.sender, shown, made, addressing, settings, signer)
+            for language, made in approvals.issue_editions(issue, row).items()
         }
 
     def halted(self, session: Session) -> bool:

@@ -19,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
 from .. import db, observe
-from ..bulletins import drafts
+from ..bulletins import approvals, drafts
 from ..consent.tables import MailingList
 from ..errors import Fault, MailinglistError, NotAllowed
 from ..stationery.sentences import noted as _
@@ -62,27 +62,27 @@ def send(
     sender: str,
     by: str,
     at: datetime | None,
-    second_person: bool,
+    publishers: Collection[int],
     now: datetime,
 ) -> Dispatch:
     """Approve (if that is still to be done) and schedule a bulletin; `at` None or past: at once.
 
-    `sender` is From, where the list has none of its own; `second_person`: there are two who may approve. The rule of
-    the second person holds now, whatever it was at the approval. Raises Unknown, NotAllowed.
+    `sender` is From, where the list has none of its own; `publishers`: the accounts that may approve. The rule of the
+    second person holds now, whatever it was at the approval. Raises Unknown, NotAllowed.
     """
     bulletin = drafts.find(session, bulletin_id)
     if session.get(Dispatch, bulletin_id) is not None:
         raise NotAllowed(f"Bulletin {bulletin_id} has been given to be sent already.")
-    if drafts.issue_of(session, bulletin_id) is None:
+    if approvals.issue_of(session, bulletin_id) is None:
         row = session.get_one(MailingList, bulletin.list_id)
-        drafts.approve(
-            session, bulletin, sender=drafts.sender_of(row, sender), by=by, second_person=second_person, now=now
+        approvals.approve(
+            session, bulletin, sender=drafts.sender_of(row, sender), by=by, publishers=publishers, now=now
         )
-    drafts.give_out(session, bulletin_id, now=now)
-    approval = drafts.approval_of(session, bulletin_id)
+    approvals.give_out(session, bulletin_id, now=now)
+    approval = approvals.approval_of(session, bulletin_id)
     row = session.get_one(MailingList, bulletin.list_id)
-    if drafts.wants_second(row, second_person=second_person) and (
-        approval is None or drafts.has_hand(session, bulletin, approval.account_id)
+    if approvals.wants_second(row, publishers) and (
+        approval is None or approvals.only_seen_by(session, bulletin, approval.account_id, publishers)
     ):
         raise NotAllowed(_("Have it approved by somebody else."))
     dispatch = Dispatch(bulletin_id=bulletin_id, list_id=bulletin.list_id, state="scheduled", due_at=at or now)
@@ -121,10 +121,12 @@ def begin_due(session: Session, *, now: datetime) -> list[int]:
 
 
 def _begin(session: Session, dispatch: Dispatch, *, now: datetime) -> None:
-    issue = drafts.issue_of(session, dispatch.bulletin_id)
+    issue = approvals.issue_of(session, dispatch.bulletin_id)
     if issue is None:
         raise Fault(f"Bulletin {dispatch.bulletin_id} is not approved.")
-    members = audience_query.members_of(session, dispatch.list_id, issue.audience)
+    row = session.get_one(MailingList, dispatch.list_id)
+    zone = approvals.issue_imprint(issue, row).get("time_zone")
+    members = audience_query.members_of(session, dispatch.list_id, issue.audience, zone=zone)
     dispatch.audience = handoffs.fan_out(
         session, bulletin_id=dispatch.bulletin_id, list_id=dispatch.list_id, members=members
     )
@@ -237,7 +239,7 @@ def status(session: Session, bulletin_id: int) -> Status:
     drafts.find(session, bulletin_id)
     dispatch = session.get(Dispatch, bulletin_id)
     if dispatch is None:
-        state = "draft" if drafts.issue_of(session, bulletin_id) is None else "approved"
+        state = "draft" if approvals.issue_of(session, bulletin_id) is None else "approved"
         return Status(state, 0, 0, 0, 0, 0, 0, 0, None, None, None, None)
     found = handoffs.counts(session, bulletin_id)
     first, last = handoffs.acceptances(session, bulletin_id)

@@ -178,7 +178,7 @@ class LetterDesk:
                 headers=(
                     *((("Reply-To", settings.owner),) if settings.owner else ()),
                     ("Auto-Submitted", "auto-generated"),  # RFC 3834 §5: robots don't answer it
-                    mail_headers.list_id(row, self._settings.return_domain),
+                    mail_headers.list_id(row.name, row.slug, self._settings.return_domain),
                 ),
             ),
             slots=_SLOTS,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from ..consent.tables import MailingList
 from .slots import mark
 
 UNSUBSCRIBE = (
@@ -12,6 +11,6 @@ UNSUBSCRIBE = (
 """One https URI, and the promise that a POST to it is enough (RFC 8058 §3.1)."""
 
 
-def list_id(row: MailingList, domain: str) -> tuple[str, str]:
+def list_id(name: str, slug: str, domain: str) -> tuple[str, str]:
     """List-Id: the list's name, and an identifier that stays when the name changes (RFC 2919 §3)."""
-    return "List-Id", f"{row.name} <{row.slug}.{domain}>"
+    return "List-Id", f"{name} <{slug}.{domain}>"

@@ -163,7 +163,7 @@ def _written(row: MailingList, needs: Sequence[Need], day: date, settings: Setti
             sender=sender,
             headers=(
                 ("Auto-Submitted", "auto-generated"),  # RFC 3834 §5: robots don't answer it
-                mail_headers.list_id(row, settings.return_domain),
+                mail_headers.list_id(row.name, row.slug, settings.return_domain),
             ),
         ),
         slots={},

@@ -8,8 +8,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from ..bulletins import drafts
-from ..consent import bans, gate, lists
+from ..bulletins import approvals, drafts
+from ..consent import bans, gate
 from ..consent.address import Address
 from ..consent.keys import keys_of
 from ..consent.register import tokens_of
@@ -35,7 +35,8 @@ def proof(
     name: str | None = None,
     now: datetime,
 ) -> Parcel:
-    """The bulletin as it would be mailed now to this address, its subject marked. Raises Unknown, Banned, BadInput.
+    """The bulletin as it would be mailed to this address, its subject marked: as it is approved, with the sender and
+    the settings that were frozen; else as it and they are now. Raises Unknown, Banned, BadInput.
 
     `language`: which version; None: the list's, or the first. `name`: the recipient's; None: fallbacks are shown.
     Its unsubscribe link is real: it would take this very address off the list, if it were on it.
@@ -46,16 +47,19 @@ def proof(
     row = session.get_one(MailingList, bulletin.list_id)
     if refused := gate.left_or_muted(session, address, list_id=row.id, now=now):
         raise NotAllowed(f"Nothing is mailed to this address: {refused}.")
-    issue = drafts.issue_of(session, bulletin_id)
-    whole = drafts.issue_editions(issue, row) if issue else drafts.editions(session, bulletin)
+    issue = approvals.issue_of(session, bulletin_id)
+    whole = approvals.issue_editions(issue, row) if issue else drafts.editions(session, bulletin)
     if language is not None and language not in whole:
         raise BadInput("The bulletin has no version in this language.")
-    spoken = drafts.pick(whole, own=language, of_list=lists.settings_of(row).language)
+    if issue:
+        sender, shown = issue.sender, approvals.issue_imprint(issue, row)
+    else:
+        sender, shown = drafts.sender_of(row, settings.mail_from), approvals.imprint_now(session, bulletin)
+    spoken = drafts.pick(whole, own=language, of_list=shown["language"])
     made = replace(whole[spoken], subject=f"{_MARK}{whole[spoken].subject}")
-    sender = drafts.sender_of(row, settings.mail_from)
     addressing = Addressing(settings, tokens_of(session))
     paper = BulletinPaper(
-        row, bulletin_id, spoken, sender, made, addressing, settings, Signer(settings.dkim_keys)
+        row, bulletin_id, spoken, sender, shown, made, addressing, settings, Signer(settings.dkim_keys)
     )  # fmt: skip
     digest = keys_of(session).digest(address.folded)
     written = paper.fill(0, address.mailbox, name, digest, now)

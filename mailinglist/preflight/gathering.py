@@ -8,7 +8,7 @@ from dataclasses import replace
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..bulletins import audience, blocks, drafts, images
+from ..bulletins import approvals, audience, blocks, drafts, images
 from ..bulletins.audience import Rule
 from ..bulletins.compose import Composed
 from ..bulletins.tables import Bulletin, Issue
@@ -33,7 +33,7 @@ def gather(session: Session, bulletin: Bulletin, *, settings: Settings) -> Matte
     row = session.get_one(MailingList, bulletin.list_id)
     own = lists.settings_of(row)
     last = _last(session, row.id, bulletin.id)
-    written = _written(session, row, bulletin, drafts.issue_editions(last, row) if last else {})
+    written = _written(session, row, bulletin, approvals.issue_editions(last, row) if last else {})
     rule = _rule(bulletin.audience)
     count = None if rule is None else audience_query.estimate(session, row.id, rule)
     others = {} if rule is None else _others(session, row.id, rule, written)

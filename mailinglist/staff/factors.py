@@ -77,13 +77,20 @@ def set_totp(session: Session, account: Account, sealed: str, code: str, *, by: 
 
 
 def use_totp(session: Session, account: Account, code: str, *, now: datetime) -> bool:
-    """Whether this is a code of the authenticator, near enough to `now`, and not used before."""
-    opened = _vault(session).open(account.totp, about=_about(account.id)) if account.totp else None
+    """Whether this is a code of the authenticator, near enough to `now`, and not used before.
+
+    A secret that an older key sealed is sealed anew, so that the older one can go once everybody has signed in.
+    """
+    vault, sealed = _vault(session), account.totp
+    opened = vault.open(sealed, about=_about(account.id)) if sealed else None
     step = totp.step_of(opened.decode(), code, after=account.totp_step, now=now) if opened else None
-    if step is None:
+    if step is None or opened is None or sealed is None:
         return False
+    if not vault.of_newest_key(sealed, about=_about(account.id)):
+        sealed = vault.seal(opened, about=_about(account.id))
     unused = or_(Account.totp_step.is_(None), Account.totp_step < step)
-    return changed(session.execute(update(Account).where(Account.id == account.id, unused).values(totp_step=step))) == 1
+    used = update(Account).where(Account.id == account.id, unused).values(totp_step=step, totp=sealed)
+    return changed(session.execute(used)) == 1
 
 
 def _unsealed(session: Session, account: Account, sealed: str) -> str | None:

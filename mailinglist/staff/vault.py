@@ -40,6 +40,14 @@ class Vault:
                 continue
         return None
 
+    def of_newest_key(self, sealed: bytes, *, about: str) -> bool:
+        """Whether the newest key sealed it; else it is lost when the older one is taken away."""
+        try:
+            self._ciphers[0].decrypt(sealed[:_NONCE], sealed[_NONCE:], about.encode())
+        except (InvalidTag, ValueError):
+            return False
+        return True
+
 
 def _derive(secret: bytes) -> bytes:
     return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=b"mailinglist staff vault").derive(secret)

@@ -144,7 +144,8 @@ def _dressed(fragment: str, *, show_addresses: bool) -> str:
         written = f'<p class="address"><a href="{address}">{address}</a></p>' if show_addresses else ""
         return (
             '<table class="button" role="presentation" cellpadding="0" cellspacing="0" border="0"><tr>'
-            f'<td class="face"><a class="press" href="{address}">{label}</a></td></tr></table>{written}'
+            '<td class="face" align="center" valign="middle">'
+            f'<a class="press" href="{address}">{label}</a></td></tr></table>{written}'
         )
 
     def halves(match: re.Match[str]) -> str:

@@ -15,7 +15,7 @@ People ask for a slot with a placeholder in braces, `{name}` or `{name|fallback}
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from .sentences import SaidBadInput
 from .sentences import noted as _
@@ -77,6 +77,17 @@ def _slot_for(name: str, fallback: str, known: Collection[str]) -> str:
 def asked(text: str, known: Collection[str]) -> bool:
     """Whether a slot stands in `text`, or a placeholder that would become one."""
     return has_marks(text) or any(match[1] in known for match in _PLACEHOLDER.finditer(text))
+
+
+def as_read(text: str, values: Mapping[str, str], *, missing: str) -> str:
+    """Plain `text` as it reads with these values for its placeholders; an empty one gives way to the fallback, and that
+    to `missing`. What can't be understood stays as typed."""
+    try:
+        marked = mark(without_marks(text), values.keys())
+        read = SLOT.sub(lambda match: values[match[1]] or match[2] or missing, marked)
+        return finish(read, visible=marked)
+    except SaidBadInput:
+        return text
 
 
 def finish(text: str, *, visible: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,8 @@ if TYPE_CHECKING:
     from ..staff.sign_ins import Standing
 
 _KEY = "mailinglist.exchange"
+BE_PATIENT = "mailinglist.be_patient"
+"""In a request's environment: what the web server lets one call to give its client more time (see `cli.slow_line`)."""
 
 
 @dataclass(slots=True)
@@ -34,6 +37,13 @@ class Exchange:
     """How large a file the form takes."""
     preview: bool = False
     """The answer is a mail as it will look: in a frame of ours, with its own styles, and nothing in it runs."""
+
+
+def be_patient() -> None:
+    """Give this client more time: somebody known, whose line may be slow. Without effect under another server."""
+    ask: Callable[[], None] | None = request.environ.get(BE_PATIENT)
+    if ask is not None:
+        ask()
 
 
 def exchange() -> Exchange:

@@ -1,4 +1,5 @@
-"""The headers of every answer (ASVS 5.0 §3.4): nothing runs, nothing is framed, nothing leaks where one came from."""
+"""The headers of every answer (ASVS 5.0 §3.4): scripts and frames are our own at most, and no other site learns where
+one came from."""
 
 from __future__ import annotations
 
@@ -37,7 +38,8 @@ def install(app: Flask, settings: Settings) -> None:
             response.headers["Strict-Transport-Security"] = f"max-age={_YEAR}"
         if exchange().console:
             # What staff see is of persons, or not public yet.
-            # Where the address holds a secret, it stays out of our own logs too.
+            # Where the address holds a secret, not even requests to ourselves name it. The request for the page itself
+            # does: our own server writes no log of addresses, and a proxy in front must not either (see operating.md).
             kept_back = "secret" in (request.view_args or {})
             response.headers["Referrer-Policy"] = "no-referrer" if kept_back else "same-origin"
             response.headers.setdefault("Cache-Control", "no-store")

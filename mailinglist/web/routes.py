@@ -59,7 +59,11 @@ def install(app: Flask) -> None:
     for route in ROUTES:
         view = frame.guarded(route)
         view = visitor.paced(view, route.pace) if route.pace else view
-        app.add_url_rule(route.rule, route.endpoint, view, methods=[route.method])
+        # Pages of the console answer with a slash at the end, too, as people type addresses; by themselves, without a
+        # redirect, for the same reason.
+        app.add_url_rule(
+            route.rule, route.endpoint, view, methods=[route.method], strict_slashes=not route.of_the_console
+        )
 
 
 def guard_of(endpoint: str | None) -> Guard | None:

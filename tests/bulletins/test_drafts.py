@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.bulletins import audience, blocks, drafts, templates
+from mailinglist.bulletins import approvals, audience, blocks, drafts, templates
 from mailinglist.bulletins.comparison import Part, words
 from mailinglist.bulletins.drafts import Author, Conflict
 from mailinglist.bulletins.tables import Approval, Bulletin, Issue, Revision
@@ -45,8 +45,8 @@ def save(
     return drafts.save(session, bulletin, base=base or bulletin.revision, source=source(text), by=by, now=at)
 
 
-def approve(session: Session, bulletin: Bulletin, by: Author = PEKKA, **more: bool) -> Issue:
-    return drafts.approve(session, bulletin, sender=SENDER, by=by, now=NOW, **more)
+def approve(session: Session, bulletin: Bulletin, by: Author = PEKKA) -> Issue:
+    return approvals.approve(session, bulletin, sender=SENDER, by=by, now=NOW)
 
 
 def numbers(session: Session, bulletin: Bulletin) -> list[int]:
@@ -130,12 +130,12 @@ def test_what_a_command_wrote_can_be_saved_and_its_first_text_is_kept(session: S
 def test_approval_freezes_every_version_the_audience_and_the_sender(session: Session):
     bulletin = written(session, now=NOW, fi="Uutisia", sv="Nyheter", en="News")
     drafts.save(session, bulletin, base=1, audience='{"bases":["consent"]}', by=MAIJA, now=NOW)
-    drafts.ask_approval(session, bulletin, by=MAIJA, now=NOW)
+    approvals.ask_approval(session, bulletin, by=MAIJA, now=NOW)
     assert drafts.waiting(session) == [bulletin]
     issue = approve(session, bulletin)
     assert drafts.waiting(session) == []
     assert (issue.language, issue.subject, issue.audience) == ("fi", "Uutisia", '{"bases":["consent"]}')
-    found = drafts.issue_editions(issue, the_list(session))
+    found = approvals.issue_editions(issue, the_list(session))
     assert {language: made.subject for language, made in found.items()} == {
         "fi": "Uutisia",
         "sv": "Nyheter",
@@ -143,8 +143,8 @@ def test_approval_freezes_every_version_the_audience_and_the_sender(session: Ses
     }
     assert next(iter(found)) == "fi"
     assert "Lämna listan" in found["sv"].text
-    assert drafts.issue_of(session, bulletin.id) is issue
-    approval = drafts.approval_of(session, bulletin.id)
+    assert approvals.issue_of(session, bulletin.id) is issue
+    approval = approvals.approval_of(session, bulletin.id)
     assert approval is not None
     assert (approval.revision, approval.digest, approval.who) == (2, issue.digest, "Pekka")
 
@@ -157,7 +157,7 @@ def test_an_issue_altered_in_the_database_is_not_sent(session: Session, column: 
     session.execute(update(Issue).values({column: value}))
     session.expire_all()
     with pytest.raises(Fault, match="altered"):
-        drafts.issue_of(session, bulletin.id)
+        approvals.issue_of(session, bulletin.id)
 
 
 def test_an_issue_from_before_there_were_languages_is_still_good(session: Session):
@@ -168,9 +168,9 @@ def test_an_issue_from_before_there_were_languages_is_still_good(session: Sessio
         digest=keys_of(session).seal(json.dumps(frozen, ensure_ascii=False).encode()), approved_at=NOW, approved_by="x",
     ))  # fmt: skip
     session.flush()
-    issue = drafts.issue_of(session, bulletin.id)
+    issue = approvals.issue_of(session, bulletin.id)
     assert issue is not None
-    assert list(drafts.issue_editions(issue, the_list(session))) == ["fi"]
+    assert list(approvals.issue_editions(issue, the_list(session))) == ["fi"]
 
 
 @pytest.mark.parametrize(
@@ -187,15 +187,15 @@ def test_one_letter_or_one_rule_makes_an_approval_void_and_is_named(
 ):
     bulletin = written(session, now=NOW)
     approve(session, bulletin)
-    before = drafts.approval_of(session, bulletin.id)
+    before = approvals.approval_of(session, bulletin.id)
     assert before is not None
-    assert drafts.changed_since(session, before) == []
+    assert approvals.changed_since(session, before) == []
     drafts.save(session, bulletin, base=1, by=MAIJA, now=NOW + timedelta(minutes=1), **change)
-    assert drafts.issue_of(session, bulletin.id) is None
-    assert drafts.approval_of(session, bulletin.id) is None
-    [approval] = drafts.approvals(session, bulletin.id)
+    assert approvals.issue_of(session, bulletin.id) is None
+    assert approvals.approval_of(session, bulletin.id) is None
+    [approval] = approvals.approvals(session, bulletin.id)
     assert approval.void_at == NOW + timedelta(minutes=1)
-    assert [each.part for each in drafts.changed_since(session, approval)] == [part]
+    assert [each.part for each in approvals.changed_since(session, approval)] == [part]
     approve(session, bulletin)
 
 
@@ -203,7 +203,7 @@ def test_saying_what_stands_leaves_the_approval(session: Session):
     bulletin = written(session, now=NOW)
     approve(session, bulletin)
     drafts.save(session, bulletin, base=1, source=bulletin.source, audience=" {} ", by=MAIJA, now=NOW)
-    assert drafts.approval_of(session, bulletin.id)
+    assert approvals.approval_of(session, bulletin.id)
 
 
 def test_an_approved_revision_is_never_written_over(session: Session):
@@ -213,92 +213,52 @@ def test_an_approved_revision_is_never_written_over(session: Session):
     assert numbers(session, bulletin) == [2, 1]
 
 
-@pytest.mark.parametrize(
-    ("setting", "second_person", "refused"),
-    [("auto", True, True), ("auto", False, False), ("on", False, True), ("off", True, False)],
-)
-def test_nobody_approves_their_own_where_the_list_wants_another(
-    session: Session, setting: str, second_person: bool, refused: bool
-):
-    lists.set_value(session, the_list(session), "approval", setting, now=NOW)
-    bulletin = written(session, now=NOW)
-    for author in (MAIJA, Author(None, "root")):
-        if refused:
-            with pytest.raises(NotAllowed, match="another person"):
-                approve(session, bulletin, author, second_person=second_person)
-        else:
-            approve(session, bulletin, author, second_person=second_person)
-            drafts.withdraw_approval(session, bulletin, now=NOW)
-    approve(session, bulletin, PEKKA, second_person=second_person)
-
-
-def test_who_wrote_before_another_changed_it_last_does_not_approve(session: Session):
-    bulletin = written(session, now=NOW)
-    save(session, bulletin, "toisen pilkku", by=PEKKA)
-    for author in (MAIJA, PEKKA):
-        with pytest.raises(NotAllowed, match="another person"):
-            approve(session, bulletin, author, second_person=True)
-    approve(session, bulletin, KAISA, second_person=True)
-    assert not drafts.has_hand(session, bulletin, MAIJA.account_id)
-    drafts.withdraw_approval(session, bulletin, now=NOW)
-    with pytest.raises(NotAllowed, match="another person"):  # who took it back had a reason
-        approve(session, bulletin, MAIJA, second_person=True)
-    save(session, bulletin, "uutta", by=PEKKA)
-    approve(session, bulletin, MAIJA, second_person=True)  # hers was approved by another, this is not hers
-
-
-def test_a_copy_is_no_way_around_the_second_person(session: Session):
-    bulletin = written(session, now=NOW)
-    copy = drafts.duplicate(session, bulletin, by=PEKKA, now=NOW)
-    template = drafts.as_template(session, bulletin, by=PEKKA, now=NOW)
-    for made in (copy, drafts.from_template(session, template, by=PEKKA, now=NOW)):
-        for author in (MAIJA, PEKKA):
-            with pytest.raises(NotAllowed, match="another person"):
-                approve(session, made, author, second_person=True)
-        assert made.revision == drafts.revisions(session, made.id)[0].number == 2
-        approve(session, made, KAISA, second_person=True)
-
-
 def test_what_can_not_be_mailed_is_not_approved(session: Session):
     bulletin = written(session, now=NOW)
     save(session, bulletin, "{nmae}")
-    for verb in (lambda: approve(session, bulletin), lambda: drafts.ask_approval(session, bulletin, by=MAIJA, now=NOW)):
+    for verb in (
+        lambda: approve(session, bulletin),
+        lambda: approvals.ask_approval(session, bulletin, by=MAIJA, now=NOW),
+    ):
         with pytest.raises(BadInput, match="nmae"):
             verb()
-    assert drafts.issue_of(session, bulletin.id) is None
+    assert approvals.issue_of(session, bulletin.id) is None
 
 
 def test_it_is_approved_once_and_may_be_withdrawn(session: Session):
     bulletin = written(session, now=NOW)
     with pytest.raises(NotAllowed):
-        drafts.withdraw_approval(session, bulletin, now=NOW)
+        approvals.withdraw_approval(session, bulletin, now=NOW)
     approve(session, bulletin)
-    for verb in (lambda: approve(session, bulletin), lambda: drafts.ask_approval(session, bulletin, by=MAIJA, now=NOW)):
+    for verb in (
+        lambda: approve(session, bulletin),
+        lambda: approvals.ask_approval(session, bulletin, by=MAIJA, now=NOW),
+    ):
         with pytest.raises(NotAllowed, match="already"):
             verb()
-    drafts.withdraw_approval(session, bulletin, now=NOW)
-    assert drafts.issue_of(session, bulletin.id) is None
+    approvals.withdraw_approval(session, bulletin, now=NOW)
+    assert approvals.issue_of(session, bulletin.id) is None
     assert session.scalar(select(func.count()).select_from(Approval)) == 1
 
 
 def test_once_given_to_be_sent_nothing_changes(session: Session):
     bulletin = written(session, now=NOW)
     with pytest.raises(NotAllowed, match="not approved"):
-        drafts.give_out(session, bulletin.id, now=NOW)
+        approvals.give_out(session, bulletin.id, now=NOW)
     approve(session, bulletin)
-    drafts.give_out(session, bulletin.id, now=NOW)
+    approvals.give_out(session, bulletin.id, now=NOW)
     for verb in (
         lambda: save(session, bulletin, "x"),
         lambda: drafts.remove(session, bulletin, now=NOW),
-        lambda: drafts.withdraw_approval(session, bulletin, now=NOW),
-        lambda: drafts.give_out(session, bulletin.id, now=NOW),
+        lambda: approvals.withdraw_approval(session, bulletin, now=NOW),
+        lambda: approvals.give_out(session, bulletin.id, now=NOW),
     ):
         with pytest.raises(NotAllowed, match="given to be sent"):
             verb()
-    assert drafts.issue_of(session, bulletin.id)
+    assert approvals.issue_of(session, bulletin.id)
     copy = drafts.duplicate(session, bulletin, by=PEKKA, now=NOW)
     assert (copy.source, copy.given_at) == (bulletin.source, None)
-    assert drafts.issue_of(session, copy.id) is None
+    assert approvals.issue_of(session, copy.id) is None
 
 
 # ── templates, removing, pages ────────────────────────────────────────────────────────────────────────────────────────
@@ -328,7 +288,7 @@ def test_what_is_removed_is_gone_from_pages_and_can_not_be_changed(session: Sess
     drafts.remove(session, second, now=NOW)
     assert drafts.page(session, first.list_id) == [third, first]
     assert drafts.page(session, first.list_id, before_id=third.id, limit=1) == [first]
-    assert drafts.issue_of(session, second.id) is None
+    assert approvals.issue_of(session, second.id) is None
     with pytest.raises(NotAllowed, match="removed"):
         save(session, second, "x")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mailinglist.bulletins import templates
 from mailinglist.bulletins.blocks import Block, Button, Columns, Divider, Heading, Image, List, Text, Version
 from mailinglist.bulletins.compose import Composed, Look, Picture, compose_version, try_version
-from mailinglist.bulletins.setting import address_of
+from mailinglist.bulletins.setting import address_of, title
 from mailinglist.delivery.slots import SlotKind
 from mailinglist.delivery.template import Message, compile_message
 from mailinglist.errors import BadInput
@@ -72,7 +72,7 @@ def test_every_kind_of_block_arrives_in_both_parts() -> None:
 
 def test_columns_hold_in_outlook_and_elsewhere() -> None:
     html = mail(Columns((Text("a"), Image(PHOTO, "x")), (Text("b"),))).html
-    assert html.count("<!--[if mso]>") == html.count("<![endif]-->") == 6
+    assert html.count("<!--[if mso]>") == html.count("<![endif]-->") == 7
     ghost = html[html.index('width="520"') :]
     assert '<td width="250" valign="top"><![endif]--><div class="half first"' in ghost
     assert '<td width="20"></td><td width="250" valign="top"><![endif]--><div class="half"' in ghost
@@ -229,3 +229,27 @@ def test_a_long_bulletin_stays_light_and_compiles() -> None:
     assert len(made.html.encode()) < 40_000
     message = Message(subject=made.subject, html=made.html, text=made.text, sender="a@example.fi", headers=())
     compile_message(message, slots={"unsubscribe_url": SlotKind.URL, "privacy_url": SlotKind.URL})
+
+
+@pytest.mark.parametrize(
+    ("subject", "read"),
+    [
+        ("Hei {name|hyvä lukija}, talo on valmis", "Hei hyvä lukija, talo on valmis"), ("Hei {name}!", "Hei …!"),
+        ("Uutisia", "Uutisia"), ("", ""), ("{nmae|x} {name|y}", "{nmae|x} {name|y}"),
+        ("\\{name} {{name}}", "{name} {{name}}"),
+    ],
+)  # fmt: skip
+def test_a_title_reads_as_to_who_gave_no_name(subject: str, read: str) -> None:
+    assert title(subject) == read
+
+
+def test_no_rank_of_headings_is_left_out() -> None:
+    small, large = Heading(3, "a"), Heading(2, "b")
+    made = mail(small, small, Columns((small,), (large,)), small).html
+    assert re.findall(r'<(h[1-6](?: class="small")?)', made) == [
+        "h1",
+        'h2 class="small"',
+        'h2 class="small"',
+        "h2",
+        "h3",
+    ]

@@ -13,6 +13,7 @@ from mailinglist import db
 from mailinglist.consent import ledger
 from mailinglist.consent.tables import KeyCheck
 from mailinglist.settings import Settings
+from mailinglist.staff import audit
 from making import person
 
 
@@ -35,6 +36,11 @@ def test_check_is_safe_in_front_of_a_send(app: Flask, cli: Commands):
     assert cli("bans", "check", "a@example.fi").out == "banned: email, phone\n"
     assert cli("bans", "check", "a@example.fi", "--channel", "post").code == 0
     assert cli("bans", "check", "nonsense").code == 2
+    with db.reading() as session:
+        looked = audit.search(session, act="ban_checked")
+        assert len(looked) == 5
+        assert looked[-1].about == "", "nobody had this address then"
+        assert looked[0].about.startswith("person ")
 
 
 def test_check_with_a_wrong_ban_key_is_no_free(app: Flask, cli: Commands):

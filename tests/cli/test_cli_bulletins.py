@@ -8,13 +8,17 @@ import pytest
 from flask import Flask
 from sqlalchemy import update
 
+import staffing
 from commanding import Commands
 from conftest import NOW
 from mailinglist import db
+from mailinglist.bulletins import approvals, drafts
 from mailinglist.consent import lists
 from mailinglist.delivery import dispatch, handoffs
 from mailinglist.delivery.tables import Handoff
 from mailinglist.settings import Settings
+from mailinglist.staff import audit
+from mailinglist.staff.levels import Level
 from making import person, the_list
 
 LIST = ("--list", "tector-tiedottaa")
@@ -117,7 +121,7 @@ def worker(app: Flask, number: str, last: Callable[[], None]) -> threading.Threa
                 session.execute(update(Handoff).values(state="accepted", settled_at=NOW, shift_id=None))
             last()
 
-    thread = threading.Thread(target=work)
+    thread = threading.Thread(target=work, daemon=True)  # it may find nothing to begin, ever
     thread.start()
     return thread
 
@@ -151,3 +155,85 @@ def test_waiting_for_what_is_cancelled_is_a_no(app: Flask, cli: Commands, number
     outcome = cli("bulletins", "send", number, "--wait", "--json")
     thread.join(30)
     assert (outcome.code, outcome.json["state"]) == (1, "cancelled")
+
+
+# ── who may, and what is checked ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def publishers(number: int) -> list[int]:
+    return [staffing.account(Level.PUBLISHER, totp=b"set") for _ in range(number)]
+
+
+def acts(number: str) -> list[str]:
+    with db.reading() as session:
+        return [each.act for each in audit.search(session, about=f"bulletin {number}")][::-1]
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@pytest.mark.parametrize(
+    ("setting", "able", "goes"),
+    [("auto", 0, True), ("auto", 1, True), ("auto", 2, False), ("on", 0, False), ("on", 2, False), ("off", 2, True)],
+)
+def test_a_command_is_no_second_person(app: Flask, cli: Commands, number: str, setting: str, able: int, goes: bool):
+    publishers(able)
+    cli("lists", "set", "tector-tiedottaa", "approval", setting)
+    outcome = cli("bulletins", "send", number, "--at", "2999-12-24T09:00+02:00", "--json")
+    if goes:
+        assert (outcome.code, outcome.json["state"]) == (0, "scheduled")
+        assert acts(number) == ["bulletin_begun", "bulletin_sent"]
+    else:
+        assert (outcome.code, outcome.out) == (1, "")
+        assert outcome.err == (
+            "mailinglist: This list wants another person's approval: have it approved in the staff console, and then "
+            "send it.\n"
+        )
+        assert cli("bulletins", "status", number, "--json").json["state"] == "draft"
+        assert acts(number) == ["bulletin_begun"]
+
+
+def test_what_a_second_person_approved_a_command_sends(app: Flask, cli: Commands, number: str):
+    _, pirkko = publishers(2)
+    with db.transaction() as session:
+        approvals.approve(
+            session, drafts.find(session, int(number)), sender="T <t@example.fi>", by=drafts.Author(pirkko, "Pirkko"),
+            publishers=(1, pirkko), now=NOW,
+        )  # fmt: skip
+    assert cli("lists", "set", "tector-tiedottaa", "colour", "#990000").out == (
+        f"Set.\nRecipients would see it: the approval is void of bulletin {number}. Have it approved anew.\n"
+    )
+    assert cli("bulletins", "send", number).code == 1
+    with db.transaction() as session:
+        approvals.approve(
+            session, drafts.find(session, int(number)), sender="T <t@example.fi>", by=drafts.Author(pirkko, "Pirkko"),
+            publishers=(1, pirkko), now=NOW,
+        )  # fmt: skip
+    outcome = cli("bulletins", "send", number)
+    assert (outcome.code, outcome.err) == (0, ""), "what was approved with its warnings is not checked again"
+
+
+def test_what_the_check_calls_an_error_is_not_sent(app: Flask, cli: Commands, number: str):
+    with db.transaction() as session:
+        bulletin = drafts.find(session, int(number))
+        drafts.save(session, bulletin, base=1, source="See [this]({name}).", by=drafts.Author(None, "x"), now=NOW)
+    outcome = cli("bulletins", "send", number)
+    assert (outcome.code, outcome.out) == (1, "")
+    assert "Bulletin 1 is not sent. " in outcome.err.splitlines()[-1]
+    assert cli("bulletins", "status", number, "--json").json["state"] == "draft"
+
+
+def test_warnings_are_printed_and_it_goes(app: Flask, cli: Commands, tmp_path: Path):
+    path = tmp_path / "short.html"
+    path.write_text('<p>Hello, some news.</p><p><img src="https://127.0.0.1:1/a.png" width="9" height="9"></p>')
+    made = cli("bulletins", "add", *LIST, "--subject", "News", "--body", path).out.strip()
+    outcome = cli("bulletins", "send", made, "--json")
+    assert (outcome.code, outcome.json["state"]) == (0, "scheduled")
+    assert outcome.err.startswith("mailinglist: warning: ")
+
+
+def test_a_test_mail_is_in_the_audit_before_it_goes(app: Flask, cli: Commands, number: str):
+    with db.transaction() as session:
+        known = person(session, "kalle@example.fi", now=NOW).id
+    assert cli("bulletins", "test", number, "kalle@example.fi").code == 3, "nothing listens"
+    with db.reading() as session:
+        [found] = audit.search(session, act="test_mailed")
+        assert (found.about, found.detail) == (f"bulletin {number}", {"person": known})

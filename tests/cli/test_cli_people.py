@@ -4,6 +4,8 @@ import os
 import pty
 import subprocess
 import sys
+import threading
+import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,11 +16,14 @@ from sqlalchemy import select
 from commanding import Commands, environment
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, ledger, register, requests
+from mailinglist.consent import address, ledger, register, register_many, requests, transfer
+from mailinglist.consent.address import parse
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Request
+from mailinglist.errors import RegisterUnsound
 from mailinglist.settings import Settings
-from making import person, the_list
+from mailinglist.staff import audit
+from making import ORIGIN, person, the_list
 
 LIST = ("--list", "tector-tiedottaa")
 FROM_SHOP = (*LIST, "--basis", "customer", "--source", "the web shop")
@@ -260,3 +265,109 @@ def test_erase_on_a_terminal(app: Flask, settings: Settings, answer: str, code: 
     os.close(ours)
     with db.reading() as session:
         assert (register.find(session, address.parse("a@example.fi")) is None) == (answer == "y")
+
+
+# ── a long import ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+BY_CONSENT = (*LIST, "--basis", "consent", "--source", "x")
+
+
+@pytest.fixture
+def long_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Six people, taken in by twos."""
+    monkeypatch.setattr(register_many, "GROUP", 2)
+    file.write_text("email\n" + "".join(f"{letter}@example.fi\n" for letter in "abcdef"))
+    return file
+
+
+def held(address: str) -> bool:
+    with db.reading() as session:
+        return register.find(session, parse(address)) is not None
+
+
+def test_an_import_is_taken_in_by_parts_and_the_next_goes_on(
+    app: Flask, cli: Commands, long_file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    whole, seen = transfer.take_in_part, []
+
+    def breaks_off(session, row, part, *rest, **more):
+        seen.append(held("a@example.fi"))  # by another transaction: what was taken in before is there for everybody
+        if len(seen) == 3:
+            raise RegisterUnsound("The bans can't be read.")
+        return whole(session, row, part, *rest, **more)
+
+    monkeypatch.setattr(transfer, "take_in_part", breaks_off)
+    outcome = cli("people", "import", long_file, *BY_CONSENT)
+    assert seen == [False, True, True]
+    assert (outcome.code, outcome.out) == (3, "")
+    assert outcome.err == (
+        "mailinglist: Cut off: 4 of 6 people are in. Give the same command again for the others. The reason: The bans "
+        "can't be read.\n"
+    )
+    monkeypatch.undo()
+    assert [held(f"{letter}@example.fi") for letter in "adef"] == [True, True, False, False]
+
+
+def test_who_is_in_stays_as_they_are(app: Flask, cli: Commands, long_file: Path):
+    first = cli("people", "import", long_file, *BY_CONSENT, "--json").json
+    again = cli("people", "import", long_file, *BY_CONSENT, "--json").json
+    assert (first["added"], first["unchanged"]) == (6, 0)
+    assert (again["added"], again["unchanged"]) == (0, 6)
+    with db.reading() as session:
+        assert len(ledger.prove(session, "a@example.fi")) == 1
+        acts = [each.act for each in audit.search(session)]
+    assert acts == ["people_imported", "import_begun"] * 2
+
+
+def test_an_import_that_is_interrupted_says_so(
+    app: Flask, cli: Commands, long_file: Path, monkeypatch: pytest.MonkeyPatch
+):
+    pauses = iter([None])
+
+    def pause(_seconds: float) -> None:
+        if next(pauses, "stop") == "stop":
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("mailinglist.cli.people.time.sleep", pause)
+    outcome = cli("people", "import", long_file, *BY_CONSENT)
+    assert outcome.code == 130
+    assert "Cut off: 4 of 6 people are in." in outcome.err
+    with db.reading() as session:
+        assert [(each.act, each.detail.get("added")) for each in audit.search(session)] == [
+            ("people_imported", 4), ("import_begun", None),
+        ]  # fmt: skip
+
+
+def test_a_file_with_a_fault_anywhere_writes_nothing_before_it_is_seen(app: Flask, cli: Commands, long_file: Path):
+    long_file.write_bytes(long_file.read_bytes() + b"\xff\n")
+    assert cli("people", "import", long_file, *BY_CONSENT).code == 2
+    assert not held("a@example.fi")
+    with db.reading() as session:
+        assert audit.search(session) == []
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_sign_up_does_not_wait_for_an_import(app: Flask, cli: Commands, file: Path):
+    file.write_text("email\n" + "".join(f"p{number}@example.fi\n" for number in range(4000)))
+    waited: list[float] = []
+    over = threading.Event()
+
+    def sign_up() -> None:
+        with app.app_context():
+            while not over.is_set():
+                began = time.monotonic()
+                with db.transaction() as session:
+                    waited.append(time.monotonic() - began)
+                    requests.write_down(
+                        session, the_list(session), parse(f"s{len(waited)}@example.fi"), entrance="web", language="fi",
+                        origin=ORIGIN, now=db.utcnow(),
+                    )  # fmt: skip
+
+    thread = threading.Thread(target=sign_up)
+    thread.start()
+    outcome = cli("people", "import", file, *BY_CONSENT, "--json")
+    over.set()
+    thread.join(30)
+    assert outcome.json["added"] == 4000
+    assert len(waited) > 5, "they came in between"
+    assert max(waited) < 2

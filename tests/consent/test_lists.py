@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 from flask import Flask
 from sqlalchemy import func, select
@@ -102,94 +104,98 @@ def test_short_names(app: Flask, slug: str):
         assert lists.find(session, lists.add(session, slug, "Name", now=NOW).slug).name == "Name"
 
 
-@pytest.mark.parametrize(
-    "slug", ["", "-", "a-", "-a", "A", "ä", "a b", "a/b", "a.b", "a\n", "x" * 49, lists.DEFAULT_SLUG]
-)
-def test_short_names_that_are_refused(app: Flask, slug: str):
+def refusal(verb: Callable[..., object], *given: object, **named: object) -> str:
+    """The words in which `verb` refuses what it is given; none if it takes it."""
+    try:
+        verb(*given, **named)
+    except BadInput as told:
+        return str(told)
+    return ""
+
+
+def test_short_names_that_are_refused(app: Flask):
     with db.transaction() as session:
-        with pytest.raises(BadInput):
-            lists.add(session, slug, "Name", now=NOW)
-        assert len(lists.every(session)) == 1
+        for slug in ("", "-", "a-", "-a", "A", "ä", "a b", "a/b", "a.b", "a\n", "x" * 49, lists.DEFAULT_SLUG):
+            assert refusal(lists.add, session, slug, "Name", now=NOW), slug
+            assert len(lists.every(session)) == 1, slug
 
 
-@pytest.mark.parametrize("name", ["", "  ", "x" * 201, "two\nlines", "a\x7fb", f"a{BIDI}b", "a\u2028b", "a\x85b"])
-def test_names_that_are_refused(app: Flask, name: str):
+def test_names_that_are_refused(app: Flask):
     with db.transaction() as session:
-        with pytest.raises(BadInput):
-            lists.add(session, "news", name, now=NOW)
-        with pytest.raises(BadInput):
-            lists.set_value(session, the_list(session), "name", name, now=NOW)
-        assert [row.name for row in lists.every(session)] == ["Tector tiedottaa"]
+        for name in ("", "  ", "x" * 201, "two\nlines", "a\x7fb", f"a{BIDI}b", "a\u2028b", "a\x85b"):
+            assert refusal(lists.add, session, "news", name, now=NOW), name
+            assert refusal(lists.set_value, session, the_list(session), "name", name, now=NOW), name
+            assert [row.name for row in lists.every(session)] == ["Tector tiedottaa"], name
 
 
-@pytest.mark.parametrize(
-    ("key", "value", "kept"),
-    [
-        ("colour", "#aAbBcC", "#aAbBcC"),
-        ("sender", "Väinö <a@example.fi>", "Väinö <a@example.fi>"),
-        ("owner", "A@Example.fi", "A@example.fi"),
-        ("postal-address", " Katu 1, Kylä ", "Katu 1, Kylä"),
-        ("logo", "https://example.fi/logo.svg", "https://example.fi/logo.svg"),
-        ("logo", "", ""),
-        ("confirm_days", "60", 60),
-        ("confirm-days", "1", 1),
-        ("welcome", "false", False),
-        ("rate", "0.5", 0.5),
-        ("language", "sv", "sv"),
-        ("time_zone", "America/New_York", "America/New_York"),
-        ("origins", "https://A.example/, http://localhost:8080,", ("https://a.example", "http://localhost:8080")),
-        ("origins", "", ()),
-        ("proof_of_work", "on", "on"),
+KEPT = [
+    ("colour", "#aAbBcC", "#aAbBcC"),
+    ("sender", "Väinö <a@example.fi>", "Väinö <a@example.fi>"),
+    ("owner", "A@Example.fi", "A@example.fi"),
+    ("postal-address", " Katu 1, Kylä ", "Katu 1, Kylä"),
+    ("logo", "https://example.fi/logo.svg", "https://example.fi/logo.svg"),
+    ("logo", "", ""),
+    ("confirm_days", "60", 60),
+    ("confirm-days", "1", 1),
+    ("welcome", "false", False),
+    ("rate", "0.5", 0.5),
+    ("language", "sv", "sv"),
+    ("time_zone", "America/New_York", "America/New_York"),
+    ("origins", "https://A.example/, http://localhost:8080,", ("https://a.example", "http://localhost:8080")),
+    ("origins", "", ()),
+    ("proof_of_work", "on", "on"),
+]
+
+
+def test_settings_are_kept(app: Flask):
+    for key, value, kept in KEPT:
+        with db.transaction() as session:
+            lists.set_value(session, the_list(session), key, value, now=NOW)
+        with db.reading() as session:
+            assert getattr(lists.settings_of(the_list(session)), key.replace("-", "_")) == kept, (key, value)
+
+
+REFUSED = [
+    *[("colour", value) for value in ("red", "#fff", "#12345g", "#1234567", "#123456\n", "#123456;x:y")],
+    *[
+        (key, value)
+        for key in ("controller", "postal_address", "sender")
+        for value in ("a\r\nBcc: b@example.fi", "a\nb", "a\0b", "a\x7fb", f"a{BIDI}b <a@example.fi>", "a\u2028b")
     ],
-)
-def test_settings_are_kept(app: Flask, key: str, value: str, kept: object):
-    with db.transaction() as session:
-        lists.set_value(session, the_list(session), key, value, now=NOW)
-    with db.reading() as session:
-        assert getattr(lists.settings_of(the_list(session)), key.replace("-", "_")) == kept
-
-
-@pytest.mark.parametrize(
-    ("key", "value"),
-    [
-        *[("colour", value) for value in ("red", "#fff", "#12345g", "#1234567", "#123456\n", "#123456;x:y")],
-        *[
-            (key, value)
-            for key in ("controller", "postal_address", "sender")
-            for value in ("a\r\nBcc: b@example.fi", "a\nb", "a\0b", "a\x7fb", f"a{BIDI}b <a@example.fi>", "a\u2028b")
-        ],
-        ("controller", "x" * 201),
-        ("postal_address", "x" * 301),
-        ("sender", "nobody"),
-        ("sender", "A <a@b@c>"),
-        ("owner", "A <a@example.fi>"),
-        ("owner", "a@"),
-        *[("logo", value) for value in ("javascript:alert(1)", "logo.png", "//x.example/a.png", "data:image/png,")],
-        ("logo", "https://example.fi/\nx"),
-        *[("confirm_days", value) for value in ("0", "61", "-1", "7.5", "week")],
-        ("welcome", "perhaps"),
-        *[("rate", value) for value in ("0", "-1", "100001", "nan", "inf", "fast")],
-        ("language", "de"),
-        ("time_zone", "Helsinki"),
-        ("time_zone", "../../etc/passwd"),
-        *[
-            ("origins", value)
-            for value in (
-                "*", "null", "example.fi", "https://", "https://a.example/path", "https://a.example?x", "ftp://a.example",
-                "https://a.example;script-src *", "https://a.example https://b.example", "https://u:p@a.example",
-                "https://*", "https://a.example, nonsense",
-            )
-        ],
-        ("proof_of_work", "maybe"),
-        ("nonsense", "x"),
-        ("slug", "x"),
-        ("consent-de", "Ja."),
+    ("controller", "x" * 201),
+    ("postal_address", "x" * 301),
+    ("sender", "nobody"),
+    ("sender", "A <a@b@c>"),
+    ("owner", "A <a@example.fi>"),
+    ("owner", "a@"),
+    *[("logo", value) for value in ("javascript:alert(1)", "logo.png", "//x.example/a.png", "data:image/png,")],
+    ("logo", "https://example.fi/\nx"),
+    *[("confirm_days", value) for value in ("0", "61", "-1", "7.5", "week")],
+    ("welcome", "perhaps"),
+    *[("rate", value) for value in ("0", "-1", "100001", "nan", "inf", "fast")],
+    ("language", "de"),
+    ("time_zone", "Helsinki"),
+    ("time_zone", "../../etc/passwd"),
+    *[
+        ("origins", value)
+        for value in (
+            "*", "null", "example.fi", "https://", "https://a.example/path", "https://a.example?x", "ftp://a.example",
+            "https://a.example;script-src *", "https://a.example https://b.example", "https://u:p@a.example",
+            "https://*", "https://a.example, nonsense",
+        )
     ],
-)  # fmt: skip
-def test_values_that_are_refused_change_nothing(app: Flask, key: str, value: str):
+    ("proof_of_work", "maybe"),
+    ("nonsense", "x"),
+    ("slug", "x"),
+    ("consent-de", "Ja."),
+]  # fmt: skip
+
+
+def test_values_that_are_refused_change_nothing(app: Flask):
     with db.transaction() as session:
         before = dict(the_list(session).settings)
-        with pytest.raises(BadInput) as told:
-            lists.set_value(session, the_list(session), key, value, now=NOW)
-        assert "\n" not in str(told.value)
-        assert the_list(session).settings == before
+        for key, value in REFUSED:
+            told = refusal(lists.set_value, session, the_list(session), key, value, now=NOW)
+            assert told, (key, value)
+            assert "\n" not in told, (key, value)
+            assert the_list(session).settings == before, (key, value)

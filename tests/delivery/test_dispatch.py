@@ -57,7 +57,7 @@ def subscribe(session: Session, count: int) -> None:
 def begun(session: Session) -> int:
     """A bulletin whose sending has begun."""
     bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=NOW)
-    dispatch.send(session, bulletin.id, sender=SENDER, by="test", at=None, second_person=False, now=NOW)
+    dispatch.send(session, bulletin.id, sender=SENDER, by="test", at=None, publishers=(), now=NOW)
     assert dispatch.begin_due(session, now=NOW) == [bulletin.id]
     return bulletin.id
 
@@ -261,7 +261,7 @@ def test_one_that_breaks_holds_up_no_other_and_leaves_nothing_behind(app: Flask,
             for _ in range(2)
         ]
         for bulletin_id in both:
-            dispatch.send(session, bulletin_id, sender=SENDER, by="test", at=None, second_person=False, now=NOW)
+            dispatch.send(session, bulletin_id, sender=SENDER, by="test", at=None, publishers=(), now=NOW)
     fan_out = handoffs.fan_out
 
     def breaks(session: Session, *, bulletin_id: int, **rest: Any) -> int:

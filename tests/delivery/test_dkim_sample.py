@@ -100,7 +100,7 @@ def test_every_mail_of_a_bulletin_verifies(
             sender="Tector – ääniä <t@lists.example.fi>",
             by="test",
             at=None,
-            second_person=False,
+            publishers=(),
             now=db.utcnow(),
         )
     post.bulletins(stop=lambda: False)

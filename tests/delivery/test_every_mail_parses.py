@@ -24,7 +24,7 @@ from posting import Posting, courier, parcel
 
 from catching import Caught, mail_server
 from mailinglist import db
-from mailinglist.bulletins import drafts
+from mailinglist.bulletins import approvals, drafts
 from mailinglist.consent import address, lists, register, requests
 from mailinglist.delivery import dispatch, post
 from mailinglist.delivery.parcels import Outcome
@@ -162,12 +162,12 @@ def test_bulletins_with_hard_bodies(app: Flask, mail: tuple[Caught, str]) -> Non
                 now=now,
             )  # fmt: skip
             dispatch.send(
-                session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, second_person=False, now=now
+                session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, publishers=(), now=now
             )
             made = bulletin.id
         post.bulletins(stop=never)
         with db.reading() as session:
-            issue = drafts.issue_of(session, made)
+            issue = approvals.issue_of(session, made)
             assert issue is not None
             frozen_text, frozen_html = issue.text, issue.html
             assert dispatch.status(session, made).accepted == len(NAMES)

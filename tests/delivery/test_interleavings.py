@@ -31,7 +31,7 @@ from mailinglist.delivery.parcels import Verdict
 from mailinglist.delivery.tables import AudiencePart, Dispatch, Handoff, Shift
 from mailinglist.privacy import rights
 from mailinglist.settings import Settings
-from making import person, the_list
+from making import crowd, the_list
 from servers import wait_for
 
 AGED = 0.6
@@ -80,12 +80,9 @@ def begun(number: int, *, at: datetime | None = None) -> int:
     """A bulletin to so many persons, which began to be sent now, or `at`."""
     now = at or db.utcnow()
     with db.transaction() as session:
-        for n in range(number):
-            person(session, f"p{n}@example.fi", now=now - timedelta(days=2))
+        crowd(session, number, now=now - timedelta(days=2))
         bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=now)
-        dispatch.send(
-            session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, second_person=False, now=now
-        )
+        dispatch.send(session, bulletin.id, sender="T <t@lists.example.fi>", by="test", at=None, publishers=(), now=now)
         dispatch.begin_due(session, now=now)
     return bulletin.id
 

@@ -14,7 +14,7 @@ from sqlalchemy import insert, select
 from catching import Caught, html_of, mail_server, text_of
 from conftest import NOW
 from mailinglist import db
-from mailinglist.bulletins import drafts
+from mailinglist.bulletins import approvals, drafts
 from mailinglist.consent import lists
 from mailinglist.consent.tables import DailyCount, ImportJob, Request
 from mailinglist.delivery import attention, owner_mail
@@ -47,7 +47,7 @@ def asked(subject: str = "Uutisia") -> int:
     with db.transaction() as session:
         lists.set_value(session, the_list(session), "owner", "omistaja@example.fi", now=NOW)
         bulletin = written(session, now=NOW, fi=subject)
-        drafts.ask_approval(session, bulletin, by=drafts.Author(1, "Maija"), now=NOW)
+        approvals.ask_approval(session, bulletin, by=drafts.Author(1, "Maija"), now=NOW)
         return bulletin.id
 
 

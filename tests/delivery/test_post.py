@@ -21,7 +21,7 @@ from mailinglist.consent.states import Channel, State
 from mailinglist.delivery import dispatch, handoffs, post
 from mailinglist.delivery.tables import Handoff
 from mailinglist.errors import RegisterUnsound
-from making import ORIGIN, person, the_list
+from making import ORIGIN, crowd, person, the_list
 
 
 @pytest.fixture
@@ -133,7 +133,7 @@ def test_a_bulletin_goes_to_those_whom_the_gate_lets_through(app: Flask, caught:
             sender="Tector <tiedote@lists.example.fi>",
             by="test",
             at=None,
-            second_person=False,
+            publishers=(),
             now=before,
         )
     post.bulletins(stop=never)
@@ -217,7 +217,7 @@ def test_letters_and_bulletins_are_signed(app: Flask, caught: Caught, settings, 
             sender="T <t@lists.example.fi>",
             by="test",
             at=None,
-            second_person=False,
+            publishers=(),
             now=db.utcnow(),
         )
     post.bulletins(stop=never)
@@ -266,8 +266,7 @@ def test_a_person_decides_about_uncertain_mails(app: Flask, caught: Caught, rese
 def begun(number: int) -> int:
     """A bulletin to so many persons, on its way."""
     with db.transaction() as session:
-        for n in range(number):
-            person(session, f"p{n}@example.fi", now=db.utcnow() - timedelta(days=2))
+        crowd(session, number, now=db.utcnow() - timedelta(days=2))
         bulletin = drafts.add(session, the_list(session), subject="Hei", source="Moi", form="markdown", now=db.utcnow())
         dispatch.send(
             session,
@@ -275,7 +274,7 @@ def begun(number: int) -> int:
             sender="T <t@lists.example.fi>",
             by="test",
             at=None,
-            second_person=False,
+            publishers=(),
             now=db.utcnow(),
         )
         dispatch.begin_due(session, now=db.utcnow())

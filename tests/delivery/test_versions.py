@@ -9,7 +9,7 @@ from flask import Flask
 
 from catching import Caught, html_of, mail_server, text_of
 from mailinglist import db
-from mailinglist.bulletins import drafts
+from mailinglist.bulletins import approvals
 from mailinglist.bulletins.drafts import Author
 from mailinglist.consent import address, lists
 from mailinglist.consent.tables import Person
@@ -51,7 +51,7 @@ def send(**subjects: str) -> None:
     now = db.utcnow()
     with db.transaction() as session:
         bulletin = written(session, now=now, **subjects)
-        dispatch.send(session, bulletin.id, sender=SENDER, by="test", at=None, second_person=False, now=now)
+        dispatch.send(session, bulletin.id, sender=SENDER, by="test", at=None, publishers=(), now=now)
     post.letters(stop=lambda: False)
     post.bulletins(stop=lambda: False)
 
@@ -99,7 +99,7 @@ def test_after_approval_a_test_mail_is_of_what_was_approved(app: Flask, settings
     now = db.utcnow()
     with db.transaction() as session:
         bulletin = written(session, now=now, fi="Uutisia", sv="Nyheter")
-        drafts.approve(session, bulletin, sender=SENDER, by=Author(2, "Pekka"), now=now)
+        approvals.approve(session, bulletin, sender=SENDER, by=Author(2, "Pekka"), now=now)
         lists.set_value(session, the_list(session), "postal_address", "Uusi osoite 1", now=now)
         mail = proofs.proof(session, bulletin.id, address.parse("a@example.fi"), settings, language="sv", now=now)
         proofs.hand_over(mail, settings, "localhost")

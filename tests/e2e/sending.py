@@ -25,7 +25,7 @@ from mailinglist.delivery import dispatch
 from mailinglist.delivery.dispatch import Status
 from mailinglist.local import ready
 from mailinglist.settings import Settings
-from servers import die_with_parent, wait_for
+from servers import die_with_parent, listens, wait_for
 from worker.app import make_celery, ring
 
 QUEUE = "bulletins"
@@ -141,7 +141,7 @@ def bulletin() -> int:
         row = lists.find(session, lists.DEFAULT_SLUG)
         made = drafts.add(session, row, subject="Uutisia", source="Moi {name}!", form="markdown", now=db.utcnow()).id
         dispatch.send(
-            session, made, sender="T <t@lists.example.fi>", by="test", at=None, second_person=False, now=db.utcnow()
+            session, made, sender="T <t@lists.example.fi>", by="test", at=None, publishers=(), now=db.utcnow()
         )
         return made
 
@@ -195,7 +195,7 @@ def processes(
                 mine.append(start("worker", "--queues", QUEUE))
                 wait_for(lambda: not ready.missing(settings.data_dir, [QUEUE]), seconds=30)
             if web:
-                wait_for(lambda: _listens(settings.web_bind.port), seconds=30)
+                wait_for(lambda: listens(settings.web_bind.port), seconds=30)
             yield mine
         finally:
             for process in began:
@@ -206,8 +206,3 @@ def processes(
                 except subprocess.TimeoutExpired:
                     process.kill()
                     process.wait(5)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0

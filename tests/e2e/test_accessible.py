@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import PAGE, Site, browser, complaints, site  # noqa: F401
+from browsing import PAGE, Site, complaints, site  # noqa: F401
 from playwright.sync_api import Browser, Page
 
 import making
@@ -17,7 +17,6 @@ from mailinglist import db
 from mailinglist.consent import bans, lists, register
 from mailinglist.consent.address import parse
 from mailinglist.consent.states import ALL_CHANNELS
-from mailinglist.i18n import LANGUAGES
 
 pytestmark = pytest.mark.browser
 
@@ -65,7 +64,7 @@ def pages(site: Site) -> dict[str, Go]:
     }  # fmt: skip
 
 
-@pytest.mark.parametrize(("language", "first"), [("fi", 0), ("sv", 1), ("en", 0)])
+@pytest.mark.parametrize(("language", "first"), [("fi", 0), ("sv", 1), pytest.param("en", 0, marks=pytest.mark.long)])
 def test_axe_finds_nothing(site: Site, browser: Browser, language: str, first: int) -> None:
     """By day and by night in turn: Swedish begins with the other, so that each page is seen in both."""
     axe = Axe()
@@ -97,7 +96,7 @@ p { margin-bottom: 2em !important; }
 """
 
 
-@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("language", ["fi", "sv", pytest.param("en", marks=pytest.mark.long)])
 def test_fits_320_pixels_with_large_targets_and_wide_spacing(site: Site, browser: Browser, language: str) -> None:
     """1.4.10 (which is 1280 px at 400 %), 1.4.12, 2.5.8."""
     with browser.new_context(viewport={"width": 320, "height": 256}, bypass_csp=True) as context:

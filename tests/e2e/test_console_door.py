@@ -1,8 +1,6 @@
 """The console's door in a real browser: from the link to the first page with an app and with a passkey, by keyboard;
 axe finds nothing; the pages fit 320 px."""
 
-# ruff: noqa: F811 - fixtures are asked for by the very names that they are imported under
-
 from __future__ import annotations
 
 from collections.abc import Iterator
@@ -11,7 +9,7 @@ from pathlib import Path
 import pyotp
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import Site, browser, complaints, served  # noqa: F401
+from browsing import Site, complaints, served
 from playwright.sync_api import Browser, BrowserContext, Page
 
 import staffing

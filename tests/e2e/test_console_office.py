@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import Site, browser, complaints, site  # noqa: F401
+from browsing import Site, complaints, site  # noqa: F401
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from sqlalchemy import insert
@@ -18,7 +18,7 @@ from test_console_door import _SMALL
 
 import staffing
 from mailinglist import db
-from mailinglist.bulletins import drafts
+from mailinglist.bulletins import approvals, drafts
 from mailinglist.consent import lists
 from mailinglist.consent.tables import DailyCount
 from mailinglist.staff.levels import Level
@@ -51,7 +51,7 @@ def lively(site: Site) -> None:
                     )
                 )  # fmt: skip
         bulletin = written(session, now=now, fi="Uutisia")
-        drafts.ask_approval(session, bulletin, by=drafts.Author(1, "Maija"), now=now)
+        approvals.ask_approval(session, bulletin, by=drafts.Author(1, "Maija"), now=now)
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import Site, browser, complaints, site  # noqa: F401
+from browsing import Site, complaints, site  # noqa: F401
 from playwright.sync_api import Browser, Page, expect
 
 import making

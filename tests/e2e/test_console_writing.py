@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from browsing import Site, browser, complaints, site  # noqa: F401
+from browsing import Site, complaints, site  # noqa: F401
 from PIL import Image as Pillow
 from playwright.sync_api import Browser, BrowserContext, Error, Page, expect
 
@@ -106,7 +106,14 @@ def test_a_bulletin_is_written_by_mouse(site: Site, context: BrowserContext, tmp
     page.wait_for_url("**/edit?**")
     end.get_by_role("button", name="Button").click()
     page.get_by_label("Words on the button").fill("Lue lisää")
-    page.locator(".of-button").get_by_label("Leads to").fill("https://www.example.fi/talo")
+    page.locator(".of-button").get_by_label("Leads to").fill("www.example.fi/talo")
+    page.keyboard.press("Tab")
+    expect(page.locator(".of-button [data-put]")).to_have_text("“https://” was put in front.")
+    page.get_by_role("link", name="Phone").click()
+    page.get_by_role("link", name="Without a name").click()
+    expect(page.locator("#screen iframe:not(.coming)")).to_have_attribute("src", re.compile("view=phone.*name=without"))
+    expect(page.locator(".views [aria-current]")).to_have_text("Phone")
+    expect(page.frame_locator("#screen iframe:not(.coming)").get_by_text("Hei ystävä!")).to_be_visible()
     expect(page.locator("#saved")).to_have_text(re.compile("^Saved "))
     expect(page.frame_locator("#screen iframe:not(.coming)").get_by_role("link", name="Lue lisää")).to_be_visible()
     page.locator(".languages-more summary").click()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import smtplib
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,32 +13,33 @@ from pathlib import Path
 import pytest
 
 import badsink
+import crashing
 import servers
-from bench import crash
+from housing import Book, House, house
 
-CASES = [(database, fault) for fault in crash.FAULTS.values() for database in fault.databases]
+CASES = [(database, fault) for fault in crashing.FAULTS.values() for database in fault.databases]
 MAIL = "Subject: Crash 7\r\nTo: {to}\r\n\r\n--x\r\n\r\nHei\r\n.\r\n--x--\r\n"
 
 
 @pytest.fixture(scope="module")
-def houses() -> Iterator[dict[str, crash.House]]:
+def houses() -> Iterator[dict[str, House]]:
     """One on each database, for all faults. Slow enough that a fault comes while both workers are at it."""
-    with servers.postgres() as server, crash.house(2000, None, rate=700) as small:
+    with servers.postgres() as server, house(2000, None, rate=700) as small:
         if server is None:
             yield {"sqlite": small}
             return
-        with crash.house(2000, server, rate=700) as large:
+        with house(2000, server, rate=700) as large:
             yield {"sqlite": small, "postgresql": large}
 
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(("database", "fault"), CASES, ids=[f"{fault.name}-{database}" for database, fault in CASES])
-def test_the_account_adds_up_after(houses: dict[str, crash.House], database: str, fault: crash.Fault) -> None:
+def test_the_account_adds_up_after(houses: dict[str, House], database: str, fault: crashing.Fault) -> None:
     if database not in houses:
         pytest.skip("no PostgreSQL")
-    row = crash.Row(fault.name, database)
-    crash.once(houses[database], fault, random.Random(f"{database} {fault.name}"), row)
+    row = crashing.Row(fault.name, database)
+    crashing.once(houses[database], fault, random.Random(f"{database} {fault.name}"), row)
     assert (row.lost, row.twice, row.wrong) == (0, 0, []), row
 
 
@@ -47,22 +47,17 @@ def test_the_account_adds_up_after(houses: dict[str, crash.House], database: str
 
 
 @contextmanager
-def sink(folder: Path, *words: str) -> Iterator[tuple[int, crash.Book]]:
+def sink(folder: Path, *words: str) -> Iterator[tuple[int, Book]]:
     """A running one: its port, and what it writes down."""
     port = servers.free_port()
     command = [sys.executable, badsink.__file__, "--port", str(port), "--log", str(folder / "log"), "--share", "9"]
     process = subprocess.Popen([*command, *words], preexec_fn=servers.die_with_parent)
     try:
-        servers.wait_for(lambda: _answers(port))
-        yield port, crash.Book(folder / "log")
+        servers.wait_for(lambda: servers.listens(port))
+        yield port, Book(folder / "log")
     finally:
         process.kill()
         process.wait(10)
-
-
-def _answers(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
 
 
 def hand_over(port: int, to: str, *, patience: float = 10.0) -> None:

@@ -111,6 +111,7 @@ def test_with_the_broker_gone_pages_answer_and_letters_come_afterwards(run: Run,
     answers = [sign_up(run, f"during{n}@example.fi") for n in range(8)]
     assert {status for status, _ in answers} == {303}
     assert max(seconds for _, seconds in answers) < 1
+    # The length of the outage is the fault: by now worker and scheduler have tried in vain at ever longer intervals.
     wait_for(lambda: time.monotonic() > down_until, seconds=21)
     valkey.start()
     wait_for(lambda: len(run.messages()) == 9, seconds=15)

@@ -197,7 +197,9 @@ def test_on_a_stalled_server_who_left_meanwhile_gets_nothing(
         following = number(sink.arrivals[-1].recipient) + 1
         for each in range(following, following + leavers):  # those in the worker's hands, and the next ones
             leaving.by_web(f"http://{settings.web_bind}", address(each), FORMS[each % len(FORMS)])
-        wait_for(lambda: time.monotonic() > stalled + 3)
+        # Stalled for as long after the last answer: each mail in the worker's hands was read from the gate before.
+        until = max(leaving.answered.values()) + IN_TIME
+        wait_for(lambda: time.monotonic() > until)
         sink.reading.set()
         account = wait_until_sent(made, seconds=60)
     leaving.check_others()

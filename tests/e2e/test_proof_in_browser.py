@@ -7,7 +7,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from browsing import PAGE, Site, browser, complaints, site, visitor  # noqa: F401
+from browsing import PAGE, Site, complaints, site, visitor  # noqa: F401
 from playwright.sync_api import Browser, BrowserContext, expect
 
 import making

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
-from browsing import PAGE, Elsewhere, Site, browser, elsewhere, site, stranger, visitor  # noqa: F401
+from browsing import PAGE, Elsewhere, Site, elsewhere, site, stranger, visitor  # noqa: F401
 from playwright.sync_api import BrowserContext, expect
 
 import making

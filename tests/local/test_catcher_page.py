@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, Page, expect
 from werkzeug.serving import make_server
 
 from mailinglist.local import ports
@@ -21,8 +20,6 @@ from mailinglist.settings import HostPort, Settings
 from servers import free_port
 
 pytestmark = pytest.mark.browser
-
-CHROMIUM = shutil.which("chromium")
 
 
 @dataclass(frozen=True)
@@ -57,20 +54,9 @@ def viewer(tmp_path: Path) -> Iterator[Viewer]:
         server.shutdown()
 
 
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Browser]:
-    if CHROMIUM is None:
-        pytest.skip("no Chromium on the PATH")
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        yield browser
-        browser.close()
-
-
 @pytest.fixture
-def page(chromium: Browser) -> Iterator[Page]:
-    with chromium.new_context() as context:
+def page(browser: Browser) -> Iterator[Page]:
+    with browser.new_context() as context:
         yield context.new_page()
 
 
@@ -121,8 +107,8 @@ def test_delete_all_asks_first(page: Page, viewer: Viewer) -> None:
     assert viewer.store.count == 0
 
 
-def test_without_javascript_the_list_reloads_itself_and_everything_works(chromium: Browser, viewer: Viewer) -> None:
-    with chromium.new_context(java_script_enabled=False) as context:
+def test_without_javascript_the_list_reloads_itself_and_everything_works(browser: Browser, viewer: Viewer) -> None:
+    with browser.new_context(java_script_enabled=False) as context:
         page = context.new_page()
         viewer.catch("Yksi")
         page.goto(viewer.url)
@@ -134,9 +120,9 @@ def test_without_javascript_the_list_reloads_itself_and_everything_works(chromiu
 
 
 @pytest.mark.parametrize(("width", "colours"), [(320, "light"), (1280, "dark")])
-def test_it_fits_and_is_accessible(chromium: Browser, viewer: Viewer, width: int, colours: str) -> None:
+def test_it_fits_and_is_accessible(browser: Browser, viewer: Viewer, width: int, colours: str) -> None:
     number = viewer.catch("Pitkäotsikkoinenkirjejokaeimahdukapealleruudulle" * 3)
-    with chromium.new_context(viewport={"width": width, "height": 700}, color_scheme=colours) as context:  # type: ignore[arg-type]
+    with browser.new_context(viewport={"width": width, "height": 700}, color_scheme=colours) as context:  # type: ignore[arg-type]
         page = context.new_page()
         for path in ("/", f"/mail/{number}", f"/mail/{number}?tab=text", f"/mail/{number}?tab=headers"):
             page.goto(viewer.url + path)

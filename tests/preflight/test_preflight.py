@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from conftest import NOW
 from mailinglist import db, preflight
-from mailinglist.bulletins import blocks, drafts, templates
+from mailinglist.bulletins import approvals, blocks, drafts, templates
 from mailinglist.bulletins.blocks import Block, Draft, Version
 from mailinglist.bulletins.drafts import Author
 from mailinglist.bulletins.tables import Bulletin
@@ -91,9 +91,9 @@ def picture(session: Session, digest: str = "a" * 64) -> str:
 
 def sent(session: Session, bulletin: Bulletin, *, audience: int, days: int) -> Dispatch:
     """As if it had been sent some days ago."""
-    drafts.approve(session, bulletin, sender="a@example.fi", by="test", now=NOW)
+    approvals.approve(session, bulletin, sender="a@example.fi", by="test", now=NOW)
     at = NOW - timedelta(days=days)
-    made = dispatch.send(session, bulletin.id, sender="a@example.fi", by="test", at=None, second_person=False, now=at)
+    made = dispatch.send(session, bulletin.id, sender="a@example.fi", by="test", at=None, publishers=(), now=at)
     made.audience, made.state, made.began_at = audience, "sent", at
     session.flush()
     return made

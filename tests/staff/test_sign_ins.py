@@ -11,7 +11,7 @@ from flask import Flask
 from passkey_device import Device
 from sqlalchemy import select
 
-from conftest import NOW
+from conftest import NOW, SECRETS
 from mailinglist import db
 from mailinglist.errors import BadInput, NotAllowed, Unknown
 from mailinglist.pace import Pace, TooMany
@@ -20,6 +20,7 @@ from mailinglist.staff import accounts, audit, factors, passwords, sign_ins
 from mailinglist.staff.levels import Level, Right
 from mailinglist.staff.passkeys import Site
 from mailinglist.staff.tables import Account, AuditEntry, RecoveryCode, SignIn
+from mailinglist.staff.vault import Vault
 
 LATER = NOW + timedelta(minutes=1)
 MINUTE, SECOND = timedelta(minutes=1), timedelta(seconds=1)
@@ -189,6 +190,25 @@ class TestSecondFactor:
             other.totp = one.totp
             session.flush()
             assert not factors.use_totp(session, other, codes.at(LATER), now=LATER)
+
+    def test_a_secret_of_an_older_key_is_sealed_anew_when_it_is_used(self, app: Flask) -> None:
+        with db.transaction() as session:
+            account = member(session, now=NOW)
+            codes = authenticator(session, account, now=NOW)
+            old = account.totp
+            rotated = session.info["vault"] = Vault(["a-newer-key-0123456789abcdef", SECRETS["secret_keys"]])
+            assert not factors.use_totp(session, account, "000000", now=LATER)
+            assert factors.use_totp(session, account, codes.at(LATER), now=LATER)
+            session.refresh(account)
+            assert account.totp is not None
+            assert account.totp != old
+            session.info["vault"] = Vault(["a-newer-key-0123456789abcdef"])  # the older one is taken away
+            later = LATER + MINUTE
+            assert factors.use_totp(session, account, codes.at(later), now=later)
+            kept = account.totp
+            session.info["vault"] = rotated
+            session.refresh(account)
+            assert account.totp == kept, "once is enough"
 
     def test_a_wrong_first_code_sets_nothing(self, app: Flask) -> None:
         with db.transaction() as session:

@@ -31,6 +31,9 @@ def test_keys_rotate_the_newest_seals_and_all_open() -> None:
     assert both.open(before, about="x") == b"secret"
     assert Vault([NEW]).open(both.seal(b"secret", about="x"), about="x") == b"secret"
     assert Vault([NEW]).open(before, about="x") is None
+    assert not both.of_newest_key(before, about="x")
+    assert both.of_newest_key(both.seal(b"secret", about="x"), about="x")
+    assert not both.of_newest_key(b"", about="x")
 
 
 def test_it_needs_a_key() -> None:

@@ -9,7 +9,7 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from ... import db, preflight
-from ...bulletins import drafts
+from ...bulletins import approvals, drafts, imprint
 from ...bulletins.tables import Approval, Bulletin
 from ...consent.tables import MailingList
 from ...errors import NotAllowed
@@ -39,27 +39,35 @@ class Standing:
     second: bool
     """Whether another person than who wrote in it has to approve."""
     own: bool
-    """Whether who looks has a hand in it."""
+    """Whether who looks changed it, and nobody else who may approve did so since."""
     others: list[str]
     """Who else may approve, by name."""
+    shown: str
+    """Stands for what of the list's settings an approval would freeze."""
 
 
 def standing(session: Session, bulletin: Bulletin, row: MailingList, *, now: datetime) -> Standing:
     """Where the approval of a bulletin of the list `row` stands."""
     able = accounts.publishers(session, now=now)
+    publishers = [each.id for each in able]
     me = frame.standing().account.id
-    approval = drafts.approval_of(session, bulletin.id)
-    latest = next(iter(drafts.approvals(session, bulletin.id)), None)
+    approval = approvals.approval_of(session, bulletin.id)
+    latest = next(iter(approvals.approvals(session, bulletin.id)), None)
     void = latest if approval is None and latest is not None else None
     asked = next((each.name for each in accounts.every(session) if each.id == bulletin.asked_by), "")
     return Standing(
         approval=approval,
         void=void,
-        changes=words_of_bulletins.changes(drafts.changed_since(session, void)) if void else [],
+        changes=words_of_bulletins.changes(approvals.changed_since(session, void)) if void else [],
         asked_by=asked if bulletin.asked_at else "",
-        second=drafts.wants_second(row, second_person=len(able) > 1),
-        own=drafts.has_hand(session, bulletin, me),
-        others=[each.name for each in able if each.id != me and not drafts.has_hand(session, bulletin, each.id)],
+        second=approvals.wants_second(row, publishers),
+        own=approvals.only_seen_by(session, bulletin, me, publishers),
+        others=[
+            each.name
+            for each in able
+            if each.id != me and not approvals.only_seen_by(session, bulletin, each.id, publishers)
+        ],
+        shown=imprint.digest(approvals.imprint_now(session, bulletin)),
     )
 
 
@@ -67,15 +75,19 @@ def ask(number: int) -> Response:
     """POST: say that it is ready."""
     now = db.utcnow()
     with db.transaction() as session:
-        drafts.ask_approval(session, writing.find(session, number), by=writing.author(), now=now)
+        approvals.ask_approval(session, writing.find(session, number), by=writing.author(), now=now)
         writing.note(session, "approval_asked", number, now=now)
     return frame.go_to(_DESK, pages.say("Approval is asked for. Publishers see it on their first page."), number=number)
 
 
 def approve(number: int) -> Response:
-    """POST: freeze content and audience, as they were looked at. Every error keeps it from that, and so does every
-    warning that was not acknowledged; links and domains are asked once more, outside of any transaction."""
-    seen, acknowledged = request.form.get("revision", ""), request.form.getlist("acknowledged")
+    """POST: freeze content, audience and what of the list's settings shows, as they were looked at.
+
+    Every error keeps it from that, and so does every warning that was not acknowledged; links and domains are asked
+    once more, outside of any transaction.
+    """
+    # One box stands for what was found alike in several versions: its value holds all their keys.
+    seen, acknowledged = request.form.get("revision", ""), " ".join(request.form.getlist("acknowledged")).split()
     with frame.looking() as session:
         bulletin = writing.find(session, number)
         examined = bulletin.revision
@@ -89,15 +101,17 @@ def approve(number: int) -> Response:
     with db.transaction() as session:
         bulletin = writing.find(session, number)
         row = session.get_one(MailingList, bulletin.list_id)
-        drafts.approve(
+        approvals.approve(
             session, bulletin, sender=drafts.sender_of(row, pages.settings().mail_from), by=writing.author(),
             acknowledged=[each.key for each in found],
-            second_person=len(accounts.publishers(session, now=now)) > 1, now=now,
+            publishers=[each.id for each in accounts.publishers(session, now=now)], now=now,
         )  # fmt: skip
         if {str(bulletin.revision), str(examined)} != {seen}:  # as it is under the lock that `approve` took
             raise NotAllowed(
                 _("This bulletin was changed while you looked at it. Look at it again before you approve.")
             )
+        if imprint.digest(approvals.imprint_now(session, bulletin)) != request.form.get("imprint"):
+            raise NotAllowed(_("The list's settings were changed while you looked at the bulletin. Look at it again."))
         writing.note(
             session, "bulletin_approved", number, now=now, revision=examined, acknowledged=[each.key for each in found]
         )
@@ -108,17 +122,17 @@ def withdraw(number: int) -> Response:
     """POST: take the approval back."""
     now = db.utcnow()
     with db.transaction() as session:
-        drafts.withdraw_approval(session, writing.find(session, number), now=now)
+        approvals.withdraw_approval(session, writing.find(session, number), now=now)
         writing.note(session, "approval_withdrawn", number, now=now)
     return frame.go_to(_DESK, pages.say("The approval is taken back."), number=number)
 
 
 def _assert_may(session: Session, bulletin: Bulletin, now: datetime) -> None:
-    """Said before the check, which takes seconds; `drafts.approve` has the last word. Raises NotAllowed."""
-    if drafts.approval_of(session, bulletin.id) is not None:
+    """Said before the check, which takes seconds; `approvals.approve` has the last word. Raises NotAllowed."""
+    if approvals.approval_of(session, bulletin.id) is not None:
         raise NotAllowed(_("This bulletin is approved already."))
     me, able = frame.standing().account.id, accounts.publishers(session, now=now)
-    drafts.assert_second(session, bulletin, me, second_person=len(able) > 1)
+    approvals.assert_second(session, bulletin, me, publishers=[each.id for each in able])
 
 
 _SEND = Right.SEND

@@ -17,7 +17,7 @@ from ...i18n import LANGUAGES
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import figures, frame, words_of_bulletins, writing
+from . import figures, frame, registry_words, words_of_bulletins, writing
 
 _EARLIER = 200
 
@@ -106,14 +106,14 @@ def _page(
     session: Session, bulletin: Bulletin, values: dict[str, Any], *, errors: dict[str, str] | None = None
 ) -> Response:
     earlier = [
-        (str(line.id), f"{line.id}: {line.subject or pages.say('Without a subject')}")
+        (str(line.id), f"{line.id}: {writing.title(line.subject)}")
         for line in catalogue.page(session, bulletin.list_id, limit=_EARLIER)
         if line.state in ("sending", "paused", "sent", "cancelled") and line.id != bulletin.id
     ]
     found = audience_query.sources(session, bulletin.list_id)
     # What was chosen stays to be seen, also where it is so rare that nothing else tells of it.
     chosen = [values["source"]] if values["source"] and values["source"] not in found else []
-    sources = [(each, each) for each in (*found, *chosen)]
+    sources = [(each, registry_words.source(each)) for each in (*found, *chosen)]
     rule = None if errors else words_of_bulletins.rule_of(bulletin.audience)
     counted = (
         {"count": audience_query.estimate(session, bulletin.list_id, rule), "why": "",

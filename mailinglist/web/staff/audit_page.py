@@ -21,6 +21,7 @@ _FILTERS = ("who", "act", "about", "since", "until")
 def look() -> Response:
     """GET: the newest first, of those that the filters let through."""
     values = {name: request.args.get(name, "").strip()[:200] for name in _FILTERS}
+    values["about"] = words_of_acts.about_meant(values["about"])
     errors: dict[str, str] = {}
     since, until = _day(values, "since", errors), _day(values, "until", errors)
     before = request.args.get("before", "")
@@ -41,7 +42,7 @@ def look() -> Response:
     more = len(found) > _A_PAGE
     return frame.page(
         "audit", 422 if errors else 200, here="audit", errors=errors, values=values, entries=found[:_A_PAGE],
-        words=words_of_acts.act,
+        words=words_of_acts.act, about_words=words_of_acts.about,
         acts=[("", pages.say("Every act")), *sorted(((each, words[each]) for each in noted), key=lambda item: item[1])],
         next_url=url_for("audit_page.look", **kept, before=found[_A_PAGE - 1].id) if more else None,
         first_url=url_for("audit_page.look", **kept) if before else None,

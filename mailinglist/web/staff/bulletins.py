@@ -17,7 +17,7 @@ from ...staff.levels import Right
 from ...stationery.sentences import noted as _
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, words_of_bulletins, writing
+from . import figures, frame, words_of_bulletins, writing
 
 _A_PAGE = 50
 _EVERY = "every"
@@ -50,7 +50,7 @@ def index() -> Response:
             (each, words_of_bulletins.state(each.state), names[each.list_id], _address(each))
             for each in found[:_A_PAGE]
         ],
-        several=row is None,
+        several=row is None, title=writing.title, number=figures.number,
         next_url=url_for("bulletins.index", **kept, before=found[_A_PAGE - 1].id) if more else None,
         first_url=url_for("bulletins.index", **kept) if before else None,
     )  # fmt: skip

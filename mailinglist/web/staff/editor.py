@@ -16,7 +16,7 @@ from flask import Response, make_response, request, url_for
 from sqlalchemy.orm import Session
 
 from ... import db, i18n
-from ...bulletins import blocks, drafts, images
+from ...bulletins import approvals, blocks, drafts, images
 from ...bulletins.blocks import Draft, Version
 from ...bulletins.compose import Proof
 from ...bulletins.tables import Bulletin
@@ -25,6 +25,7 @@ from ...consent.tables import MailingList
 from ...errors import BadInput, NotAllowed
 from ...i18n import LANGUAGES
 from ...staff.levels import Right
+from ...stationery import slots
 from ...stationery.sentences import SaidBadInput
 from ...stationery.sentences import noted as _
 from .. import pages
@@ -32,7 +33,7 @@ from ..exchange import exchange
 from ..guards import Guard, Route
 from . import draft_form, frame, words_of_bulletins, writing
 from .draft_form import Page
-from .preview import VIEWS
+from .preview import SAMPLE, VIEWS
 
 _SAMPLE_KEY = "zzkeyzz"
 """Stands for the key in the patterns of blocks from which the script makes new ones."""
@@ -106,17 +107,20 @@ def save(number: int) -> Response:
 
 
 def take(number: int) -> Response:
-    """POST, of who came second: their version in place of the other's, or as a bulletin of its own."""
+    """POST, of who came second: their version in place of the other's, as a bulletin of its own, or put aside."""
     language = request.form.get("language", "")
     base = _number(request.form.get("base"))
     mine = blocks.version(_object(request.form.get("source", "")))
-    copy = request.form.get("act") == "copy"
+    act = request.form.get("act", "mine")
     now = db.utcnow()
     try:
         with db.transaction() as session:
             bulletin = writing.find_open(session, number)
             whole = _with(blocks.read(bulletin.source), language, mine)
-            if copy:
+            if act == "theirs":
+                drafts.give_up(session, bulletin, blocks.write(whole), by=writing.author(), now=now)
+                writing.note(session, "text_put_aside", number, now=now)
+            elif act == "copy":
                 row = session.get_one(MailingList, bulletin.list_id)
                 made = drafts.begin(session, row, whole, by=writing.author(), now=now, template=bulletin.template)
                 writing.note(session, "bulletin_begun", made.id, now=now, start=f"bulletin {number}")
@@ -128,11 +132,13 @@ def take(number: int) -> Response:
                 writing.note(session, "bulletin_changed", number, now=now, over=base)
     except drafts.Conflict as conflict:
         return _conflict(number, language, draft_form.page_of(mine), conflict)
-    said = (
-        pages.say("This is the copy with your text.")
-        if copy
-        else pages.say("Your text stands. The other is among the versions.")
-    )
+    match act:
+        case "copy":
+            said = pages.say("This is the copy with your text.")
+        case "theirs":
+            said = pages.say("The other text stands. Yours is among the versions.")
+        case _:
+            said = pages.say("Your text stands. The other is among the versions.")
     return frame.go_to("editor.look", said, number=number, language=language)
 
 
@@ -222,6 +228,7 @@ def _page(
     proof = _proof(session, bulletin, draft, language)
     pictures = images.pictures(session, draft.images())
     view = request.args.get("view", "")
+    named = request.args.get("name", "") != "without"
     exchange().frames = True
     zone = lists.settings_of(row).time_zone
     return frame.page(
@@ -237,9 +244,12 @@ def _page(
         samples=[draft_form.Part(_SAMPLE_KEY, draft_form.empty(kind)) for kind in draft_form.TYPES],
         kinds=[(kind, words_of_bulletins.kind(kind)) for kind in draft_form.TYPES],
         problems=_problems(proof, page) if proof else [], view=view if view in VIEWS else VIEWS[0],
-        name=request.args.get("name", "with"), pages=writing.beside(bulletin), crumbs=writing.crumbs(bulletin),
+        name="with" if named else "without", sample=SAMPLE[language],
+        in_mailbox=[slots.as_read(line, {"name": SAMPLE[language] if named else ""}, missing="")
+                    for line in (page.subject, page.preview)],
+        pages=writing.beside(bulletin), crumbs=writing.crumbs(bulletin),
         saved=_saved_words(bulletin.changed_at or bulletin.created_at, zone), sender=row.name,
-        approved=drafts.approval_of(session, bulletin.id) is not None, most_bytes=images.MAX_BYTES,
+        approved=approvals.approval_of(session, bulletin.id) is not None, most_bytes=images.MAX_BYTES,
         mine=frame.standing().account.id, endpoint="editor.look",
     )  # fmt: skip
 

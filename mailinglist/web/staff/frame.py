@@ -35,7 +35,7 @@ from ...staff.audit import Actor
 from ...staff.levels import Right
 from ...staff.sign_ins import Standing
 from .. import pages, visitor
-from ..exchange import exchange
+from ..exchange import be_patient, exchange
 from ..guards import Guard, Route
 
 log = logger(__name__)
@@ -162,6 +162,8 @@ def _turned_away(route: Route, *, changes: bool) -> Response | None:
         return send_to(LOGIN)
     if route.guard is not Guard.HALF and not found.complete:
         return send_to(FACTOR)
+    if route.guard is Guard.STAFF and found.complete:
+        be_patient()  # before the body is read
     if changes and not _token_is_right():
         return _refused("wrong_form_token")
     if route.guard is Guard.STAFF:

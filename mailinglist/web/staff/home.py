@@ -24,7 +24,7 @@ from ...delivery.attention import Need, Place
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, words_of_bulletins
+from . import frame, words_of_bulletins, writing
 from .plot import Plot, joined, lost, plot
 
 SPANS = (30, 90, 365)
@@ -68,7 +68,7 @@ def look() -> Response:
         rows=[each for each in reversed(drawn.days) if joined(each) or lost(each)], joined=joined, lost=lost,
         totals={what: sum(getattr(day, what) for day in days) for what in growth.Day.__slots__ if what != "day"},
         confirming=confirming, standing=standing,
-        steps=_steps(slug, standing), latest=_latest(latest), number=_number, on_day=_day,
+        steps=_steps(slug, standing), latest=_latest(latest), title=writing.title, number=_number, on_day=_day,
         share=_share(confirming.confirmed, confirming.asked), caption=_caption(drawn),
     )  # fmt: skip
 

@@ -10,13 +10,13 @@ import hashlib
 import json
 from collections.abc import Iterable
 from typing import Any
-from zoneinfo import available_timezones
+from zoneinfo import ZoneInfo, available_timezones
 
 from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
 from ... import db
-from ...bulletins import images
+from ...bulletins import approvals, images
 from ...bulletins.drafts import Author
 from ...consent import lists
 from ...consent.lists import Change, ListSettings, WrongSetting
@@ -31,14 +31,16 @@ from .. import pages
 from ..exchange import exchange
 from ..guards import Guard, Route
 from ..looks import origin_of
-from . import frame, words_of_bulletins
+from . import frame, outbox, words_of_bulletins
 
-GENERAL = (
-    "name", "name_fi", "name_sv", "name_en", "controller", "postal_address", "sender", "owner", "language", "time_zone",
-)  # fmt: skip
-LOOKS = ("colour", "logo")
-RULES = ("confirm_days", "welcome", "approval", "rate", "proof_of_work", "origins")
-TEXTS = tuple(f"consent-{language}" for language in LANGUAGES)
+SECTIONS = {
+    "general": ("name", "name_fi", "name_sv", "name_en", "controller", "postal_address", "sender", "owner", "language",
+                "time_zone"),
+    "looks": ("colour", "logo"),
+    "texts": tuple(f"consent-{language}" for language in LANGUAGES),
+    "rules": ("confirm_days", "welcome", "approval", "rate", "proof_of_work", "origins"),
+}  # fmt: skip
+"""What each page sets, by the page's name."""
 
 _WRONG = {
     "name": _("A list's name is one line of at most 200 characters."),
@@ -101,22 +103,22 @@ def _index(values: dict[str, str], errors: dict[str, str] | None = None) -> Resp
 
 def general(slug: str) -> Response:
     """GET: names, sender, addresses, language."""
-    return _look(slug, "general", GENERAL)
+    return _look(slug, "general")
 
 
 def change_general(slug: str) -> Response:
     """POST."""
-    return _change(slug, "general", GENERAL)
+    return _change(slug, "general")
 
 
 def looks(slug: str) -> Response:
     """GET: colour and logo, and how a letter looks with them."""
-    return _look(slug, "looks", LOOKS)
+    return _look(slug, "looks")
 
 
 def change_looks(slug: str) -> Response:
     """POST."""
-    return _change(slug, "looks", LOOKS)
+    return _change(slug, "looks")
 
 
 def upload_logo(slug: str) -> Response:
@@ -132,30 +134,30 @@ def upload_logo(slug: str) -> Response:
                 session, row, file.read(), file_name=file.filename, by=Author(here.id, here.name), now=db.utcnow()
             )
             address = pages.settings().base_url + images.path_of(image)
-            note(session, row, lists.change(session, row, {"logo": address}, now=db.utcnow()))
+            void = _set(session, row, {"logo": address})
     except BadInput as error:
-        return _look(slug, "looks", LOOKS, errors={"file": pages.reason(error)})
-    return frame.go_to("list_settings.looks", pages.say("Saved."), slug=slug)
+        return _look(slug, "looks", errors={"file": pages.reason(error)})
+    return frame.go_to("list_settings.looks", _saved(void), slug=slug)
 
 
 def texts(slug: str) -> Response:
     """GET: the consent texts, with every version that there was."""
-    return _look(slug, "texts", TEXTS)
+    return _look(slug, "texts")
 
 
 def change_texts(slug: str) -> Response:
     """POST: what differs becomes a new version."""
-    return _change(slug, "texts", TEXTS)
+    return _change(slug, "texts")
 
 
 def rules(slug: str) -> Response:
     """GET: confirmation, approval, pace, protection."""
-    return _look(slug, "rules", RULES)
+    return _look(slug, "rules")
 
 
 def change_rules(slug: str) -> Response:
     """POST."""
-    return _change(slug, "rules", RULES)
+    return _change(slug, "rules")
 
 
 def sections(row: MailingList) -> list[tuple[str, str, str]]:
@@ -179,13 +181,12 @@ def crumbs() -> list[tuple[str, str]]:
 def _look(
     slug: str,
     section: str,
-    keys: Iterable[str],
     typed: dict[str, str] | None = None,
     errors: dict[str, str] | None = None,
 ) -> Response:
     with frame.looking() as session:
         row = lists.find(session, slug)
-        values = _values(session, row, keys) if typed is None else typed
+        values = _values(session, row, SECTIONS[section]) if typed is None else typed
         versions = {language: lists.texts(session, row, language) for language in LANGUAGES}
     own = lists.settings_of(row)
     exchange().images = origin_of(own.logo)
@@ -194,13 +195,20 @@ def _look(
         f"office/{section}", 422 if errors else 200, here="settings", row=row, own=own, values=values,
         errors=errors or {}, seen=_seen(row), tabs_of_list=sections(row), crumbs=crumbs(), versions=versions,
         languages_by_name=[(code, words_of_bulletins.language(code)) for code in LANGUAGES],
-        zones=sorted(zone for zone in available_timezones() if zone.startswith("Europe/")),
+        zones=_zones(own.time_zone) if section == "general" else (),
         installed=pages.settings(),
     )  # fmt: skip
 
 
-def _change(slug: str, section: str, keys: Iterable[str]) -> Response:
-    typed = {key: request.form.get(key, "").strip() for key in keys}
+def _zones(chosen: str) -> list[tuple[str, str]]:
+    """Time zones to choose from, by their cities: those of Europe, and the one that is chosen."""
+    named = {key: outbox.zone_place(ZoneInfo(key)) for key in available_timezones() if key.startswith("Europe/")}
+    named[chosen] = outbox.zone_place(ZoneInfo(chosen))
+    return sorted(((key, f"{place} ({key})") for key, place in named.items()), key=lambda each: each[1])
+
+
+def _change(slug: str, section: str) -> Response:
+    typed = {key: request.form.get(key, "").strip() for key in SECTIONS[section]}
     given = dict(typed)
     if "welcome" in typed:
         given["welcome"] = "true" if typed["welcome"] else "false"
@@ -211,13 +219,29 @@ def _change(slug: str, section: str, keys: Iterable[str]) -> Response:
             row = _locked(session, slug)
             if request.form.get("seen", "") != _seen(row):
                 raise SaidBadInput(_CHANGED_MEANWHILE)
-            note(session, row, lists.change(session, row, given, now=db.utcnow()))
+            void = _set(session, row, given)
     except WrongSetting as error:
         words = pages.say(_WRONG.get(error.key, _OTHERWISE))
-        return _look(slug, section, keys, typed, {error.key: words})
+        return _look(slug, section, typed, {error.key: words})
     except BadInput as error:
-        return _look(slug, section, keys, typed, {"": pages.reason(error)})
-    return frame.go_to(f"list_settings.{section}", pages.say("Saved."), slug=slug)
+        return _look(slug, section, typed, {"": pages.reason(error)})
+    return frame.go_to(f"list_settings.{section}", _saved(void), slug=slug)
+
+
+def _set(session: Session, row: MailingList, values: dict[str, str]) -> int:
+    """Change settings, and make void what was approved with others; returns how many approvals."""
+    now = db.utcnow()
+    note(session, row, lists.change(session, row, values, now=now))
+    return len(approvals.void_outdated(session, row, now=now))
+
+
+def _saved(void: int) -> str:
+    if not void:
+        return pages.say("Saved.")
+    return pages.say(
+        "Saved. Recipients would see this change: approved bulletins that have to be approved again: %(number)s.",
+        number=void,
+    )
 
 
 def _locked(session: Session, slug: str) -> MailingList:

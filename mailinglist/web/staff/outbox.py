@@ -39,6 +39,11 @@ def zone_of(row: MailingList) -> ZoneInfo:
     return ZoneInfo(lists.settings_of(row).time_zone)
 
 
+def zone_place(zone: ZoneInfo) -> str:
+    """The city after which a time zone is called, in the page's language: Helsinki, Helsingfors."""
+    return str(dates.get_timezone_location(zone, locale=i18n.locale(pages.language()), return_city=True)) or zone.key
+
+
 def moment_words(at: datetime, zone: ZoneInfo) -> str:
     """A time with its day and its offset, for a sentence."""
     form = "EEEE d. MMMM y 'klo' H.mm (OOOO)" if pages.language() == "fi" else "EEEE d MMMM y HH:mm (OOOO)"
@@ -68,6 +73,7 @@ def reason_words(key: str | None) -> str:
         "left": say("Has left the list"),
         "pending": say("Has not confirmed"),
         "undeliverable": say("Can't be reached"),
+        "active": say("Is on the list already"),
         "not on the list": say("Is not on the list"),
         "erased": say("Was erased"),
         "muted": say("Did not ask for mails"),

@@ -23,7 +23,7 @@ from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import days, frame, persons, told
+from . import days, frame, outbox, persons, told, writing
 from . import registry_words as words
 
 _MAILS = 20
@@ -97,8 +97,8 @@ def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = Non
         forbidden=any(each.lifted_at is None for each in whole.bans), asked=_asked(whole, names),
         links=[(names.get(each.list, each.list), each) for each in whole.links],
         notes=[(words.note_kind(each.kind), _day(each.on), each) for each in whole.notes], note=note,
-        kinds=words.note_kinds(),
-        mails=[(words.mail(each.kind, each.subject), words.handoff(each.state), each) for each in mails[:_MAILS]],
+        kinds=words.note_kinds(), reason_words=outbox.reason_words,
+        mails=[(_mail(each), words.handoff(each.state), each) for each in mails[:_MAILS]],
         mails_next=url_for("person.look", number=number, mails=mails[_MAILS - 1].id, _anchor="mails") if more else None,
         mails_first=url_for("person.look", number=number, _anchor="mails") if before_id is not None else None,
         crumbs=[(pages.say("Persons"), url_for("persons.index"))],
@@ -114,19 +114,17 @@ def _banned(whole: Whole) -> bool:
     return any(each.channel == Channel.EMAIL.value and each.lifted_at is None for each in whole.bans)
 
 
+def _mail(each: received.Received) -> str:
+    return words.mail(each.kind, writing.title(each.subject) if each.subject else None)
+
+
 def _membership(each: people.Membership, names: Mapping[str, str], *, banned: bool) -> dict[str, Any]:
     return {
         "slug": each.list, "list": names.get(each.list, each.list), "state": words.state(each.state, banned=banned),
         "basis": words.basis(each.basis), "held": each, "restorable": each.state == State.UNDELIVERABLE.value,
-        "source": _source(each.source), "leavable": each.state != State.LEFT.value,
+        "source": words.source(each.source), "leavable": each.state != State.LEFT.value,
         "text_language": words.language(each.text_language or ""),
     }  # fmt: skip
-
-
-def _source(source: str) -> str:
-    origin, colon, rest = source.partition(": ")
-    known = words.way(origin)
-    return f"{known}: {words.way(rest)}" if colon else known
 
 
 def _lifted(text: str) -> str:
@@ -140,7 +138,7 @@ def _lifted(text: str) -> str:
 
 def _ban(each: people.BanHeld) -> dict[str, Any]:
     return {
-        "channel": words.channel(each.channel), "source": _source(each.source), "held": each,
+        "channel": words.channel(each.channel), "source": words.source(each.source), "held": each,
         "lifted": _lifted(each.lifted_by or ""),
     }  # fmt: skip
 
@@ -168,7 +166,7 @@ def _event(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]
         "before": words.state(entry["before"])[0] if entry.get("before") else "",
         "channels": [words.channel(each) for each in entry.get("channels", ())],
         "basis": words.basis(entry["basis"]) if entry.get("basis") else "",
-        "source": _source(entry["source"]) if entry.get("source") else "",
+        "source": words.source(entry["source"]) if entry.get("source") else "",
         "text": entry.get("text_shown"), "version": entry.get("text_version"), "language": entry.get("language"),
         "language_name": words.language(entry.get("language") or ""),
         "evidence": _evidence(evidence) if evidence else [],

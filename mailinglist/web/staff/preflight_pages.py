@@ -6,6 +6,8 @@ there are no scripts. Errors keep a bulletin from being approved; each warning i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any
 
 from flask import Response, current_app, request, url_for
@@ -51,25 +53,42 @@ def _looked(number: int, *, online: bool) -> tuple[Bulletin, dict[str, Any]]:
             session, bulletin, session.get_one(MailingList, bulletin.list_id), now=db.utcnow()
         )  # fmt: skip
     kept = examined(matter, online=online)
-    lines = [_line(bulletin, each) for each in kept]
     approves = frame.may("send") and not bulletin.template and bulletin.given_at is None and not standing.approval
     barred = standing.second and standing.own
     return bulletin, {
-        "errors_found": [line for each, line in zip(kept, lines, strict=True) if each.level is Level.ERROR],
-        "warnings": [line for each, line in zip(kept, lines, strict=True) if each.level is Level.WARNING],
+        "errors_found": _lines(bulletin, (each for each in kept if each.level is Level.ERROR)),
+        "warnings": _lines(bulletin, (each for each in kept if each.level is Level.WARNING)),
         "approve_url": url_for("approving.approve", number=number) if approves and not barred else None,
         "others": standing.others if approves and barred else None,
+        "imprint": standing.shown,
     }
 
 
-def _line(bulletin: Bulletin, finding: Finding) -> dict[str, str]:
-    return {
-        "key": finding.key,
-        "words": pages.say(finding.words.words, **finding.words.values),
-        "mend": pages.say(finding.mend.words, **finding.mend.values),
-        "language": words_of_bulletins.language(finding.language) if finding.language else "",
-        "address": _where(bulletin, finding) or "",
-    }
+@dataclass
+class Line:
+    """Findings that say the same of several language versions: one for who reads them."""
+
+    words: str
+    mend: str
+    keys: list[str] = field(default_factory=list)
+    """By which they are acknowledged, together."""
+    places: dict[str, str] = field(default_factory=dict)
+    """Languages, and where each is mended; empty: of no single version, and on no page."""
+
+
+def _lines(bulletin: Bulletin, found: Iterable[Finding]) -> list[Line]:
+    lines: list[Line] = []
+    for each in found:
+        words, mend = (pages.say(said.words, **said.values) for said in (each.words, each.mend))
+        language = words_of_bulletins.language(each.language) if each.language else ""
+        same = (line for line in lines if (line.words, line.mend) == (words, mend) and language not in line.places)
+        line = next(same, None)
+        if line is None:
+            line = Line(words, mend)
+            lines.append(line)
+        line.keys.append(each.key)
+        line.places[language] = _where(bulletin, each) or ""
+    return lines
 
 
 def _where(bulletin: Bulletin, finding: Finding) -> str | None:

@@ -30,7 +30,8 @@ from ..looks import origin_of
 from . import frame, words_of_bulletins, writing
 
 VIEWS = ("desktop", "phone", "dark", "text")
-_SAMPLE = {"fi": "Aino", "sv": "Astrid", "en": "Emma"}
+SAMPLE = {"fi": "Aino", "sv": "Astrid", "en": "Emma"}
+"""Who gets the mail that is shown, by its language."""
 _IMAGE_FROM = re.compile(r'<img [^>]*?src="(https://[a-zA-Z0-9.-]+(?::[0-9]+)?)[/"]')
 _DARK = "@media (prefers-color-scheme: dark)"
 # Marks the block that is being written, so that the frame opens where one writes. A word that no staff writes.
@@ -48,7 +49,7 @@ def look(number: int) -> Response:
     spoken = request.args.get("language", "")
     mail = mails.get(spoken) or next(iter(mails.values()))
     language = spoken if spoken in mails else next(iter(mails))
-    name = _SAMPLE.get(language, "") if request.args.get("name") != "without" else ""
+    name = SAMPLE.get(language, "") if request.args.get("name") != "without" else ""
     here = exchange()
     here.console = here.preview = True
     # The images of blocks are ours. Who wrote Markdown or HTML may have taken some from elsewhere.

@@ -13,7 +13,7 @@ from typing import Any
 from flask import Response, request
 
 from ... import db
-from ...bulletins import blocks, drafts
+from ...bulletins import approvals, blocks, drafts
 from ...bulletins.tables import Bulletin
 from ...consent.address import Address, parse
 from ...delivery import post, proofs
@@ -123,15 +123,17 @@ def _why(error: BadInput | Banned | NotAllowed) -> str:
 
 def _form(number: int, values: dict[str, Any], errors: dict[str, str] | None = None, *, status: int = 422) -> Response:
     with frame.looking() as session:
-        bulletin, _row = outbox.find(session, number)
+        bulletin, row = outbox.find(session, number)
         able = _able(accounts.every(session))
         spoken = _versions(bulletin)
-        approved = drafts.issue_of(session, number) is not None
+        issue = approvals.issue_of(session, number)
+        sender = issue.sender if issue else drafts.sender_of(row, pages.settings().mail_from)
     me = frame.standing().account.id
     able.sort(key=lambda each: each.id != me)
     return frame.page(
         "sending/test", status if errors else 200, here="bulletins", errors=errors or {}, values=values,
-        bulletin=bulletin, subject=writing.title_of(bulletin), approved=approved,
+        bulletin=bulletin, subject=writing.title_of(bulletin), approved=issue is not None,
+        sender=sender,
         colleagues=[
             (str(each.id), pages.say("You, %(name)s", name=each.name) if each.id == me else each.name, None)
             for each in able

@@ -9,9 +9,11 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from ... import i18n
 from ...consent.import_jobs import CHECKED, CHECKING, DONE, FAILED, RUNNING, UPLOADED, WAITING
 from ...consent.states import Channel, State
 from ...errors import MailinglistError
+from ...i18n import LANGUAGES
 from ...stationery.sentences import noted as _
 from .. import pages
 from ..pages import say
@@ -88,6 +90,12 @@ def way(key: str) -> str:
     return known.get(key) or dict(ways()).get(key, key)
 
 
+def source(key: str) -> str:
+    """Where a subscription or a ban came from: the way, and what was said about it."""
+    origin, colon, rest = key.partition(": ")
+    return f"{way(origin)}: {way(rest)}" if colon else way(origin)
+
+
 def ways() -> list[tuple[str, str]]:
     """How a wish can reach staff, to choose from."""
     return [
@@ -99,13 +107,14 @@ def ways() -> list[tuple[str, str]]:
 
 
 def language(code: str) -> str:
-    """A language's own name."""
-    return pages.NAMES.get(code, code)
+    """A language by its name in the language of the page."""
+    name = i18n.locale(pages.language()).languages.get(code, code)
+    return str(name[:1].upper() + name[1:])
 
 
 def languages() -> list[tuple[str, str]]:
     """The languages, to choose from."""
-    return list(pages.NAMES.items())
+    return [(code, language(code)) for code in LANGUAGES]
 
 
 def event(key: str) -> Badge:

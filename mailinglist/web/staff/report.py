@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, url_for
 
 from ... import db
-from ...bulletins import drafts
+from ...bulletins import approvals
 from ...delivery import dispatch, outcomes
 from ...delivery.outcomes import Answer
 from ...errors import NotAllowed
@@ -25,7 +25,7 @@ def look(number: int) -> Response:
         status = dispatch.status(session, number)
         if status.state in ("draft", "approved"):
             raise NotAllowed(_("This bulletin has not been given to be sent yet."))
-        approval = drafts.approval_of(session, number)
+        approval = approvals.approval_of(session, number)
         sent = audit.search(session, act="bulletin_sent", about=f"bulletin {number}", limit=1)
         rejected, deferred = (
             outcomes.answers(session, number, key, total=getattr(status, key)) for key in ("rejected", "deferred")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from ... import db
-from ...bulletins import drafts
+from ...bulletins import approvals, drafts
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
@@ -17,10 +17,10 @@ def index(number: int) -> Response:
     with frame.looking() as session:
         bulletin = writing.find(session, number)
         kept = drafts.revisions(session, number)
-        approved = {each.revision for each in drafts.approvals(session, number)}
+        approved = {each.revision for each in approvals.approvals(session, number)}
     return frame.page(
         "bulletins/revisions", here=writing.section(bulletin), bulletin=bulletin, subject=writing.title_of(bulletin),
-        kept=[(each, each.number in approved) for each in kept], pages=writing.beside(bulletin),
+        kept=[(each, each.number in approved) for each in kept], title=writing.title, pages=writing.beside(bulletin),
         crumbs=writing.crumbs(bulletin),
     )  # fmt: skip
 
@@ -52,8 +52,9 @@ def restore(number: int, revision: int) -> Response:
     return frame.go_to("revisions.index", pages.say("The bulletin is what it was then."), number=number)
 
 
+_ONE = "/staff/bulletins/<int:number>/versions/<int(signed=True):revision>"
 ROUTES = (
     Route("GET", "/staff/bulletins/<int:number>/versions", index, Guard.STAFF, right=Right.WRITE),
-    Route("GET", "/staff/bulletins/<int:number>/versions/<int:revision>", look, Guard.STAFF, right=Right.WRITE),
-    Route("POST", "/staff/bulletins/<int:number>/versions/<int:revision>", restore, Guard.STAFF, right=Right.WRITE),
+    Route("GET", _ONE, look, Guard.STAFF, right=Right.WRITE),
+    Route("POST", _ONE, restore, Guard.STAFF, right=Right.WRITE),
 )

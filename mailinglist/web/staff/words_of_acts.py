@@ -34,6 +34,7 @@ def acts() -> Mapping[str, str]:
         "bulletin_changed": say("Changed a bulletin"),
         "bulletin_languages": say("Added or removed a language version of a bulletin"),
         "bulletin_audience": say("Changed the audience of a bulletin"),
+        "text_put_aside": say("Put a text aside for another's"),
         "bulletin_restored": say("Brought back an earlier version of a bulletin"),
         "bulletin_removed": say("Removed a bulletin"),
         "template_made": say("Made a template"),
@@ -66,6 +67,7 @@ def acts() -> Mapping[str, str]:
         "import_uploaded": say("Uploaded a file of people"),
         "import_seen": say("Looked at the rows of an uploaded file"),
         "import_rehearsed": say("Had a file looked through"),
+        "import_begun": say("Began to import people"),
         "people_imported": say("Imported people"),
         "import_given_up": say("Dropped an uploaded file"),
         "list_exported": say("Exported a list"),
@@ -77,3 +79,34 @@ def acts() -> Mapping[str, str]:
 def act(name: str) -> str:
     """An act in words. One that an earlier version noted, and no page knows any more, is said by its name."""
     return acts().get(name, name)
+
+
+def about(text: str) -> str:
+    """What an act is about, as the audit holds it (`person 3`), in words."""
+    kind, _space, number = text.rpartition(" ")
+    pattern = _abouts().get(kind)
+    return pattern.replace(_NUMBER, number) if pattern and number.isdecimal() else text
+
+
+def about_meant(typed: str) -> str:
+    """What somebody means who types what an act is about: `person 3`, or the same in the page's language."""
+    for kind, pattern in _abouts().items():
+        start, _number, end = pattern.casefold().partition(_NUMBER.casefold())
+        said = typed.casefold()
+        number = said.removeprefix(start).removesuffix(end)
+        if said.startswith(start) and said.endswith(end) and number.isdecimal():
+            return f"{kind} {number}"
+    return typed
+
+
+_NUMBER = "NUMBER"
+
+
+def _abouts() -> Mapping[str, str]:
+    return {
+        "account": say("Account %(number)s", number=_NUMBER),
+        "bulletin": say("Bulletin %(number)s", number=_NUMBER),
+        "image": say("Image %(number)s", number=_NUMBER),
+        "list": say("List %(number)s", number=_NUMBER),
+        "person": say("Person %(number)s", number=_NUMBER),
+    }

@@ -16,6 +16,7 @@ from ...bulletins.comparison import Change, Part
 from ...errors import BadInput
 from .. import pages
 from ..pages import say
+from . import registry_words
 
 
 def state(key: str) -> tuple[str, str]:
@@ -59,8 +60,7 @@ def basis(key: str) -> str:
 
 def language(code: str) -> str:
     """A language by its name in the language of the page."""
-    name = i18n.locale(pages.language()).languages.get(code, code)
-    return str(name[:1].upper() + name[1:])
+    return registry_words.language(code)
 
 
 # ── what changed ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -93,10 +93,30 @@ def _label(change: Change) -> str:
             words = say("Text")
         case Part.AUDIENCE:
             words = say("Audience")
+        case Part.SETTING:
+            words = _setting(change.setting)
         case Part.BLOCK:
             block: dict[str, Any] = json.loads(change.after or change.before or "{}")
             words = kind(str(block.get("type", "text")))
     return f"{language(change.language)}: {words}" if change.language else words
+
+
+def _setting(key: str) -> str:
+    """A setting of the list that recipients see (`imprint.SEEN`)."""
+    if key.startswith("name_"):
+        return f"{say('List settings')}: {say('Name')}, {language(key.removeprefix('name_'))}"
+    found = {
+        "name": say("Name"),
+        "sender": say("Sender"),
+        "owner": say("Owner"),
+        "controller": say("Company"),
+        "postal_address": say("Postal address"),
+        "colour": say("Colour"),
+        "logo": say("Address of the logo"),
+        "language": say("Language"),
+        "time_zone": say("Time zone"),
+    }
+    return f"{say('List settings')}: {found[key]}"
 
 
 def _texts(change: Change) -> tuple[str, str]:
@@ -133,7 +153,7 @@ def text_of_block(block: Mapping[str, Any]) -> str:
         case "divider":
             return say("Dividing line")
         case "columns":
-            sides = (("left", say("Left")), ("right", say("Right")))
+            sides = (("left", say("Left column")), ("right", say("Right column")))
             return "\n".join(
                 f"{name}:\n" + "\n".join(text_of_block(each) for each in block[side]) for side, name in sides
             )
@@ -156,7 +176,7 @@ def rule(found: Rule) -> list[str]:
     if found.bases:
         lines.append(say("Basis: %(bases)s", bases=", ".join(map(basis, found.bases))))
     if found.source is not None:
-        lines.append(say("Imported from: %(source)s", source=found.source))
+        lines.append(say("Came from: %(source)s", source=registry_words.source(found.source)))
     if found.sent is not None:
         lines.append(say("Was sent bulletin %(number)s", number=found.sent))
     if found.not_sent is not None:

@@ -8,7 +8,7 @@ from typing import Any
 from flask import current_app, url_for
 from sqlalchemy.orm import Session
 
-from ...bulletins import drafts
+from ...bulletins import drafts, setting
 from ...bulletins.tables import Bulletin
 from ...errors import NotAllowed
 from ...staff import audit
@@ -63,7 +63,12 @@ def note_changed(session: Session, number: int, *, now: datetime) -> None:
 
 def title_of(bulletin: Bulletin) -> str:
     """Its subject, or words that stand for it."""
-    return bulletin.subject or say("Without a subject")
+    return title(bulletin.subject)
+
+
+def title(subject: str) -> str:
+    """A subject as the title of its bulletin, or words that stand for it."""
+    return setting.title(subject) or say("Without a subject")
 
 
 def desk(number: int) -> str | None:

@@ -14,7 +14,7 @@ from flask import Flask
 import staffing
 from catching import Caught, mail_server
 from mailinglist import db
-from mailinglist.bulletins import blocks, drafts
+from mailinglist.bulletins import approvals, blocks, drafts
 from mailinglist.bulletins.blocks import Draft, Text, Version
 from mailinglist.bulletins.drafts import Author
 from mailinglist.consent import lists, register
@@ -88,9 +88,15 @@ def approve(who: staffing.Signed, number: int) -> str:
     """Approve it as it stands, with every warning acknowledged. Returns whether that was done, else why not."""
     checked = who.get(f"/staff/bulletins/{number}/preflight?now=1").text
     warnings = re.findall(r'name="acknowledged" value="([^"]+)"', checked)
-    fields = {"revision": revision(number), "acknowledged": warnings}
+    fields = {"revision": revision(number), "acknowledged": warnings, "imprint": imprint_in(checked)}
     answer = who.post(f"/staff/bulletins/{number}/approve", fields)
     return "done" if answer.location == f"/staff/bulletins/{number}" else str(answer.status_code)
+
+
+def imprint_in(page: str) -> str:
+    """What the page's form says that it showed of the list's settings."""
+    found = re.search(r'name="imprint" value="([^"]+)"', page)
+    return found[1] if found else ""
 
 
 def freeze(who: staffing.Signed, number: int) -> None:
@@ -98,7 +104,7 @@ def freeze(who: staffing.Signed, number: int) -> None:
     now = db.utcnow()
     with db.transaction() as session:
         by = Author(who.account_id, "Paavo Päättäjä")
-        drafts.approve(session, drafts.find(session, number), sender="Tector <tiedote@example.fi>", by=by, now=now)
+        approvals.approve(session, drafts.find(session, number), sender="Tector <tiedote@example.fi>", by=by, now=now)
 
 
 def state(number: int) -> str:
@@ -108,7 +114,7 @@ def state(number: int) -> str:
 
 def approval(number: int) -> str:
     with db.reading() as session:
-        found = drafts.approval_of(session, number)
+        found = approvals.approval_of(session, number)
         return str(found.id) if found else ""
 
 
@@ -197,6 +203,52 @@ def test_the_rule_of_the_second_person_holds_when_it_is_sent(app: Flask, number:
     chief.post(f"{page}/withdraw", {})
     assert approve(other, number) == "done"
     assert chief.post(f"{page}/send", asked(number)).location == page
+
+
+def test_of_two_publishers_who_both_wrote_the_other_approves(app: Flask, number: int, chief: staffing.Signed) -> None:
+    other = staffing.signed_in(app, Level.PUBLISHER, name="Pirkko Toinen")
+    page = f"/staff/bulletins/{number}"
+    change(number, chief.account_id, text="Omaa tekstiä")
+    change(number, other.account_id, text="Omaa tekstiä ja toisen")
+    assert "nobody else who may approve has changed it since" in other.get(page).text
+    assert approve(other, number) == "409"
+    assert "Approving freezes" in chief.get(page).text
+    assert approve(chief, number) == "done"
+    assert other.post(f"{page}/send", asked(number)).location == page
+
+
+def test_a_setting_that_recipients_see_voids_the_approval_and_the_page_says_which(
+    app: Flask, number: int, chief: staffing.Signed
+) -> None:
+    admin = staffing.signed_in(app, Level.ADMINISTRATOR)
+    assert approve(chief, number) == "done"
+    form = asked(number)
+    looks = admin.get("/staff/lists/tector-tiedottaa/looks").text
+    seen = re.search(r'name="seen" value="([^"]+)"', looks)
+    assert seen
+    new = {"seen": seen[1], "colour": "#990000", "logo": ""}
+    answer = admin.post("/staff/lists/tector-tiedottaa/looks", new)
+    assert "approved bulletins that have to be approved again: 1." in admin.get(answer.location).text
+    page = chief.get(f"/staff/bulletins/{number}").text
+    assert "The approval is void" in page
+    assert "List settings: Colour" in page
+    assert re.search(r"<del>.*1f4e5f.*</del>.*<ins>.*990000", page, re.S)
+    assert chief.post(f"/staff/bulletins/{number}/send", form).status_code == 409
+    assert state(number) == "draft"
+    assert approve(chief, number) == "done"
+
+
+def test_looks_that_were_changed_while_one_looked_are_not_approved(number: int, chief: staffing.Signed) -> None:
+    checked = chief.get(f"/staff/bulletins/{number}/preflight?now=1").text
+    warnings = re.findall(r'name="acknowledged" value="([^"]+)"', checked)
+    with db.transaction() as session:
+        lists.set_value(session, the_list(session), "colour", "#990000", now=db.utcnow())
+    for shown in (imprint_in(checked), ""):
+        fields = {"revision": revision(number), "acknowledged": warnings, "imprint": shown}
+        answer = chief.post(f"/staff/bulletins/{number}/approve", fields)
+        assert answer.status_code == 409
+        assert "settings were changed while you looked" in answer.text
+    assert (state(number), acts(number)) == ("draft", [])
 
 
 @pytest.mark.parametrize("what", ["a letter", "the audience"])

@@ -48,6 +48,26 @@ def test_a_form_of_ours_is_taken(chief: staffing.Signed) -> None:
     assert name_now(chief) == "Maija Uusi"
 
 
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_slash_at_the_end_of_an_address_does_not_matter(chief: staffing.Signed, client: FlaskClient) -> None:
+    """Each page answers by itself: a redirect would be made from what the visitor wrote."""
+    values = {"number": 7, "slug": "tector-tiedottaa", "revision": 1, "secret": "x", "key": "confirm", "language": "fi"}
+    wrong = []
+    for route in ROUTES:
+        if route.method != "GET" or not route.of_the_console or route.rule.endswith("/"):
+            continue
+        path = re.sub(r"<(?:[^:>]+:)?(\w+)>", lambda found: str(values.get(found[1], "x")), route.rule)
+        plain, slashed = (chief.get(each) for each in (path, f"{path}/"))
+        told = [(each.status_code, (each.location or "").partition("?")[0]) for each in (plain, slashed)]
+        if told[0] != told[1]:
+            wrong.append((path, *told))
+    assert wrong == []
+    assert chief.get("/staff/bulletins/").status_code == 200
+    assert client.get("/staff/bulletins/").location == "/staff/login?next=/staff/bulletins/"
+    for elsewhere in ("/staff//evil.example/", "/staff/bulletins//"):
+        assert chief.get(elsewhere).status_code == 404
+
+
 @pytest.mark.parametrize(
     ("token", "headers"),
     [

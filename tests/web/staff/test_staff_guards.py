@@ -108,8 +108,8 @@ DOCUMENTED = {
     "GET /staff/bulletins/<int:number>/preflight": "staff: editor publisher",
     "GET /staff/bulletins/<int:number>/preflight/found": "staff: editor publisher",
     "GET /staff/bulletins/<int:number>/versions": "staff: editor publisher",
-    "GET /staff/bulletins/<int:number>/versions/<int:revision>": "staff: editor publisher",
-    "POST /staff/bulletins/<int:number>/versions/<int:revision>": "staff: editor publisher",
+    "GET /staff/bulletins/<int:number>/versions/<int(signed=True):revision>": "staff: editor publisher",
+    "POST /staff/bulletins/<int:number>/versions/<int(signed=True):revision>": "staff: editor publisher",
     "GET /staff/bulletins/<int:number>/image": "staff: editor publisher",
     "POST /staff/bulletins/<int:number>/image": "staff: editor publisher",
     "POST /staff/bulletins/<int:number>/upload": "staff: editor publisher",
@@ -173,7 +173,7 @@ def name_of(route: Route) -> str:
 
 def path_of(route: Route) -> str:
     """An address of the route, about nothing that exists."""
-    path = re.sub(r"<int:\w+>", "999999", route.rule)
+    path = re.sub(r"<int(?:\([^)]*\))?:\w+>", "999999", route.rule)
     return re.sub(r"<(?:\w+:)?\w+>", "nothing", path)
 
 

@@ -235,6 +235,25 @@ class TestSaving:
         with db.reading() as session:
             assert [kept.who for kept in drafts.revisions(session, number)] == ["Pekka", "Maija", "Kalle"]
 
+    def test_who_gives_way_finds_their_text_among_the_versions(self, app: Flask) -> None:
+        number = begun(by=drafts.Author(None, "Kalle"))
+        pekka = staffing.signed_in(app, "publisher", name="Pekka")
+        before = found(number).source
+        source = json.dumps({"subject": "Pekan", "preview": "", "blocks": [{"type": "text", "text": "Pekan"}]})
+        given = {"language": "fi", "base": "1", "source": source, "act": "theirs"}
+        answer = pekka.post(f"/staff/bulletins/{number}/take", given)
+        assert answer.location == f"/staff/bulletins/{number}/edit?language=fi"
+        assert "Yours is among the versions." in pekka.get(answer.location).text
+        assert (found(number).source, found(number).revision) == (before, 1)
+        versions = pekka.get(f"/staff/bulletins/{number}/versions").text
+        assert ">Put aside 1</a>" in versions
+        kept = f"/staff/bulletins/{number}/versions/-1"
+        assert kept in versions
+        assert re.search(r"<del>.*Pekan", pekka.get(kept).text, re.S)
+        assert pekka.post(kept, {"base": "1"}).status_code == 303
+        assert version_of(number).blocks == (blocks.Text("Pekan"),)
+        assert pekka.get(f"/staff/bulletins/{number}/versions/-2").status_code == 404
+
     def test_is_on_record_once_in_a_while(self, app: Flask) -> None:
         number = begun()
         who = staffing.signed_in(app, "editor")

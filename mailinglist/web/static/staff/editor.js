@@ -330,7 +330,7 @@
       const block = made(kind, list);
       list.insertBefore(block, before);
       const menu = button.closest("details.adding");
-      if (where === "after") menu.open = false;
+      if (where) menu.open = false;
       (block.querySelector("input:not([type=hidden]):not([type=file]), textarea") || block).focus();
       said.textContent = words.added;
       changed();
@@ -437,8 +437,12 @@
         (chosen) => {
           label.value = chosen.trim();
           address.value = "";
+          document.querySelector("[data-put=link-address]").textContent = "";
         },
-        () => `[${(label.value || address.value).replaceAll("]", "\\]")}](${address.value.trim().replaceAll(" ", "%20")})`,
+        () => {
+          whole(address);
+          return `[${(label.value || address.value).replaceAll("]", "\\]")}](${address.value.trim().replaceAll(" ", "%20")})`;
+        },
       );
     }
     if (name === "name") {
@@ -453,6 +457,22 @@
       );
     }
   }
+
+  // Somebody who types www.example.fi, or an address of a mailbox, means a link; it gets what it lacks, and is told so.
+  function whole(input) {
+    const typed = input.value.trim();
+    let start = "";
+    if (/^[^\s@:/?#]+@[^\s@:/?#]+\.[^\s@:/?#]+$/.test(typed)) start = "mailto:";
+    else if (/^([\p{L}\p{N}-]+\.)+\p{L}{2,}(:\d+)?([/?#]\S*)?$/u.test(typed)) start = "https://";
+    document.querySelector(`[data-put="${input.id}"]`).textContent = start ? words.put.replace("START", start) : "";
+    if (start) input.value = start + typed;
+  }
+
+  document.querySelector("main").addEventListener("change", (event) => {
+    if (!event.target.matches("[inputmode=url]")) return;
+    whole(event.target);
+    changed();
+  });
 
   // ── images ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -539,15 +559,37 @@
     }
   }
   dress(document.querySelector("main"));
+  // Menus of kinds close by Escape and by a press beside them.
+  const menus = () => document.querySelectorAll(".block-acts details.adding[open]");
+  document.addEventListener("click", (event) => {
+    for (const menu of menus()) if (!menu.contains(event.target)) menu.open = false;
+  });
+  document.addEventListener("keydown", (event) => {
+    if (event.key !== "Escape") return;
+    for (const menu of menus()) {
+      const within = menu.contains(document.activeElement);
+      menu.open = false;
+      if (within) menu.querySelector("summary").focus();
+    }
+  });
   // A file that is dropped beside an image would replace the page.
   for (const kind of ["dragover", "drop"]) document.addEventListener(kind, (event) => event.preventDefault());
 
+  // Subject and preview line as a mailbox shows them: with the sample's name, or without one.
+  function inMailbox() {
+    const name = address.searchParams.get("name") === "without" ? "" : document.getElementById("inbox").dataset.sample;
+    for (const line of document.querySelectorAll("[data-shows]")) {
+      const typed = document.getElementById(line.dataset.shows).value;
+      const read = typed.replace(/(?<![{\\])\{\s*name\s*(?:\|([^{}]*))?\}(?!\})/g, (_, other) => name || (other || "").trim());
+      line.textContent = read || (line.dataset.shows === "subject" ? "–" : "");
+    }
+  }
+
   for (const input of form.querySelectorAll("[data-counted]")) {
     const hint = document.getElementById(`${input.id}-count`);
-    const shows = document.querySelector(`[data-shows="${input.id}"]`);
     input.addEventListener("input", () => {
       hint.textContent = hint.textContent.replace(/\d+/, [...input.value].length);
-      shows.textContent = input.value || (input.id === "subject" ? "–" : "");
+      inMailbox();
     });
   }
 
@@ -589,14 +631,39 @@
     screen.append(next);
   }
 
+  // How it is looked at stays so when the page is opened anew, or at another language version.
+  function remember(what, value) {
+    address.searchParams.set(what, value);
+    for (const link of document.querySelectorAll(".versions nav a")) {
+      const other = new URL(link.href);
+      other.searchParams.set(what, value);
+      link.href = other.href;
+    }
+    const here = new URL(window.location.href);
+    here.searchParams.set("language", address.searchParams.get("language"));
+    here.searchParams.set(what, value);
+    history.replaceState(history.state, "", here);
+    refresh();
+  }
+
   for (const link of document.querySelectorAll("[data-view]")) {
     link.addEventListener("click", (event) => {
       event.preventDefault();
       for (const each of document.querySelectorAll("[data-view]")) each.removeAttribute("aria-current");
       link.setAttribute("aria-current", "true");
       screen.className = `screen ${link.dataset.view}`;
-      address.searchParams.set("view", link.dataset.view);
-      refresh();
+      remember("view", link.dataset.view);
+    });
+  }
+
+  for (const link of document.querySelectorAll("[data-name]")) {
+    link.addEventListener("click", (event) => {
+      event.preventDefault();
+      const { name } = link.dataset;
+      link.dataset.name = name === "with" ? "without" : "with";
+      link.textContent = name === "with" ? link.dataset.without : link.dataset.with;
+      remember("name", name);
+      inMailbox();
     });
   }
 
