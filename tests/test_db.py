@@ -150,6 +150,13 @@ def test_the_gate_reads_only_whom_it_asks_about_after_an_import(app: Flask) -> N
                 "FROM generate_series(1, 10000) AS n"
             )
         )
+        session.execute(
+            text(
+                "INSERT INTO subscriptions (person_id, list_id, state, basis, since, epoch, source) "
+                "SELECT id, (SELECT min(id) FROM lists), 'active', 'consent', now(), 0, 'test' "
+                "FROM persons ORDER BY id LIMIT 2000"
+            )
+        )
     asked = range(1, 501)
     told = _statements(lambda session: gate.read(session, gate.Mail.BULLETIN, list_id=1, persons=asked, now=NOW))
     statement, parameters = told[-1]
@@ -158,6 +165,8 @@ def test_the_gate_reads_only_whom_it_asks_about_after_an_import(app: Flask) -> N
         plan = "\n".join(row[0] for row in rows)
     assert "pk_persons" in plan
     assert "Seq Scan on persons" not in plan
+    assert "pk_subscriptions" in plan
+    assert "ix_subscriptions" not in plan, "all of the list would be read for each"
 
 
 # ── plans ───────────────────────────────────────────────────────────────────────────────────────────────────────────
