@@ -13,11 +13,11 @@ RUN python -m venv /app/venv \
 COPY mailinglist ./mailinglist
 COPY worker ./worker
 COPY templates ./templates
-# Compiled here, since the file system is read-only later. The data folder lends its owner to the volume that is mounted on it.
+# Compiled here, since the file system is read-only later. The folders lend their owner to the volumes that are mounted on them.
 RUN /app/venv/bin/python -m compileall -q mailinglist worker \
  && printf '#!/bin/sh\nexec python -P -m mailinglist "$@"\n' > /app/venv/bin/mailinglist \
  && chmod 0755 /app/venv/bin/mailinglist \
- && install -d -o 10001 -g 10001 -m 0700 /data
+ && install -d -o 10001 -g 10001 -m 0700 /data /optouts /backups
 
 FROM python:3.11-slim-bookworm
 ENV PATH=/app/venv/bin:$PATH \
@@ -28,10 +28,12 @@ ENV PATH=/app/venv/bin:$PATH \
     MAILINGLIST_BIND=0.0.0.0:8000
 COPY --from=build /app /app
 COPY --from=build --chown=10001:10001 /data /data
+COPY --from=build --chown=10001:10001 /optouts /optouts
+COPY --from=build --chown=10001:10001 /backups /backups
 WORKDIR /app
 # A number, so that an orchestrator can see that it is not root.
 USER 10001:10001
-VOLUME /data
+VOLUME /data /optouts /backups
 EXPOSE 8000
 # For the web role; the others switch it off (docker-compose.yml).
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \

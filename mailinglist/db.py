@@ -52,6 +52,8 @@ BUSY_SECONDS = 30
 BELLS = (REQUESTS, LETTERS, BULLETINS, IMPORTS)
 
 Ringer = Callable[[frozenset[str]], None]
+LastAct = Callable[[Session], None]
+"""What is done at the very end of a transaction, when everything is flushed: the journal's lines go to the disk."""
 
 _RINGING = "mailinglist_bells"
 _EXTENSION = "mailinglist_session"
@@ -182,17 +184,25 @@ def init_app(app: Flask, settings: Settings) -> None:
         options = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30, "connect_args": {"connect_timeout": 5}}
     app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
     db.init_app(app)
-    app.extensions[_EXTENSION] = {"ringer": None, "info": {}}
+    app.extensions[_EXTENSION] = {"ringer": None, "last_act": None, "info": {}}
     with app.app_context():
         prepare(db.engine)
 
 
-def install(app: Flask, *, ringer: Ringer | None = None, **info: Any) -> None:
-    """Give `app`'s sessions what verbs need (`session.info`), and the ringer that is called after commits."""
+def install(app: Flask, *, ringer: Ringer | None = None, last_act: LastAct | None = None, **info: Any) -> None:
+    """Give `app`'s sessions what verbs need (`session.info`), what is done just before each commit, and the ringer that
+    is called after it."""
     state = app.extensions[_EXTENSION]
     if ringer is not None:
         state["ringer"] = ringer
+    if last_act is not None:
+        state["last_act"] = last_act
     state["info"].update(info)
+
+
+def session_info(app: Flask) -> dict[str, Any]:
+    """What `app`'s sessions carry, for a session of somebody's own making."""
+    return dict(app.extensions[_EXTENSION]["info"])
 
 
 def prepare(engine: Engine) -> None:
@@ -230,6 +240,9 @@ def transaction() -> Iterator[Session]:
     try:
         with session.begin():
             yield session
+            session.flush()
+            if state["last_act"] is not None:
+                state["last_act"](session)
     finally:
         session.close()
     bells: frozenset[str] = frozenset(session.info.get(_RINGING, ()))

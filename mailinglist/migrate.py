@@ -6,13 +6,17 @@ from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from flask import Flask
+from sqlalchemy import Connection
 from sqlalchemy.orm import Session
 
 from . import db
 from .consent import keys, lists
-from .errors import Fault
+from .errors import BadInput, Fault
 from .places import PACKAGE
+from .privacy import notice
+from .settings import SETTINGS
 
 
 def config() -> Config:
@@ -25,6 +29,8 @@ def config() -> Config:
 def upgrade(app: Flask) -> None:
     """Bring the database to the newest revision; on the first time also make the default list, and note the ban key.
 
+    The lists' privacy notices become new versions where this version of the program words them otherwise.
+
     Raises RegisterUnsound when the ban key is not the one that the register rests on.
     """
     with app.app_context():
@@ -35,6 +41,18 @@ def upgrade(app: Flask) -> None:
         with db.transaction() as session:
             keys.remember(session)
             lists.ensure_default(session, now=db.utcnow())
+            notice.refresh_all(session, app.config[SETTINGS], now=db.utcnow())
+
+
+def make_tables(connection: Connection, revision: str) -> None:
+    """The tables of a revision, in an empty database or schema. Commits. Raises BadInput (there is no such revision:
+    it is of a later version)."""
+    made = config()
+    made.attributes["connection"] = connection
+    try:
+        command.upgrade(made, revision)
+    except CommandError as error:
+        raise BadInput(f"The backup is of revision {revision}, which this version does not know.") from error
 
 
 def head() -> str:

@@ -27,8 +27,8 @@ from .errors import Refused
 from .observe import count
 from .settings import Settings
 
-JOINING, LEAVING = "joining", "leaving"
-"""What is counted apart: who joined too often can still ask for a link to leave by."""
+JOINING, LEAVING, KEYS = "joining", "leaving", "keys"
+"""What is counted apart: who joined too often can still ask for a link to leave by, or to their own page."""
 SIGN_IN, ACCOUNT, FACTOR = "sign-in", "account", "factor"
 """Tries to sign in, by a client, with an address, and of a second factor by an account. All tries count, so that many
 at the same moment are no way around."""
@@ -39,6 +39,7 @@ _PER_CLIENT = parse_many("10 per minute; 60 per hour")  # SURFACE, Web
 _LIMITS = {
     JOINING: _PER_CLIENT,
     LEAVING: _PER_CLIENT,
+    KEYS: _PER_CLIENT,
     SIGN_IN: _PER_CLIENT,
     ACCOUNT: parse_many("30 per minute; 120 per hour"),  # more than one client gets, which then can't shut others out
     # Each try guesses three codes of a million, and whoever tries has the password: a dozen years for an even chance.

@@ -4,7 +4,8 @@ from .bulletins import tables as bulletins
 from .consent import tables as consent
 from .db import Base
 from .delivery import tables as delivery
+from .privacy import tables as privacy
 from .staff import tables as staff
 
-ROOMS = (consent, bulletins, staff, delivery)
+ROOMS = (consent, bulletins, staff, delivery, privacy)
 metadata = Base.metadata

@@ -10,6 +10,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from email.utils import parseaddr
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -18,9 +19,12 @@ from urllib.parse import parse_qs, unquote, urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, PydanticBaseSettingsSource, SettingsConfigDict
 
+from . import periods
 from .errors import SettingsError
 
 PREFIX = "MAILINGLIST_"
+SETTINGS = "MAILINGLIST"
+"""Key of the settings in `app.config`."""
 _SHORTEST_KEY = 16  # characters
 
 Tls = Literal["none", "if-offered", "required", "implicit"]
@@ -113,6 +117,8 @@ class Settings(BaseSettings):
     base_url: str = "http://127.0.0.1:8000"
     secret_keys: Annotated[tuple[SecretStr, ...], NoDecode] = ()
     ban_key: SecretStr | None = None
+    seal_key: Annotated[tuple[SecretStr, ...], NoDecode] = ()
+    seal_dir: Path | None = None
     mail_from: str = "Tector tiedottaa <tiedote@localhost.localdomain>"
     bounce_domain: str | None = None
     data_dir: Path = Path("./var")
@@ -123,6 +129,13 @@ class Settings(BaseSettings):
     confirm_days: int = Field(default=7, ge=1, le=60)
     send_rate: float | None = Field(default=None, gt=0)
     smtp_connections: int = Field(default=4, ge=1, le=100)
+    journal_dir: Path | None = None
+    journal_head: Path | None = None
+    backup_dir: Path | None = None
+    backup_every: int = Field(default=24, ge=1, le=24 * 31)
+    backup_keep: int = Field(default=30, ge=1, le=3660)
+    backup_recipient: str | None = None
+    keep: Annotated[tuple[str, ...], NoDecode] = ()
 
     @classmethod
     def settings_customise_sources(
@@ -173,12 +186,12 @@ class Settings(BaseSettings):
             values = {**values, "base_url": f"http://{HostPort(here, bind.port)}"}
         return values
 
-    @field_validator("dkim", "secret_keys", mode="before")
+    @field_validator("dkim", "secret_keys", "seal_key", "keep", mode="before")
     @classmethod
     def _split_lists(cls, value: Any) -> Any:
         return _split(value)
 
-    @field_validator("secret_keys")
+    @field_validator("secret_keys", "seal_key")
     @classmethod
     def _long_keys(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         if any(len(key.get_secret_value()) < _SHORTEST_KEY for key in value):
@@ -222,6 +235,12 @@ class Settings(BaseSettings):
             _dkim_key(item)
         return value
 
+    @field_validator("keep")
+    @classmethod
+    def _known_periods(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        periods.days_of(value)
+        return value
+
     @field_validator("base_url")
     @classmethod
     def _plain_base(cls, value: str) -> str:
@@ -251,6 +270,18 @@ class Settings(BaseSettings):
     def _two_binds(cls, value: str) -> str:
         if len([_host_port(item) for item in value.split(",")]) != 2:
             raise ValueError("expected two addresses, SMTP and viewer: host:port,host:port")
+        return value
+
+    @field_validator("backup_recipient")
+    @classmethod
+    def _known_recipient(cls, value: str | None) -> str | None:
+        if value is not None:
+            from pyrage import RecipientError, x25519
+
+            try:
+                x25519.Recipient.from_str(value)
+            except RecipientError:
+                raise ValueError("expected a recipient of age: age1…, as `age-keygen` prints it") from None
         return value
 
     # ── what the values mean ──────────────────────────────────────────────────────────────────────────────────────
@@ -283,6 +314,18 @@ class Settings(BaseSettings):
         return tuple(_dkim_key(item) for item in self.dkim)
 
     @property
+    def backups_kept(self) -> timedelta | None:
+        """After this time a scheduled backup is surely deleted: the next one does that. None: none are scheduled."""
+        if self.backup_dir is None:
+            return None
+        return timedelta(days=self.backup_keep, hours=self.backup_every)
+
+    @property
+    def keep_days(self) -> dict[str, int]:
+        """How long things are kept, in days, by the names of `periods.PERIODS`."""
+        return periods.days_of(self.keep)
+
+    @property
     def web_bind(self) -> HostPort:
         """Where the web server listens."""
         return _host_port(self.bind)
@@ -297,6 +340,16 @@ class Settings(BaseSettings):
     def return_domain(self) -> str:
         """The domain of return paths and command addresses."""
         return self.bounce_domain or parseaddr(self.mail_from)[1].rpartition("@")[2]
+
+    @property
+    def journal_folder(self) -> Path:
+        """Where the journal of opt-outs lies."""
+        return self.journal_dir or self.data_dir / "journal"
+
+    @property
+    def journal_head_file(self) -> Path:
+        """The file that says how long the journal is."""
+        return self.journal_head or self.data_dir / "journal.head"
 
     @property
     def https(self) -> bool:
@@ -315,6 +368,16 @@ class Settings(BaseSettings):
             raise SettingsError(f"{PREFIX}BAN_KEY: not set")
         return self.ban_key.get_secret_value().encode()
 
+    @property
+    def seal_secrets(self) -> tuple[str, ...]:
+        """The secrets of the keys of seals and proofs, newest first. Empty until `with_keys`."""
+        return tuple(key.get_secret_value() for key in self.seal_key)
+
+    @property
+    def seals_folder(self) -> Path:
+        """Where each seal is also written, outside the database."""
+        return self.seal_dir or self.data_dir / "seals"
+
     def with_keys(self) -> Self:
         """These settings with the keys that were not given: read from the data directory, made there on the first
         start.
@@ -323,13 +386,11 @@ class Settings(BaseSettings):
         """
         update: dict[str, Any] = {}
         if not self.secret_keys:
-            stored = _kept_key(self.data_dir / "keys" / "secret_keys", f"{PREFIX}SECRET_KEYS")
-            keys = [key.strip() for key in stored.split(",") if key.strip()]
-            if not keys or any(len(key) < _SHORTEST_KEY for key in keys):
-                raise SettingsError(f"{PREFIX}SECRET_KEYS: the key kept in the data directory is damaged")
-            update["secret_keys"] = tuple(SecretStr(key) for key in keys)
+            update["secret_keys"] = _kept_keys(self.data_dir / "keys" / "secret_keys", f"{PREFIX}SECRET_KEYS")
         if self.ban_key is None:
             update["ban_key"] = SecretStr(_kept_key(self.data_dir / "keys" / "ban_key", f"{PREFIX}BAN_KEY"))
+        if not self.seal_key:
+            update["seal_key"] = _kept_keys(self.data_dir / "keys" / "seal_key", f"{PREFIX}SEAL_KEY")
         return self.model_copy(update=update)
 
     def environment(self) -> dict[str, str]:
@@ -343,6 +404,14 @@ class Settings(BaseSettings):
             plain = [item.get_secret_value() if isinstance(item, SecretStr) else str(item) for item in items]
             values[f"{PREFIX}{name.upper()}"] = ",".join(plain)
         return values
+
+
+def _kept_keys(path: Path, variable: str) -> tuple[SecretStr, ...]:
+    """The keys kept at `path`, comma-separated, newest first; one is made now if there is none."""
+    keys = [key.strip() for key in _kept_key(path, variable).split(",") if key.strip()]
+    if not keys or any(len(key) < _SHORTEST_KEY for key in keys):
+        raise SettingsError(f"{variable}: the key kept in the data directory is damaged")
+    return tuple(SecretStr(key) for key in keys)
 
 
 def _kept_key(path: Path, variable: str) -> str:

@@ -30,6 +30,7 @@ class Purpose(Enum):
     CONFIRM = ("confirm", None)
     NOT_ME = ("not-me", None)
     UNSUBSCRIBE = ("unsubscribe", None)
+    KEY = ("key", None)
     BROWSER = ("browser", 60 * 86400)
     RETURN_PATH = ("return-path", None)
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from hypothesis import settings as hypothesis_settings
 from playwright.sync_api import Browser, sync_playwright
 
 import compiled
@@ -24,12 +25,19 @@ from mailinglist import db, migrate
 from mailinglist.app import create_app
 from mailinglist.settings import Settings
 
-SECRETS = {"secret_keys": "test-secret-key-0123456789abcdef", "ban_key": "test-ban-key-0123456789abcdef012"}
+SECRETS = {
+    "secret_keys": "test-secret-key-0123456789abcdef",
+    "ban_key": "test-ban-key-0123456789abcdef012",
+    "seal_key": "test-seal-key-0123456789abcdef01",
+}
 NOW = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 
 
 def pytest_configure() -> None:
-    """Folders of tests lie in memory where there is room: SQLite waits for its disk at each commit."""
+    """Folders of tests lie in memory where there is room: SQLite waits for its disk at each commit. No example of a
+    property has a deadline: a busy machine is no finding."""
+    hypothesis_settings.register_profile("without deadlines", deadline=None)
+    hypothesis_settings.load_profile("without deadlines")
     compiled.once()
     os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", servers.quick_place())
 

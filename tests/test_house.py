@@ -15,7 +15,7 @@ PACKAGE = ROOT / "mailinglist"
 
 # From the ground up. A room imports only from floors below its own (and from itself).
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("errors", "i18n", "observe", "places"),
+    ("errors", "i18n", "observe", "periods", "places"),
     ("settings",),
     ("db", "tokens"),
     ("pace", "stationery"),
@@ -39,6 +39,7 @@ FLOOR = {room: number for number, rooms in enumerate(FLOORS) for room in rooms}
 PURE = (
     "consent/states.py",
     "consent/address.py",
+    "consent/merkle.py",
     "consent/sheet.py",
     "bulletins/compose.py",
     "bulletins/setting.py",
@@ -74,16 +75,26 @@ IMPURE = {"flask", "flask_sqlalchemy", "sqlalchemy", "celery", "kombu", "redis",
 # Who writes what. Everything else may only read.
 WRITERS = {
     "MailingList": {"consent/lists.py"},
+    "Notice": {"consent/notices.py"},
     "ConsentText": {"consent/lists.py"},
-    "Person": {"consent/register.py", "consent/register_many.py", "consent/registrar.py"},
+    "Person": {
+        "consent/register.py",
+        "consent/register_many.py",
+        "consent/registrar.py",
+        "consent/restriction.py",
+        "consent/own_page.py",
+    },
     "Subscription": {"consent/register.py", "consent/register_many.py", "consent/registrar.py"},
     "Confirmation": {"consent/register.py"},
     "Request": {"consent/requests.py"},
     "Ban": {"consent/bans.py"},
     "LedgerEntry": {"consent/ledger.py"},
     "ChainHead": {"consent/ledger.py"},
-    "Evidence": {"consent/ledger.py"},
+    "Evidence": {"consent/ledger.py", "consent/evidence.py"},
+    "Seal": {"consent/seals.py"},
     "KeyCheck": {"consent/keys.py"},
+    "JournalBacklog": {"consent/journal.py"},
+    "JournalMark": {"consent/journal.py"},
     "Bulletin": {"bulletins/drafts.py"},
     "Issue": {"bulletins/approvals.py"},
     "Revision": {"bulletins/revisions.py"},
@@ -105,6 +116,13 @@ WRITERS = {
     "Shift": {"delivery/handoffs.py"},
     "Line": {"delivery/pacing.py"},
     "OwnerMail": {"delivery/owner_mail.py"},
+    "Disclosure": {"privacy/disclosures.py"},
+    "DisclosedPerson": {"privacy/disclosures.py"},
+    "Cleared": {"privacy/retention.py"},
+    "Walk": {"privacy/retention.py"},
+    "Task": {"privacy/tasks.py"},
+    "Backup": {"privacy/backup.py"},
+    "Restoration": {"privacy/restore.py"},
 }
 WRITING_CALLS = {"insert", "update", "delete", "insert_new"}
 

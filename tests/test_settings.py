@@ -85,6 +85,7 @@ def test_they_can_not_be_changed() -> None:
         ("bind", "[::1]:9000", "web_bind", HostPort("::1", 9000)),
         ("secret_keys", f"{SECRET}1,{SECRET}2", "signing_keys", (f"{SECRET}1", f"{SECRET}2")),
         ("ban_key", SECRET, "ban_secret", SECRET.encode()),
+        ("seal_key", f"{SECRET},old-{SECRET}", "seal_secrets", (SECRET, f"old-{SECRET}")),
         ("mail_from", "Väinö <a@example.fi>", "return_domain", "example.fi"),
         ("bounce_domain", "palaute.example.fi", "return_domain", "palaute.example.fi"),
         ("data_dir", "/srv/data", "data_dir", Path("/srv/data")),
@@ -123,6 +124,7 @@ def test_what_a_variable_means(name: str, value: str, attribute: str, meaning: o
         ("secret_keys", "short-key"),
         ("secret_keys", f"{SECRET},short-key"),
         ("ban_key", "short-key"),
+        ("seal_key", "short-key"),
         ("mail_from", "nobody"),
         ("mail_from", "A <a@example.fi>\r\nBcc: b@example.fi"),
         ("bind", "8000"),
@@ -162,7 +164,7 @@ def test_no_secret_in_a_dump_or_a_repr() -> None:
     url = f"smtps://u:{SECRET}@mx"
     settings = load(
         database_url=f"postgresql://u:{SECRET}@db/x", broker_url=f"redis://:{SECRET}@x:1/0", smtp_url=url,
-        secret_keys=SECRET, ban_key=SECRET,
+        secret_keys=SECRET, ban_key=SECRET, seal_key=SECRET,
     )  # fmt: skip
     for told in (repr(settings), str(settings), repr(settings.relays), settings.model_dump_json()):
         assert SECRET not in told
@@ -172,9 +174,12 @@ def test_the_environment_gives_a_child_these_very_settings(tmp_path: Path) -> No
     settings = load(
         database_url=f"postgresql://u:{SECRET}@db/x", broker_url="redis://x:1/0", smtp_url="smtps://a%40b:p%2Fw@mx,smtp://b",
         dkim="a:b.fi:/1,c:d.fi:/2", base_url="https://example.fi/posti", secret_keys=f"{SECRET}1,{SECRET}2",
-        ban_key=SECRET, mail_from='"Väinö, oy" <a@example.fi>', bounce_domain="palaute.example.fi",
+        ban_key=SECRET, seal_key=f"{SECRET}1,{SECRET}2", seal_dir="/seals",
+        mail_from='"Väinö, oy" <a@example.fi>', bounce_domain="palaute.example.fi",
         data_dir=str(tmp_path), bind="[::1]:9000", catcher_bind="[::1]:1,localhost:2", inbound_bind="0.0.0.0:25",
         trusted_proxies="2", confirm_days="3", send_rate="0.1", smtp_connections="9",
+        journal_dir="/j", journal_head="/h", backup_dir="/b", backup_every="12", backup_keep="7", keep="evidence=1200",
+        backup_recipient="age1fp04sp69yn37a2h8ery7zpu2pqq2mt5xz4hj5axs9gcgnfw9r5eqr4xehe",
     )  # fmt: skip
     assert settings.environment().keys() == {f"MAILINGLIST_{name.upper()}" for name in Settings.model_fields}
     assert Settings.load(settings.environment()) == settings
@@ -195,12 +200,12 @@ def test_keys_are_made_once_for_the_owners_eyes_only(data_dir: Path) -> None:
     assert min(len(first.signing_keys[0]), len(first.ban_secret)) >= 64
     assert stat.S_IMODE(data_dir.stat().st_mode) == stat.S_IMODE((data_dir / "keys").stat().st_mode) == 0o700
     files = {path.name: stat.S_IMODE(path.stat().st_mode) for path in (data_dir / "keys").iterdir()}
-    assert files == {"secret_keys": 0o600, "ban_key": 0o600}
+    assert files == {"secret_keys": 0o600, "ban_key": 0o600, "seal_key": 0o600}
     assert load(data_dir=str(data_dir)).with_keys() == first
 
 
 def test_keys_that_are_given_are_not_kept(data_dir: Path) -> None:
-    settings = load(data_dir=str(data_dir), secret_keys=SECRET, ban_key=SECRET)
+    settings = load(data_dir=str(data_dir), secret_keys=SECRET, ban_key=SECRET, seal_key=SECRET)
     assert settings.with_keys() == settings
     assert not data_dir.exists()
 
@@ -232,10 +237,10 @@ print(settings.signing_keys, settings.ban_secret)
     answers = {start.communicate(timeout=30)[0] for start in starts}
     assert len(answers) == 1
     assert "(" in answers.pop()
-    assert sorted(path.name for path in (data_dir / "keys").iterdir()) == ["ban_key", "secret_keys"]
+    assert sorted(path.name for path in (data_dir / "keys").iterdir()) == ["ban_key", "seal_key", "secret_keys"]
 
 
-@pytest.mark.parametrize("name", ["secret_keys", "ban_key"])
+@pytest.mark.parametrize("name", ["secret_keys", "ban_key", "seal_key"])
 @pytest.mark.parametrize(
     "harm",
     [b"", b"\n", b"short-key", b"\xff\xfe" * 20, b"\0" * 64],

@@ -42,7 +42,9 @@ def make_celery(settings: Settings) -> Celery:
         task_default_queue=LETTERS_QUEUE,
         task_routes={"letters": {"queue": LETTERS_QUEUE}, "bulletins": {"queue": BULLETINS_QUEUE},
             "imports": {"queue": LETTERS_QUEUE}, "growth": {"queue": LETTERS_QUEUE},
-            "owners": {"queue": LETTERS_QUEUE}, "tidy": {"queue": LETTERS_QUEUE}},
+            "seal": {"queue": BULLETINS_QUEUE},  # it takes its time, and no letter waits for it there
+            "owners": {"queue": LETTERS_QUEUE}, "tidy": {"queue": LETTERS_QUEUE},
+            "safekeeping": {"queue": LETTERS_QUEUE}},
         task_acks_late=False,
         worker_prefetch_multiplier=1,
         worker_hijack_root_logger=False,
@@ -60,7 +62,10 @@ def make_celery(settings: Settings) -> Celery:
             },
             # Each list's day begins in its own time zone, and what a server put off is tried again.
             "owners": {"task": "owners", "schedule": crontab(minute="*/10"), "options": {"expires": 600}},
+            "safekeeping": {"task": "safekeeping", "schedule": 60.0, "options": {"expires": 60}},
             "tidy": {"task": "tidy", "schedule": crontab(hour="2", minute="30")},
+            # Once a day; looked at each hour, since a machine may have been off.
+            "seal": {"task": "seal", "schedule": crontab(minute="5"), "options": {"expires": 3600}},
         },
         timezone="UTC",
     )  # fmt: skip

@@ -8,9 +8,10 @@ from flask import Flask
 
 from mailinglist import db
 from mailinglist.consent import growth as growth_of_lists
-from mailinglist.consent import import_errand
+from mailinglist.consent import import_errand, seals_outside
 from mailinglist.delivery import owner_mail, post
-from mailinglist.privacy import retention
+from mailinglist.privacy import needs, notice, retention, safekeeping
+from mailinglist.settings import SETTINGS
 
 
 def _app() -> Flask:
@@ -55,14 +56,26 @@ def growth() -> None:
 def owners() -> None:
     """Tell the lists' owners, once a day, what needs a person."""
     with _app().app_context():
-        owner_mail.send_due()
+        owner_mail.send_due(more=needs.of_list)
+
+
+@shared_task(name="safekeeping")  # type: ignore[untyped-decorator]
+def keep_safe() -> None:
+    """What could not be written to the journal of opt-outs, and the scheduled backup."""
+    safekeeping.go_on(_app())
 
 
 @shared_task(name="tidy")  # type: ignore[untyped-decorator]
 def tidy() -> None:
-    """Let go what is not needed any more."""
+    """Let go what is not needed any more; have the privacy notices say what holds now."""
     with _app().app_context():
-        while not _stopping():
-            with db.transaction() as session:
-                if not retention.tidy(session, now=db.utcnow()):
-                    break
+        with db.transaction() as session:
+            notice.refresh_all(session, _app().config[SETTINGS], now=db.utcnow())
+        retention.run(stop=_stopping)
+
+
+@shared_task(name="seal")  # type: ignore[untyped-decorator]
+def seal() -> None:
+    """Seal the ledger, where the last seal is a day old."""
+    with _app().app_context():
+        seals_outside.seal_due(_app().config[SETTINGS].seals_folder, now=db.utcnow(), stop=_stopping)

@@ -43,6 +43,16 @@ UNSEEN: Mapping[str, str] = MappingProxyType(
         "approval": "who may approve; it holds again when the bulletin is given to be sent",
         "origins": "of the sign-up form",
         "proof_of_work": "of the sign-up form",
+        **dict.fromkeys(
+            (
+                "business_id",
+                "phone",
+                "register_contact",
+                "protection_officer",
+                *(f"{name}_{language}" for name in ("processors", "transfers") for language in LANGUAGES),
+            ),
+            "in the privacy notice, which has versions of its own",
+        ),
     }
 )
 """Setting → why no recipient of a bulletin sees it."""

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import os
+from collections.abc import Iterator
 from dataclasses import asdict
 from typing import BinaryIO
 
 import click
+from sqlalchemy.orm import Session
 
 from .. import db
 from ..consent import ban_lists, ledger, register
 from ..consent import bans as register_of_bans
 from ..consent.address import parse
+from ..consent.ban_lists import Found, Row
 from ..consent.keys import keys_of
+from ..consent.sheet import Refusal
 from ..consent.states import Channel, channels
 from . import output
 from .opening import opened, record, who
@@ -47,17 +52,29 @@ def add(address: str, channel: str, source: str) -> None:
 
 
 @bans.command()
-@click.argument("address")
+@click.argument("address", required=False)
+@click.option("--file", type=click.File("rb"), help="Ask about every line of a file instead; - is standard input.")
 @click.option("--channel", type=_CHANNELS, default="all", help="Ask about one channel; any of them if not given.")
+@click.option("--banned-only", is_flag=True, help="With --file: leave out the lines that are free.")
 @output.as_json
-def check(address: str, channel: str, as_json: bool) -> int:
-    """Ask whether marketing to an address is forbidden: exit 0 free, 1 banned, 3 not known."""
-    found = parse(address)
+def check(address: str | None, file: BinaryIO | None, channel: str, banned_only: bool, as_json: bool) -> int:
+    """Ask whether marketing to an address is forbidden: exit 0 free, 1 banned, 3 not known.
+
+    With --file, about many, so that another system can clean its list: addresses or their SHA-256 in hex, one a line or
+    in a column named email, address or sha256. Prints CSV (line, given, banned, channels), with --json one object a
+    line, and on stderr how many. Exits 1 if any is banned.
+    """
+    if (address is None) == (file is None):
+        raise click.UsageError("Give an address, or --file.")
+    wanted = channels(channel)
+    if file is not None:
+        return _check_file(file.read(), wanted, banned_only=banned_only, as_json=as_json)
+    found = parse(address or "")
     with opened(), db.transaction() as session:
         standing = register_of_bans.check(session, found)
         person = register.find(session, found)
         record(session, "ban_checked", about=f"person {person.id}" if person else "")
-    banned = any(name in standing.channels for name in channels(channel))
+    banned = any(name in standing.channels for name in wanted)
     if as_json:
         output.document({"banned": banned, "channels": standing.channels})
     elif not standing.known:
@@ -65,6 +82,42 @@ def check(address: str, channel: str, as_json: bool) -> int:
     else:
         output.line(f"banned: {', '.join(standing.channels)}" if banned else "free")
     return 1 if banned else 0 if standing.known else _NOT_KNOWN
+
+
+def _check_file(data: bytes, wanted: tuple[Channel, ...], *, banned_only: bool, as_json: bool) -> int:
+    asked = banned = 0
+    refused: list[Refusal] = []
+
+    def read() -> Iterator[Row]:
+        for row in ban_lists.rows(data):
+            if not row.sha256:
+                refused.append(Refusal(row.line, row.reason))
+            yield row
+
+    def answered(session: Session) -> Iterator[Found]:
+        nonlocal asked, banned
+        for each in ban_lists.look_up(session, read()):
+            forbidden = any(channel in each.channels for channel in wanted)
+            asked, banned = asked + 1, banned + forbidden
+            if forbidden or not banned_only:
+                yield each
+
+    with opened():
+        with db.reading() as session:
+            for piece in _objects(answered(session)) if as_json else ban_lists.table(answered(session)):
+                click.echo(piece, nl=False)
+        with db.transaction() as session:
+            record(session, "bans_looked_up", asked=asked, banned=banned)
+    for refusal in refused:
+        click.echo(f"line {refusal.line}: {refusal.reason}", err=True)
+    click.echo(f"{asked:,} asked about, {banned:,} banned, {len(refused):,} refused.", err=True)
+    return 1 if banned else 0
+
+
+def _objects(found: Iterator[Found]) -> Iterator[str]:
+    for each in found:
+        told = {"line": each.row.line, "given": each.row.text, "banned": bool(each.channels), "channels": each.channels}
+        yield json.dumps(told, ensure_ascii=False) + "\n"
 
 
 @bans.command("import")
@@ -75,15 +128,22 @@ def check(address: str, channel: str, as_json: bool) -> int:
 def import_(file: BinaryIO, channel: str, source: str | None, as_json: bool) -> int:
     """Take in a list of bans: addresses, or the SHA-256 of addresses in hex, one a line or in a column of a CSV file.
 
-    The column is named email, address or sha256; other columns are not read. All of it is one transaction.
+    The column is named email, address or sha256; other columns are not read. The whole file is read before the first
+    ban is written. Then they are, in pieces; what is forbidden already is left alone, so that an import that was broken
+    off is simply given again.
     """
     name = "standard input" if file.name in ("-", "<stdin>") else os.path.basename(file.name)
     found = ban_lists.read(file.read())
-    with opened(), output.progress("Taking in", len(found.sha256)) as done, db.transaction() as session:
-        added = ban_lists.take_in(
-            session, found, channels(channel), source=source or f"list {name}", now=db.utcnow(), progress=done
-        )
-        record(session, "bans_imported", added=added, refused=len(found.refused))
+    added = 0
+    with opened(), output.progress("Taking in", len(found.sha256)) as done:
+        for group in found.groups():
+            with db.transaction() as session:
+                fresh = ban_lists.take_in(
+                    session, group, channels(channel), source=source or f"list {name}", now=db.utcnow()
+                )
+                record(session, "bans_imported", added=fresh, unchanged=len(group) - fresh)
+            added += fresh
+            done(len(group))
     if as_json:
         refused = [asdict(refusal) for refusal in found.refused]
         output.document({"added": added, "unchanged": len(found.sha256) - added, "refused": refused})

@@ -12,14 +12,13 @@ from typing import Any, Literal
 import click
 
 from .. import db, preflight
-from ..app import SETTINGS
 from ..bulletins import approvals, drafts
 from ..consent import lists, register
 from ..consent.address import parse
 from ..delivery import dispatch, handoffs
 from ..delivery.dispatch import Status
 from ..errors import BadInput, NotAllowed
-from ..settings import Settings
+from ..settings import SETTINGS, Settings
 from ..staff import accounts
 from . import output
 from .opening import opened, record, who

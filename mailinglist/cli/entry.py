@@ -32,7 +32,11 @@ COMMANDS = {
     "bans": ("bans", "Who has forbidden marketing."),
     "bulletins": ("bulletins", "Write in and send bulletins."),
     "staff": ("staff", "Who works in the staff console."),
-    "ledger": ("ledger", "Check the consent ledger, and prove a consent."),
+    "ledger": ("ledger", "Check and seal the consent ledger, and prove a consent."),
+    "privacy": ("privacy", "What is held, why, and for how long; who outside got what."),
+    "backup": ("backup", "Make a backup of the database, while everything runs, and read it back."),
+    "restore": ("backup", "Restore a backup, and do again every leave, ban and erasure given since."),
+    "journal": ("backup", "The journal of opt-outs, outside the database."),
     "doctor": ("upkeep", "Check settings, database, broker, mail server, DNS and clock."),
 }
 """Command → the module of this package that holds it under the same name, and what `--help` says of it."""

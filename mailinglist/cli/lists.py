@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import click
+from flask import current_app
 from sqlalchemy.orm import Session
 
 from .. import db
@@ -12,6 +13,8 @@ from ..bulletins import approvals
 from ..consent import lists as register_of_lists
 from ..consent.tables import MailingList
 from ..i18n import LANGUAGES
+from ..privacy import notice
+from ..settings import SETTINGS
 from . import output
 from .opening import opened, record
 
@@ -29,6 +32,7 @@ def add(slug: str, name: str) -> None:
     with opened(), db.transaction() as session:
         row = register_of_lists.add(session, slug, name, now=db.utcnow())
         made = row.slug
+        _say_in_the_notice(session, row)
         record(session, "list_made", about=f"list {row.id}")
     output.line(f"The list {made} is made. What can be set for it: mailinglist lists show {made}")
 
@@ -39,6 +43,10 @@ _KEYS_HELP = """
 KEY is one of:
   name                              what people see
   controller, postal_address        who is responsible, and where: in every mail
+  business_id, phone                in the privacy notice, with the next ones
+  register_contact, protection_officer   whom to write to about the register
+  processors-fi, -sv, -en           who handles the data on the controller's behalf
+  transfers-fi, -sv, -en            where data go outside the EU and EEA
   sender                            From: Name <address>; empty: MAILINGLIST_MAIL_FROM
   owner                             where answers go
   colour, logo                      #rrggbb; an https address
@@ -63,6 +71,7 @@ def set_(slug: str, key: str, value: str) -> None:
     with opened(), db.transaction() as session:
         row = register_of_lists.find(session, slug)
         register_of_lists.set_value(session, row, key, value, now=db.utcnow())
+        _say_in_the_notice(session, row)
         record(session, "list_set", about=f"list {row.id}", key=key)
         void = approvals.void_outdated(session, row, now=db.utcnow())
     output.line("Set.")
@@ -90,6 +99,10 @@ def show(slug: str | None, as_json: bool) -> None:
             output.line(f"  {key}: {shown}")
         for language, text in facts["consent"].items():
             output.line(f"  consent-{language} (version {text['version']}): {text['body']}")
+
+
+def _say_in_the_notice(session: Session, row: MailingList) -> None:
+    notice.refresh(session, row, current_app.config[SETTINGS], now=db.utcnow())
 
 
 def _facts(session: Session, row: MailingList) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""`mailinglist people …`: import, add, show, erase."""
+"""`mailinglist people …`: import, add, show, export, erase."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ from ..consent.registrar import Told
 from ..consent.states import Basis
 from ..consent.tables import MailingList
 from ..consent.transfer import Consignment, Report
-from ..errors import BadInput, Fault, MailinglistError
+from ..errors import BadInput, Fault, MailinglistError, Unknown
 from ..i18n import LANGUAGES
-from ..privacy import rights
+from ..privacy import access, rights
 from . import output
 from .opening import opened, record, who
 
@@ -178,6 +178,22 @@ def show(address: str, as_json: bool) -> None:
 
 @people.command()
 @click.argument("address")
+def export(address: str) -> None:
+    """Print everything that is held about a person, as one JSON document for them (GDPR 15, 20)."""
+    found = parse(address)
+    with opened():
+        with db.reading() as session:
+            person = register.find(session, found)
+            if person is None:
+                raise Unknown("Nobody with this address is in the register.")
+            about, document = f"person {person.id}", access.document(session, person, now=db.utcnow())
+        with db.transaction() as session:
+            record(session, "person_exported", about=about)
+    output.document(document)
+
+
+@people.command()
+@click.argument("address")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @output.as_json
 def erase(address: str, yes: bool, as_json: bool) -> None:
@@ -197,7 +213,12 @@ def erase(address: str, yes: bool, as_json: bool) -> None:
     output.line("Deleted: " + ", ".join(f"{name} {rows}" for name, rows in erasure.deleted.items() if rows))
     for item in erasure.kept:
         output.line(f"Kept: {item.what}, {item.count}: {item.why}.")
-    output.line("Backups made before now hold the person until they age out.")
+    for recipient in erasure.recipients:
+        output.line(f"To be told: {recipient}, who was given data about the person (GDPR 19). There is a task for it.")
+    if erasure.backups_until:
+        output.line(f"Scheduled backups made before now hold the person until {output.when(erasure.backups_until)}.")
+    else:
+        output.line("Backups made before now hold the person until your own rotation deletes them.")
 
 
 def _person(session: Session, address: Address) -> str:

@@ -10,11 +10,10 @@ from flask import current_app
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..app import SETTINGS
 from ..consent.address import parse
 from ..errors import Unknown
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
-from ..settings import Settings
+from ..settings import SETTINGS, Settings
 from ..staff import accounts
 from ..staff.levels import Level
 from ..staff.tables import Account

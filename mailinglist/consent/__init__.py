@@ -6,23 +6,30 @@
     requests   the intake: written down without looking at who asks; taken by the worker
     register   persons, subscriptions, confirmations: ask, confirm, leave, disown, erase
     registrar  what staff write down for a person: joins, leaves, bans, corrections, another address
+    own_page   the mailed key to one's own page, and what its holder changes; `restriction` (GDPR 18)
     bans       marketing bans, by keyed digest
+    journal    each opt-out also in a file outside the database, before it is answered
     gate       one rule, one SQL expression: may this person be mailed this, now, and if not, why
     people     read only: one person, for show; `search` finds them by address or domain; `notes` about them
     transfer   a list brought along: `sheet` reads CSV (pure), `register_many` admits many; `ban_lists` takes bans in
     import_jobs  files that staff take in, looked through first; `import_errand` is the worker's side
     export     a list as CSV: who would be mailed now
     growth     joins, leaves and bans by day, counted once from the ledger
-    ledger     append, verify, prove; `triggers` keep it append-only, `keys` make its MACs
+    ledger     append; `triggers` keep it append-only, `keys` make its MACs
+    verification  is it whole, and does the register say the same; `seal_check` is its part about seals
+    seals      the whole ledger under one Merkle root (`merkle`, pure) and signature (`signing`); `seals_outside` files
+    proof      one person's part of it, for show; `proof_file` makes a file of it that proves itself
 
-Owns: lists, texts, persons, subscriptions, requests, confirmations, bans, ledger, chain heads, evidence, key checks,
-notes, imports, daily counts, bookmarks.
+Owns: lists, texts, persons, subscriptions, requests, confirmations, bans, ledger, chain heads, seals, evidence,
+key checks, notes, imports, daily counts, bookmarks; the journal, with its backlog and marks.
 
 Promises: a state and its ledger entry change in one transaction. Only the person leads out of `left`. A ban is
-matched by the address as written and case-folded, and outlives erasure. With a wrong or lost ban key nothing is sent.
+matched by the address as written and case-folded, and outlives erasure. With a wrong or lost ban key nothing is sent,
+nor from a restored database before the opt-outs given since are in it.
 Refuses: every move that is not in `states.MOVES`; an import over a ban or a leave; a change of the ledger.
-Known limits: deleting a person together with all of their ledger entries, their head and their subscriptions leaves
-no trace inside the database; a copy kept outside would show it. The ban key can't be exchanged. After an address was
+Known limits: deleting a person together with all of their ledger entries, their head and their subscriptions shows
+from the next seal on, and not before: once a day. Who owns the database and all keys can seal anew; the seals' files,
+kept where they can't reach, show it. The ban key can't be exchanged. After an address was
 corrected the old one is in no row of this room, but what mail servers said then (handoffs) may quote it. An import that
 stops at a fault of the program is tried again each minute, and is not closed by itself.
 """

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ..db import insert_new
 from ..errors import BadInput, NotAllowed
-from . import ledger
+from ..observe import redact
+from . import journal, ledger
 from .address import Address
 from .keys import assert_sound, keys_of
 from .states import Channel
@@ -84,6 +86,7 @@ def add(
         chain = _chain(session, digest)
         fact = ledger.Fact("banned", channels=[c.value for c in fresh], evidence=evidence)
         ledger.append(session, chain, digest, fact, now=now)
+        journal.note(session, journal.BANNED, digest, channels=fresh, now=now)
     return fresh
 
 
@@ -112,6 +115,9 @@ def add_many(
         chains |= dict(session.execute(select(Person.digest, Person.chain).where(Person.digest.in_(list(fresh)))).all())
         facts = [(chains[digest], digest, ledger.Fact("banned", channels=found)) for digest, found in fresh.items()]
         ledger.append_many(session, facts, now=now)
+        for together in {tuple(sorted(found)) for found in fresh.values()}:
+            alike = [digest for digest, found in fresh.items() if tuple(sorted(found)) == together]
+            journal.note_many(session, journal.BANNED, alike, channels=together, now=now)
         changed += len(fresh)
     return changed
 
@@ -122,7 +128,45 @@ def lift(
     """Lift bans on evidence that the person wants it. Returns the channels lifted. Raises NotAllowed, BadInput."""
     if not evidence.strip():
         raise BadInput("Lifting a ban needs evidence: what the person said, when, and to whom.")
-    wanted = digests(session, address)
+    person = session.scalar(select(Person.id).where(Person.digest == keys_of(session).digest(address.folded)))
+    content = {"lifted_by": who, "evidence": evidence}
+    lifted = _lift(
+        session, digests(session, address), channels, words=evidence, source="staff", evidence=content,
+        person_id=person, now=now,
+    )  # fmt: skip
+    if not lifted:
+        raise NotAllowed("No such ban is in force for this address.")
+    return lifted
+
+
+def lift_by_key(
+    session: Session,
+    wanted: Sequence[bytes],
+    channels: Iterable[Channel],
+    *,
+    person_id: int | None,
+    origin: dict[str, Any],
+    now: datetime,
+) -> tuple[str, ...]:
+    """Lift bans for whoever holds a key that was mailed to the address of these digests: that is the evidence
+    (REQUIREMENTS 2.1). Returns the channels lifted; none, where there was nothing to lift. Raises RegisterUnsound."""
+    words = "by the person, with a key that was mailed to the address"
+    return _lift(
+        session, wanted, channels, words=words, source="own page", evidence=origin, person_id=person_id, now=now
+    )
+
+
+def _lift(
+    session: Session,
+    wanted: Sequence[bytes],
+    channels: Iterable[Channel],
+    *,
+    words: str,
+    source: str,
+    evidence: dict[str, Any],
+    person_id: int | None,
+    now: datetime,
+) -> tuple[str, ...]:
     names = [channel.value for channel in channels]
     assert_sound(session)
     in_question = (Ban.digest.in_(wanted), Ban.channel.in_(names), Ban.lifted_at.is_(None))
@@ -130,14 +174,21 @@ def lift(
     for digest, channel in session.execute(select(Ban.digest, Ban.channel).where(*in_question).with_for_update()):
         found.setdefault(digest, []).append(channel)
     if not found:
-        raise NotAllowed("No such ban is in force for this address.")
-    session.execute(update(Ban).where(*in_question).values(lifted_at=now, lifted_by=evidence[:500]))
-    person = session.scalar(select(Person.id).where(Person.digest == keys_of(session).digest(address.folded)))
-    filed = ledger.file_evidence(session, {"lifted_by": who, "evidence": evidence}, person_id=person, now=now)
+        return ()
+    session.execute(update(Ban).where(*in_question).values(lifted_at=now, lifted_by=words[:500]))
+    filed = ledger.file_evidence(session, evidence, person_id=person_id, now=now)
     for digest, lifted in found.items():
-        fact = ledger.Fact("ban_lifted", channels=lifted, source="staff", evidence=filed)
+        fact = ledger.Fact("ban_lifted", channels=lifted, source=source, evidence=filed)
         ledger.append(session, _chain(session, digest), digest, fact, now=now)
+        journal.note(session, journal.LIFTED, digest, channels=lifted, now=now)
     return tuple(name for name in (c.value for c in Channel) if any(name in lifted for lifted in found.values()))
+
+
+def forget_words(session: Session, wanted: Sequence[bytes]) -> None:
+    """An erasure's share: the bans of these digests stay, without words that may name the person."""
+    rows = session.execute(select(Ban.id, Ban.source).where(Ban.digest.in_(list(wanted)))).all()
+    for number, source in rows:
+        session.execute(update(Ban).where(Ban.id == number).values(source=redact(source), lifted_by=None))
 
 
 def _chain(session: Session, digest: bytes) -> bytes:

@@ -1,7 +1,7 @@
 """A list as CSV, for those with the right to it: who would be mailed now, and nobody else. Reads only.
 
-Never anybody who is pending, has left, is banned or can't be reached: what leaves the program can't be called back when
-somebody is. Read in the stream of one statement, in bounded memory.
+Never anybody who is pending, has left, is banned, has restricted the use of their data or can't be reached: what leaves
+the program can't be called back when somebody is. Read in the stream of one statement, in bounded memory.
 """
 
 from __future__ import annotations
@@ -37,15 +37,17 @@ def lines(session: Session, row: MailingList, *, names: bool) -> Iterator[str]:
         select(Person.mailbox, Person.language, *((Person.name,) if names else ()))
         .join(Subscription, Subscription.person_id == Person.id)
         .where(Subscription.list_id == row.id, Subscription.state == State.ACTIVE.value, ~gate.banned())
+        .where(Person.restricted_at.is_(None))
         .order_by(Person.folded),
         execution_options={"yield_per": _ROWS},
     )
     yield _csv([columns])
     for part in rows.partitions():
-        yield _csv([tuple(_cell(value or "") for value in person) for person in part])
+        yield _csv([tuple(cell(value or "") for value in person) for person in part])
 
 
-def _cell(value: str) -> str:
+def cell(value: str) -> str:
+    """`value`, with the mark before it that keeps a spreadsheet from taking it for a formula (REQUIREMENTS 5)."""
     plain = _FORMULA.sub(r"\1\2'", value)
     return f"'{plain}" if plain.startswith(_CONTROL) else plain
 

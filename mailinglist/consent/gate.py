@@ -1,9 +1,9 @@
 """The gate: one rule, one SQL expression. May this person be mailed this, now, and if not, why?
 
 Two kinds of mail. *Marketing*: bulletins, and the confirmation, welcome and "already on the list" letters; an e-mail
-ban stops these. *Service*: what a person asked for about their own data, such as a link to leave by; a ban does not
-stop these. The same expression serves a million and one. It fails closed: every reading first makes sure that the
-bans can be read.
+ban, or a restriction (GDPR 18), stops these. *Service*: what a person asked for about their own data, such as a link to
+leave by; neither stops these. The same expression serves a million and one. It fails closed: every reading first makes
+sure that the bans can be read.
 """
 
 from __future__ import annotations
@@ -77,6 +77,7 @@ def reason(mail: Mail, *, list_id: int, now: datetime) -> ColumnElement[str | No
     whens: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = []
     if mail.marketing:
         whens.append((banned(), literal("banned")))
+        whens.append((Person.restricted_at.is_not(None), literal("restricted")))  # GDPR 18
     if mail is Mail.CONFIRM:
         whens.append((func.coalesce(Person.muted_until > now, False), literal("muted")))
     return case(*whens, else_=standing) if whens else standing

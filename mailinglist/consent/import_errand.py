@@ -138,7 +138,6 @@ def go_on(*, stop: Callable[[], bool], seconds: float = SECONDS) -> bool:
                 return False
         with db.transaction() as session:
             now = db.utcnow()
-            import_jobs.drop_abandoned(session, now=now)
             job = import_jobs.claim(session, now=now)
             errand = Errand(session, job, now) if job is not None else None
     if errand is None:

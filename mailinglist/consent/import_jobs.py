@@ -20,12 +20,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from .. import db
 from ..errors import BadInput, NotAllowed, Unknown
+from ..observe import redact
 from . import sheet
+from .address import fold
 from .sheet import Column, Refusal
 from .states import Basis
 from .tables import ImportJob, MailingList
@@ -38,8 +40,6 @@ MAX_FILES = 20
 """Files kept at a time, over all lists: what nobody decides about must not fill the disk."""
 STALE = timedelta(seconds=60)
 """After this long without a sign of the worker, another one goes on."""
-ABANDONED = timedelta(days=7)
-"""A file that nobody decided about for this long is dropped."""
 
 _AT_WORK = (CHECKING, WAITING, RUNNING)
 
@@ -157,16 +157,49 @@ def give_up(session: Session, job_id: int, *, who: str, now: datetime) -> Job:
     return _job(job)
 
 
-def drop_abandoned(session: Session, *, now: datetime) -> int:
-    """Drop files that nobody has decided about for ABANDONED. Returns how many."""
+def drop_abandoned(session: Session, *, before: datetime, now: datetime) -> int:
+    """Drop files that nobody has decided about since before this moment. Returns how many."""
     jobs = session.scalars(
         select(ImportJob)
-        .where(ImportJob.state.in_((UPLOADED, CHECKED)), ImportJob.created_at < now - ABANDONED)
+        .where(ImportJob.state.in_((UPLOADED, CHECKED)), ImportJob.created_at < before)
         .with_for_update(skip_locked=True)
     ).all()
     for job in jobs:
-        close(job, FAILED, now=now, trouble="nobody decided about it for a week")
+        close(job, FAILED, now=now, trouble="nobody decided about it in time")
     return len(jobs)
+
+
+def abandoned(session: Session, *, before: datetime) -> int:
+    """How many files nobody has decided about since before this moment."""
+    wanted = (ImportJob.state.in_((UPLOADED, CHECKED)), ImportJob.created_at < before)
+    return session.scalar(select(func.count()).select_from(ImportJob).where(*wanted)) or 0
+
+
+def forget(session: Session, folded: str, *, now: datetime) -> int:
+    """An erasure's share: a file that waits and names this case-folded address is dropped, and its name is not kept
+    where it holds the address. Returns how many files were dropped.
+
+    One that is being taken in goes by itself, and the register takes nobody in who was erased.
+    """
+    waiting = session.scalars(
+        select(ImportJob)
+        .where(ImportJob.state.in_((UPLOADED, CHECKING, CHECKED, WAITING)), ImportJob.file.is_not(None))
+        .with_for_update()
+    ).all()
+    named = [job for job in waiting if _names(job, folded)]
+    for job in named:
+        close(job, FAILED, now=now, trouble="it named somebody who was erased since")
+    in_words = [column.icontains(folded, autoescape=True) for column in (ImportJob.file_name, ImportJob.source)]
+    for job in session.scalars(select(ImportJob).where(or_(*in_words))):
+        job.file_name = redact(job.file_name)
+        job.source = redact(job.source) if job.source else job.source
+    session.flush()
+    return len(named)
+
+
+def _names(job: ImportJob, folded: str) -> bool:
+    text = (job.file or b"").decode("utf-8", "replace")
+    return folded in fold(text)
 
 
 # ── the worker's side ─────────────────────────────────────────────────────────────────────────────────────────────────

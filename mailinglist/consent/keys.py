@@ -11,13 +11,15 @@ import hmac
 
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ..errors import RegisterUnsound
 from .tables import Ban, ChainHead, KeyCheck
 
 _INFO = "keys"
+_BAN, _HOLD = "ban", "hold"
+_REPLAYING = "mailinglist_replaying"
 
 
 class Keys:
@@ -27,6 +29,7 @@ class Keys:
         self._ban = _derive(ban_secret, b"mailinglist ban")
         self._ledger = _derive(ban_secret, b"mailinglist ledger head")
         self._issues = _derive(ban_secret, b"mailinglist frozen issue")
+        self._journal = _derive(ban_secret, b"mailinglist journal")
         self.check = hmac.digest(_derive(ban_secret, b"mailinglist key check"), b"check", "sha256")
 
     def digest(self, address: str) -> bytes:
@@ -40,6 +43,10 @@ class Keys:
     def seal(self, content: bytes) -> bytes:
         """A MAC of a frozen issue: who can write the database but has no key can't make another that fits."""
         return hmac.digest(self._issues, content, "sha256")
+
+    def journal_mac(self, content: bytes) -> bytes:
+        """The MAC of a line of the journal, or of its head."""
+        return hmac.digest(self._journal, content, "sha256")
 
     def head_mac(self, chain: bytes, count: int, last_hash: bytes) -> bytes:
         """The MAC of a chain's head."""
@@ -61,22 +68,61 @@ def remember(session: Session) -> None:
 
     Raises RegisterUnsound when the register already rests on another key.
     """
-    known = session.get(KeyCheck, "ban")
+    known = session.get(KeyCheck, _BAN)
     if known is None:
         # A register that has bans or chains but no check value has been tampered with: adopting a key would hide it.
         if session.scalar(select(Ban.id).limit(1)) or session.scalar(select(ChainHead.count).limit(1)):
             raise RegisterUnsound("The check value of the ban key is gone from the register.")
-        session.add(KeyCheck(name="ban", value=keys_of(session).check))
+        session.add(KeyCheck(name=_BAN, value=keys_of(session).check))
         session.flush()
-    assert_sound(session)
+    assert_key(session)
+
+
+def assert_key(session: Session) -> None:
+    """Raise RegisterUnsound unless the ban key is the one that the register rests on."""
+    _assert_key(session, session.scalar(select(KeyCheck.value).where(KeyCheck.name == _BAN)))
 
 
 def assert_sound(session: Session) -> None:
-    """Raise RegisterUnsound unless the ban key is the one that the register rests on. Every sending begins with
-    this."""
-    value = session.scalar(select(KeyCheck.value).where(KeyCheck.name == "ban"))
+    """Raise RegisterUnsound unless the ban key is the one that the register rests on, and every opt-out that is known
+    of is in it. Every sending begins with this."""
+    values = dict(session.execute(select(KeyCheck.name, KeyCheck.value).where(KeyCheck.name.in_((_BAN, _HOLD)))).all())
+    _assert_key(session, values.get(_BAN))
+    if _HOLD in values and not session.info.get(_REPLAYING):
+        raise RegisterUnsound(
+            "This database comes from a backup, and the opt-outs given since are not in it yet: nothing is sent. "
+            "Run: mailinglist restore --replay"
+        )
+
+
+def _assert_key(session: Session, value: bytes | None) -> None:
     if value is None or not hmac.compare_digest(value, keys_of(session).check):
         raise RegisterUnsound(
             "MAILINGLIST_BAN_KEY is not the key that this register was made with, "
             "so bans can't be read: nothing is sent."
         )
+
+
+# ── a register that came out of a backup ──────────────────────────────────────────────────────────────────────────────
+
+
+def hold(session: Session) -> None:
+    """From now on the register is unsound for everybody but `replaying`: opt-outs may be missing from it."""
+    if not held(session):
+        session.add(KeyCheck(name=_HOLD, value=keys_of(session).check))
+        session.flush()
+
+
+def held(session: Session) -> bool:
+    """Whether opt-outs may be missing from the register."""
+    return session.get(KeyCheck, _HOLD) is not None
+
+
+def replaying(session: Session) -> None:
+    """This session is the one that enters the missing opt-outs: for it the register may be written to."""
+    session.info[_REPLAYING] = True
+
+
+def release(session: Session) -> None:
+    """Every opt-out that is known of is in the register."""
+    session.execute(delete(KeyCheck).where(KeyCheck.name == _HOLD))

@@ -34,6 +34,8 @@ _DEFAULT_NAME = "Tector tiedottaa"
 _DEFAULT_SETTINGS = {
     "controller": "Tekninen Toimisto Tektor Oy",
     "postal_address": "Rälssintie 12, 00720 Helsinki",
+    "business_id": "0700464-5",
+    "phone": "09-3508 170",
 }
 
 # Both purposes are named (T5.3), who sends (GDPR 13), that it may be withdrawn (7(3)).
@@ -82,6 +84,21 @@ class ListSettings(BaseModel):
     owner: Annotated[str, Field(max_length=254)] = ""
     """Where answers go while no inbound mail is configured (empty: to the sender), and once a day what needs staff."""
     postal_address: Annotated[str, Field(max_length=300)] = ""
+    business_id: Annotated[str, Field(max_length=40)] = ""
+    """This, and the fields down to `transfers_en`: what the privacy notice says besides (GDPR 13)."""
+    phone: Annotated[str, Field(max_length=40)] = ""
+    register_contact: Annotated[str, Field(max_length=254)] = ""
+    """A function's address for register matters; empty: the owner's, else the sender's."""
+    protection_officer: Annotated[str, Field(max_length=300)] = ""
+    """How to reach the data protection officer; empty: there is none (GDPR 37)."""
+    processors_fi: Annotated[str, Field(max_length=1000)] = ""
+    """Who handles the data on the controller's behalf (GDPR 28); empty: nobody."""
+    processors_sv: Annotated[str, Field(max_length=1000)] = ""
+    processors_en: Annotated[str, Field(max_length=1000)] = ""
+    transfers_fi: Annotated[str, Field(max_length=1000)] = ""
+    """Transfers outside the EU and EEA, with their safeguards (GDPR 13(1)(f)); empty: there are none."""
+    transfers_sv: Annotated[str, Field(max_length=1000)] = ""
+    transfers_en: Annotated[str, Field(max_length=1000)] = ""
     colour: Annotated[str, Field(pattern=r"^#[0-9a-fA-F]{6}$")] = "#1f4e5f"
     logo: Annotated[str, Field(max_length=500)] = ""
     """https address of the logo; empty: none."""
@@ -107,7 +124,11 @@ class ListSettings(BaseModel):
     letters: dict[str, LetterWords] = Field(default_factory=dict)
     """Letters in words of the list's own, by `kind.language` (`confirm.fi`); the others are in ours."""
 
-    @field_validator("controller", "sender", "owner", "postal_address", "logo", "name_fi", "name_sv", "name_en")
+    @field_validator(
+        "controller", "sender", "owner", "postal_address", "logo", "name_fi", "name_sv", "name_en",
+        "business_id", "phone", "register_contact", "protection_officer",
+        "processors_fi", "processors_sv", "processors_en", "transfers_fi", "transfers_sv", "transfers_en",
+    )  # fmt: skip
     @classmethod
     def _one_line(cls, value: str) -> str:
         # They go into mail headers and pages: a line break would start a header of its own.
@@ -124,7 +145,7 @@ class ListSettings(BaseModel):
             _parsed(parseaddr(value)[1])
         return value
 
-    @field_validator("owner")
+    @field_validator("owner", "register_contact")
     @classmethod
     def _address(cls, value: str) -> str:
         if value and not value.isascii():

@@ -10,7 +10,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..errors import Unknown
-from . import bans, ledger, notes, register
+from . import bans, notes, proof, register
 from .address import Address, fold
 from .notes import Noted
 from .tables import Ban, Confirmation, ConsentText, MailingList, Person, Request, Subscription
@@ -110,7 +110,7 @@ class Whole:
     links: tuple[Link, ...]
     """Newest first."""
     history: tuple[dict[str, Any], ...]
-    """The ledger's entries, oldest first, as `ledger.prove` tells them: with the exact texts and the evidence."""
+    """The ledger's entries, oldest first, as `proof.prove` tells them: with the exact texts and the evidence."""
     notes: tuple[Noted, ...]
     """Newest first."""
 
@@ -148,7 +148,7 @@ def whole(session: Session, person_id: int) -> Whole:
         bans=_bans(session, person),
         requests=_requests(session, person),
         links=_links(session, person),
-        history=tuple(ledger.prove(session, person.folded)),
+        history=tuple(proof.prove(session, person.folded)),
         notes=tuple(notes.of(session, person.id)),
     )
 

@@ -15,13 +15,13 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import delete, exists, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from .. import db
 from ..errors import Banned, NotAllowed, TokenSpent, Unknown
 from ..tokens import Purpose, Tokens
-from . import bans, ledger, lists, notes
+from . import bans, journal, ledger, lists, notes, notices
 from .address import Address
 from .keys import keys_of
 from .states import Basis, Channel, Event, State, move
@@ -113,9 +113,13 @@ def ask(
     *,
     source: str,
     evidence: Origin,
+    seen_at: datetime | None = None,
     now: datetime,
 ) -> Subscription:
-    """Record that the person (locked) asked to join. Gives nothing yet: only an answered letter does."""
+    """Record that the person (locked) asked to join. Gives nothing yet: only an answered letter does.
+
+    `seen_at`: when they saw the form, and the privacy notice of that time.
+    """
     standing = subscription(session, person.id, row.id)
     before = standing.standing if standing else State.NONE
     after = move(before, Event.ASK)
@@ -134,8 +138,9 @@ def ask(
     filed = ledger.file_evidence(session, evidence, person_id=person.id, now=now)
     person.language = text.language
     fact = ledger.Fact(
-        Event.ASK, list=row.slug, state=after.value, before=before.value, text=text, source=source, evidence=filed
-    )
+        Event.ASK, list=row.slug, state=after.value, before=before.value, text=text,
+        notice=_notice(session, row, text, seen_at or now), source=source, evidence=filed,
+    )  # fmt: skip
     ledger.append(session, person.chain, person.digest, fact, now=now)
     return standing
 
@@ -247,11 +252,18 @@ def confirm(session: Session, token: str, *, origin: Origin, now: datetime) -> K
     filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
     fact = ledger.Fact(
         Event.CONFIRM, list=found.list.slug, state=after.value, before=before.value, basis=standing.basis,
-        text=found.text, source=origin.get("how"), evidence=filed,
+        text=found.text, notice=_notice(session, found.list, found.text, now), source=origin.get("how"), evidence=filed,
     )  # fmt: skip
     ledger.append(session, person.chain, person.digest, fact, now=now)
+    journal.note(session, journal.CONFIRMED, person.digest, list_slug=found.list.slug, now=now)
     db.ring(session, db.LETTERS)
     return Knock(Door.OPEN, found.list, found.text, person, found.confirmation)
+
+
+def _notice(session: Session, row: MailingList, text: ConsentText, at: datetime) -> bytes | None:
+    """The digest of the privacy notice that was in force (GDPR 13: at the time when data are obtained)."""
+    found = notices.in_force(session, row.id, text.language, at=at)
+    return found.digest if found else None
 
 
 def disown(session: Session, token: str, *, origin: Origin, now: datetime) -> MailingList:
@@ -263,9 +275,15 @@ def disown(session: Session, token: str, *, origin: Origin, now: datetime) -> Ma
     found = knock(session, token, now=now, purpose=Purpose.NOT_ME)
     person = locked(session, found.person.id)
     if person is not None and person.digest == found.confirmation.address:
-        person.muted_until = now + _MUTED_FOR
-        end(session, person, found.list, Event.DISOWN, source="letter", origin=origin, now=now)
+        mute(person, now=now)
+        if not end(session, person, found.list, Event.DISOWN, source="letter", origin=origin, now=now):
+            journal.note(session, journal.MUTED, person.digest, list_slug=found.list.slug, now=now)
     return found.list
+
+
+def mute(person: Person, *, now: datetime) -> None:
+    """No confirmation letter goes to this person (locked) for a year."""
+    person.muted_until = now + _MUTED_FOR
 
 
 # ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -396,6 +414,42 @@ def end(
     filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
     fact = ledger.Fact(event, list=row.slug, state=after.value, before=before.value, source=source, evidence=filed)
     ledger.append(session, person.chain, person.digest, fact, now=now)
+    journal.note(session, event.value, person.digest, list_slug=row.slug, now=now)
+    return True
+
+
+# ── what the journal of opt-outs tells of, and a restored register does not know ──────────────────────────────────────
+
+
+def left_since(
+    session: Session, digest: bytes, row: MailingList, event: Event, *, origin: Origin, now: datetime
+) -> bool:
+    """After a restore: whoever has this keyed digest left (or disowned) the list after the backup was made. Returns
+    whether the register had not known.
+
+    Of somebody who is not in it, or was not on the list, it is kept that they left, so that no import brings them back.
+    """
+    person = session.scalar(select(Person).where(Person.digest == digest).with_for_update())
+    standing = subscription(session, person.id, row.id) if person else None
+    if person is not None and standing is not None:
+        return end(session, person, row, event, source="journal", origin=origin, by_link=False, now=now)
+    fact = ledger.Fact(event, list=row.slug, state=State.LEFT.value, before=State.NONE.value, source="journal")
+    if person is not None:
+        session.add(
+            Subscription(
+                person_id=person.id, list_id=row.id, state=State.LEFT.value, basis=Basis.CONSENT.value, since=now,
+                epoch=1, source="journal",
+            )
+        )  # fmt: skip
+        session.flush()
+        ledger.append(session, person.chain, person.digest, fact, now=now)
+    elif ledger.last_state(session, digest, row.slug) == State.LEFT.value:
+        return False
+    else:
+        chain = chain_for(session, digest)
+        ledger.append(session, chain, digest, fact, now=now)
+        ledger.append(session, chain, digest, ledger.Fact("erased", source="journal"), now=now)
+    journal.note(session, event.value, digest, list_slug=row.slug, now=now)
     return True
 
 
@@ -428,21 +482,32 @@ def _shift(session: Session, person_id: int, row: MailingList, event: Event, *, 
 
 def unanswered(session: Session, *, before: datetime, limit: int) -> list[tuple[Person, MailingList]]:
     """Persons (locked) who have been pending on a list since before this moment, and have not asked again since."""
-    asked_again = exists().where(
-        Request.person_id == Subscription.person_id,
-        Request.list_id == Subscription.list_id,
-        Request.received_at >= before,
-    )
     rows = session.execute(
         select(Person, MailingList)
         .join(Subscription, Subscription.person_id == Person.id)
         .join(MailingList, MailingList.id == Subscription.list_id)
-        .where(Subscription.state == State.PENDING.value, Subscription.since < before, ~asked_again)
+        .where(*_unanswered(before))
         .order_by(Person.id)
         .limit(limit)
         .with_for_update(of=Person, skip_locked=True)
     )
     return [(person, row) for person, row in rows]
+
+
+def count_unanswered(session: Session, *, before: datetime) -> int:
+    """How many `unanswered` would find in all."""
+    wanted = select(func.count()).select_from(Subscription).join(Person, Person.id == Subscription.person_id)
+    return session.scalar(wanted.where(*_unanswered(before))) or 0
+
+
+def _unanswered(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    asked_again = exists().where(
+        Request.person_id == Subscription.person_id,
+        Request.list_id == Subscription.list_id,
+        Request.received_at >= before,
+    )
+    pending = Subscription.state == State.PENDING.value
+    return pending, Subscription.since < before, Person.restricted_at.is_(None), ~asked_again
 
 
 def lapse(session: Session, person: Person, row: MailingList, *, now: datetime) -> bool:
@@ -467,6 +532,7 @@ def forget(session: Session, person: Person, *, now: datetime) -> dict[str, int]
     """
     fact = ledger.Fact("erased")
     ledger.append(session, person.chain, person.digest, fact, now=now)
+    journal.note(session, journal.ERASED, person.digest, now=now)
     counts = {"notes": notes.forget(session, person.id)}
     for name, table in (("confirmations", Confirmation), ("subscriptions", Subscription), ("evidence", Evidence)):
         removed = session.execute(delete(table).where(table.person_id == person.id))

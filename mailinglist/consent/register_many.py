@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from .. import db
 from ..errors import NotAllowed
 from ..i18n import DEFAULT_LANGUAGE
-from . import ledger
+from . import journal, ledger
 from .keys import assert_sound, keys_of
 from .sheet import Entry, Refusal
 from .states import Basis, Channel, Event, State, move
@@ -30,7 +30,11 @@ GROUP = 1000
 
 CORRECTION = "correction"
 """Source of the entry of an import that put nobody on the list, and only corrected what is held of them."""
+_HELD = (
+    Person.id, Person.folded, Person.chain, Person.digest, Person.name, Person.language, Person.restricted_at,
+)  # fmt: skip
 _BANNED = "banned: marketing to this address is forbidden"
+_RESTRICTED = "restricted: this person asked that their data be kept and not used (GDPR 18)"
 _GONE = "left: who has this address left the list, and was erased or moved since; only they can come back, by the form"
 
 
@@ -65,10 +69,10 @@ def admit(
 ) -> Admission:
     """Put people on a list as active, without a letter. The entries' case-folded addresses must differ.
 
-    Refused: who is banned, has left, or can't be reached. Who is on the list already has at most their name, language
-    or sale corrected (T6): no ban is lifted, and consent that a person gave is not turned into anything else.
-    `progress` hears how many more are done. A `rehearsal` only reads, and says what would become of each. Raises
-    RegisterUnsound.
+    Refused: who is banned, has left, has restricted the use of their data, or can't be reached. Who is on the list
+    already has at most their name, language or sale corrected (T6): no ban is lifted, and consent that a person gave is
+    not turned into anything else. `progress` hears how many more are done. A `rehearsal` only reads, and says what
+    would become of each. Raises RegisterUnsound.
     """
     assert_sound(session)
     outcome = Admission()
@@ -106,6 +110,7 @@ class _Newcomer:
     language: str
     id: int = 0
     chain: bytes = b""
+    restricted_at: datetime | None = None
 
 
 class _Group:
@@ -207,18 +212,12 @@ class _Group:
         statement = db.insert_new(self._session, Person)
         # An update that changes nothing, for its lock: so one statement enters and locks, in one order.
         upsert = statement.on_conflict_do_update(index_elements=["folded"], set_={"folded": statement.excluded.folded})
-        found = self._session.execute(
-            upsert.returning(Person.id, Person.folded, Person.chain, Person.digest, Person.name, Person.language), rows
-        )
+        found = self._session.execute(upsert.returning(*_HELD), rows)
         return {person.folded: person for person in found}
 
     def _met(self, entrants: Sequence[_Entrant]) -> dict[str, Any]:
         """The persons, by case-folded address; those who are new as they would be entered."""
-        found = self._session.execute(
-            select(Person.id, Person.folded, Person.chain, Person.digest, Person.name, Person.language).where(
-                Person.digest.in_([entrant.digest for entrant in entrants])
-            )
-        )
+        found = self._session.execute(select(*_HELD).where(Person.digest.in_([entrant.digest for entrant in entrants])))
         persons: dict[str, Any] = {person.folded: person for person in found}
         for entrant in entrants:
             entry = entrant.entry
@@ -243,6 +242,9 @@ class _Group:
     # ── what becomes of each ──────────────────────────────────────────────────────────────────────────────────────
 
     def _place(self, entry: Entry, person: Any, standing: Any) -> None:
+        if person.restricted_at is not None:
+            self._outcome.refused.append(Refusal(entry.line, _RESTRICTED))
+            return
         before = State(standing.state) if standing else State.NONE
         try:
             after = move(before, Event.IMPORT)
@@ -304,6 +306,8 @@ class _Group:
             self._session.execute(update(Person), self._corrected)
         if self._facts:
             ledger.append_many(self._session, self._facts, now=self._now)
+            joined = [digest for _, digest, fact in self._facts if fact.source != CORRECTION]
+            journal.note_many(self._session, journal.IMPORTED, joined, list_slug=self._row.slug, now=self._now)
 
 
 def _parts(digests: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import BadInput, Banned, NotAllowed, Unknown
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
-from . import bans, ledger, lists, register, requests, sheet
+from . import bans, journal, ledger, lists, register, requests, sheet
 from .address import Address
 from .keys import assert_sound, keys_of
 from .states import Channel, Event, State, move
@@ -223,6 +223,7 @@ def _move(session: Session, person: Person, address: Address, filed: bytes, now:
         came.append(ledger.Fact(ledger.READDRESSED, source="staff", evidence=filed, other_chain=old_chain))
     for fact in came:
         ledger.append(session, chain, digest, fact, now=now)
+    journal.note(session, journal.MOVED, old_digest, to=digest, now=now)
     return waiting
 
 

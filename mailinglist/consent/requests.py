@@ -23,13 +23,14 @@ from ..i18n import DEFAULT_LANGUAGE
 from ..observe import count, logger
 from . import bans, ledger, lists, register
 from .address import Address, fold, parse
+from .keys import keys_of
 from .states import Channel, State
 from .tables import Confirmation, ConsentText, MailingList, Person, Request, Subscription
 
 _log = logger(__name__)
 
-JOIN, LEAVE, EXIT = "join", "leave", "exit"
-CONFIRM_LETTER, ALREADY_LETTER, LEAVE_LETTER = "confirm", "already", "leave"
+JOIN, LEAVE, KEY, EXIT = "join", "leave", "key", "exit"
+CONFIRM_LETTER, ALREADY_LETTER, LEAVE_LETTER, KEY_LETTER = "confirm", "already", "leave", "key"
 
 # Per address: one letter in 10 minutes, three a day, of each kind of request, on every entrance alike.
 _ADDRESS_LIMITS = ((timedelta(minutes=10), 1), (timedelta(days=1), 3))
@@ -37,6 +38,9 @@ _ADDRESS_LIMITS = ((timedelta(minutes=10), 1), (timedelta(days=1), 3))
 _DOMAIN_A_MINUTE = 300
 _TOTAL_A_MINUTE = 3000
 _WAIT = timedelta(minutes=1)
+# The address of somebody who is known by a ban only is kept for so long after the letter with a key became due: a mail
+# server may put the letter off for a while.
+_ADDRESS_KEPT = timedelta(hours=3)
 # More requests than this in a minute, or in a quarter of an hour, is an attack: the proof of work is asked for.
 _ATTACK = ((timedelta(minutes=1), 300), (timedelta(minutes=15), 1000))
 
@@ -152,6 +156,7 @@ def take(session: Session, *, limit: int = 50, now: datetime) -> int:
 
     Several workers share the queue: rows are locked, and those that another one holds are skipped.
     """
+    _let_go(session, now)
     waiting = session.scalars(
         select(Request)
         .where(Request.taken_at.is_(None), Request.not_before <= now)
@@ -192,13 +197,17 @@ def _take_one(session: Session, request: Request, now: datetime) -> None:
     address = parse(request.mailbox or "")
     if request.kind == JOIN:
         request.outcome = _take_join(session, request, row, address, now)
+    elif request.kind == KEY:
+        request.outcome = _take_key(session, request, address, now)
     else:
         request.outcome = _take_leave(session, request, row, address, now)
     request.taken_at = now
     # What was written down now lies with the person, or, for somebody we know nothing of, nowhere.
-    request.mailbox = request.name = request.origin = None
-    if request.person_id is None:
-        request.domain = ""
+    request.name = request.origin = None
+    if not (request.letter_due and request.person_id is None):
+        request.mailbox = None
+        if request.person_id is None:
+            request.domain = ""
     count(f"requests_{request.outcome}")
 
 
@@ -235,7 +244,9 @@ def _take_join(session: Session, request: Request, row: MailingList, address: Ad
     text = text or lists.current_text(session, row, request.language)
     request.text_id = text.id
     evidence = {**(request.origin or {}), "asked_at": ledger.moment(request.received_at)}
-    standing = register.ask(session, person, row, text, source=request.entrance, evidence=evidence, now=now)
+    standing = register.ask(
+        session, person, row, text, source=request.entrance, evidence=evidence, seen_at=request.received_at, now=now
+    )
     request.epoch = standing.epoch
     _letter(request, CONFIRM_LETTER, now)
     return "asked"
@@ -255,6 +266,33 @@ def _take_leave(session: Session, request: Request, row: MailingList, address: A
     return "leaving"
 
 
+def _take_key(session: Session, request: Request, address: Address, now: datetime) -> str:
+    """A key to one's own page goes to everybody of whom anything is held: also to who is banned, has restricted, has
+    disowned a request, or is known by a ban only (GDPR 12(2), 15)."""
+    person = register.find(session, address)
+    if person is not None:
+        request.person_id = person.id
+        request.list_id = own_list(session, person.id) or request.list_id
+    elif bans.in_force(session, bans.digests(session, address)):
+        request.digest = keys_of(session).digest(address.folded)
+    else:
+        return "unknown"
+    if _enough(session, request, None, now):
+        return "limited"
+    _letter(request, KEY_LETTER, now)
+    return "key"
+
+
+def own_list(session: Session, person_id: int) -> int | None:
+    """The list that the person knows us by: one that they are on, else one that they were on."""
+    return session.scalar(
+        select(Subscription.list_id)
+        .where(Subscription.person_id == person_id)
+        .order_by(Subscription.state != State.ACTIVE.value, Subscription.list_id)
+        .limit(1)
+    )
+
+
 def _letter(request: Request, kind: str, now: datetime) -> None:
     request.letter, request.letter_due, request.letter_at = kind, True, now
 
@@ -266,14 +304,14 @@ def _enough(session: Session, request: Request, standing: Subscription | None, n
     else can bring that about.
     """
     acted = standing.acted_at if standing else None
+    theirs = Request.digest == request.digest if request.person_id is None else Request.person_id == request.person_id
     for window, most in _ADDRESS_LIMITS:
         since = now - window if acted is None else max(now - window, acted)
         sent = session.scalar(
             select(func.count())
             .select_from(Request)
             .where(
-                Request.person_id == request.person_id, Request.kind == request.kind, Request.letter.is_not(None),
-                Request.letter_at > since,
+                theirs, Request.kind == request.kind, Request.letter.is_not(None), Request.letter_at > since,
             )
         )  # fmt: skip
         if (sent or 0) >= most:
@@ -290,6 +328,30 @@ def _load(session: Session, domains: Collection[str], now: datetime) -> _Load:
         .group_by(Request.domain)
     ).all()
     return _Load(total, dict(rows))
+
+
+def _let_go(session: Session, now: datetime) -> None:
+    """The address of who is known by a ban only goes again, some hours after they asked for a key."""
+    late = session.scalars(
+        select(Request.id).where(
+            Request.digest.is_not(None), Request.mailbox.is_not(None), Request.letter_at < now - _ADDRESS_KEPT
+        )
+    ).all()
+    if late:
+        session.execute(update(Request).where(Request.id.in_(late)).values(mailbox=None, domain=""))
+
+
+def come_back(session: Session, *, now: datetime) -> int:
+    """After a restore: requests that nobody had taken when the backup was made were taken since, and answered; a second
+    letter would go to somebody who asked long ago. They are closed. What somebody left by (`exit`) is not. Returns how
+    many."""
+    closed = session.execute(
+        update(Request)
+        .where(Request.taken_at.is_(None), Request.kind != EXIT)
+        .values(taken_at=now, outcome="restored", mailbox=None, name=None, origin=None, domain=""),
+        execution_options={"synchronize_session": False},
+    )
+    return db.changed(closed)
 
 
 def letters_due(session: Session, *, limit: int) -> list[Request]:
@@ -332,7 +394,9 @@ def forget(session: Session, person: Person) -> int:
     )
     theirs = [number for number, mailbox in waiting if mailbox and fold(mailbox) == person.folded]
     removed = session.execute(
-        delete(Request).where((Request.person_id == person.id) | db.among(Request.id, theirs)),
+        delete(Request).where(
+            (Request.person_id == person.id) | (Request.digest == person.digest) | db.among(Request.id, theirs)
+        ),
         execution_options={"synchronize_session": False},
     )
     return db.changed(removed)

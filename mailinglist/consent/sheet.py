@@ -172,9 +172,9 @@ def _guess(name: str) -> str:
     return next((meaning for meaning, names in _GUESSES.items() if name in names), IGNORE)
 
 
-def decoded(data: bytes) -> str:
+def decoded(data: bytes, *, limited: bool = True) -> str:
     """The text of a file; a byte order mark is forgiven. Raises BadInput where it is too large, empty, or not UTF-8."""
-    if len(data) > MAX_BYTES:
+    if limited and len(data) > MAX_BYTES:
         raise BadInput(f"The file is larger than {MAX_BYTES // 2**20} MB: split it.")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:200].count(0) > 20:
         raise BadInput(f"The file is in UTF-16, not in UTF-8: {_SPREADSHEET}.")
@@ -188,7 +188,7 @@ def decoded(data: bytes) -> str:
     return text
 
 
-def records(text: str) -> Iterator[tuple[int, list[str]]]:
+def records(text: str, *, limited: bool = True) -> Iterator[tuple[int, list[str]]]:
     """The records of a CSV text, each with the number of its first line; blank ones are left out.
 
     Cells are parted by whichever of comma, semicolon and tab the first line has most of. Raises BadInput.
@@ -204,7 +204,7 @@ def records(text: str) -> Iterator[tuple[int, list[str]]]:
             return
         except csv.Error as error:
             raise BadInput(f"From line {begin} on, the file can't be read as CSV ({error}).") from None
-        if reader.line_num > MAX_LINES:
+        if limited and reader.line_num > MAX_LINES:
             raise BadInput(f"The file has more than {MAX_LINES:,} lines: split it.")
         if any(cell.strip() for cell in cells):
             yield begin, cells

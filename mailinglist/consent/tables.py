@@ -78,6 +78,8 @@ class Person(Base):
     language: Mapped[str] = mapped_column(String(2))
     muted_until: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """After "I did not ask for this": no confirmation letter before this moment."""
+    restricted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """Since when what is held is kept and not used (GDPR 18); None: it is not restricted."""
     created_at: Mapped[datetime] = mapped_column(UtcDateTime)
 
 
@@ -118,12 +120,13 @@ class Request(Base):
     """What somebody asked for, as it came in; the worker takes it.
 
     Until it is taken it holds the address and where it came from; afterwards only ids. `letter` is what became due by
-    it.
+    it. Who asks for a key to their own page, and is known by a ban only, has no id: the address stays for as long as
+    the key may be used, and is gone some hours later (`requests.let_go`).
     """
 
     __tablename__ = "requests"
     __table_args__ = (
-        CheckConstraint("kind IN ('join', 'leave', 'exit')", name="kind"),
+        CheckConstraint("kind IN ('join', 'leave', 'exit', 'key')", name="kind"),
         Index("ix_requests_waiting", "not_before", "id", postgresql_where=text("taken_at IS NULL"),
               sqlite_where=text("taken_at IS NULL")),
         Index("ix_requests_letter", "id", postgresql_where=text("letter_due"), sqlite_where=text("letter_due = 1")),
@@ -131,12 +134,15 @@ class Request(Base):
         Index("ix_requests_received_at", "received_at"),
         Index("ix_requests_domain_letter_at", "domain", "letter_at"),
         Index("ix_requests_letter_at", "letter_at"),
+        Index("ix_requests_digest", "digest", postgresql_where=text("digest IS NOT NULL"),
+              sqlite_where=text("digest IS NOT NULL")),
         {"sqlite_autoincrement": True},
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     kind: Mapped[str] = mapped_column(String(8))
-    """join; leave (a link to leave by is asked for); exit (somebody left while the ban key was wrong)."""
+    """join; leave (a link to leave by is asked for); key (one to one's own page is); exit (somebody left while the ban
+    key was wrong)."""
     list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
     entrance: Mapped[str] = mapped_column(String(16))
     """web, staff, mail, api."""
@@ -158,8 +164,10 @@ class Request(Base):
     person_id: Mapped[int | None]
     epoch: Mapped[int | None]
     """The subscription's epoch when taken: requests of one episode are one open request."""
+    digest: Mapped[bytes | None] = mapped_column(Digest)
+    """Keyed digest of the case-folded address, where a letter goes to somebody who has no id."""
     letter: Mapped[str | None] = mapped_column(String(16))
-    """The letter that became due: confirm, already, leave."""
+    """The letter that became due: confirm, already, leave, key."""
     letter_due: Mapped[bool] = mapped_column(default=False)
     """True until the desk has enqueued it."""
     letter_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -341,3 +349,69 @@ class Bookmark(Base):
 
     name: Mapped[str] = mapped_column(String(32), primary_key=True)
     position: Mapped[int] = mapped_column(BigId)
+
+
+class Notice(Base):
+    """One version of a list's privacy notice in one language, as it was shown. Never changed."""
+
+    __tablename__ = "notices"
+    __table_args__ = (UniqueConstraint("list_id", "language", "version"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    language: Mapped[str] = mapped_column(String(2))
+    version: Mapped[int]
+    """The same number in all languages."""
+    digest: Mapped[bytes] = mapped_column(Digest, index=True)
+    """SHA-256 of language, a newline and the body, in UTF-8; what a ledger entry names."""
+    body: Mapped[str] = mapped_column(Text)
+    """HTML of our own making."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """From when it is in force."""
+
+
+class Seal(Base):
+    """What the whole ledger was at one moment, under a signature. Never changed, never deleted: triggers refuse it."""
+
+    __tablename__ = "seals"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    """From 1, without gaps."""
+    content: Mapped[bytes] = mapped_column(LargeBinary)
+    """The very bytes that were signed: canonical JSON; `seals.Said` is what they say."""
+    signature: Mapped[bytes] = mapped_column(Digest)
+    """Ed25519 (RFC 8032)."""
+    key: Mapped[bytes] = mapped_column(Digest)
+    """The public key that it verifies with."""
+    blocks: Mapped[bytes] = mapped_column(LargeBinary)
+    """For quick proofs, and made again from the ledger by anybody: of each 1,024 leaves of the tree the first chain and
+    the Merkle root."""
+
+
+class JournalBacklog(Base):
+    """Lines for the journal of opt-outs that could not be written to its file when they were due; they follow."""
+
+    __tablename__ = "journal_backlog"
+    __table_args__ = {"sqlite_autoincrement": True}
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    line: Mapped[dict[str, Any]] = mapped_column(JSON)
+    """What the line says, without its place in the chain."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """Since when it waits."""
+
+
+class JournalMark(Base):
+    """How far a journal of opt-outs had come when it was last looked through, so that a missing one is missed."""
+
+    __tablename__ = "journal_marks"
+
+    journal: Mapped[str] = mapped_column(String(32), primary_key=True)
+    """The journal's own name: random, in hex."""
+    number: Mapped[int] = mapped_column(BigId)
+    """Of the last line that fitted."""
+    mac: Mapped[str] = mapped_column(String(64))
+    """That line's."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    trouble: Mapped[str | None] = mapped_column(String(1000))
+    """What was wrong, in words; None: it was whole."""

@@ -1,8 +1,8 @@
 """The triggers that keep the ledger append-only, for both databases, and the check that they stand.
 
-Refused: UPDATE, DELETE, TRUNCATE and REPLACE on entries and texts; DELETE and TRUNCATE on heads, and an UPDATE of a
-head that does not move it one entry on. SQLite's REPLACE passes a DELETE trigger unless `recursive_triggers` is on,
-so an INSERT over an existing row is refused by a trigger of its own.
+Refused: UPDATE, DELETE, TRUNCATE and REPLACE on entries, texts and seals; DELETE and TRUNCATE on heads, and an UPDATE
+of a head that does not move it one entry on. SQLite's REPLACE passes a DELETE trigger unless `recursive_triggers` is
+on, so an INSERT over an existing row is refused by a trigger of its own.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from sqlalchemy import text
 from sqlalchemy.orm import Session
 
-_KEPT = ("ledger", "texts")
+_KEPT = ("ledger", "texts", "seals")
 
 
 def _sqlite() -> dict[str, str]:
@@ -30,6 +30,7 @@ def _sqlite() -> dict[str, str]:
         "ledger": "id = NEW.id OR (chain = NEW.chain AND seq = NEW.seq)",
         "texts": "id = NEW.id OR (list_id = NEW.list_id AND "
         "((language = NEW.language AND version = NEW.version) OR digest = NEW.digest))",
+        "seals": "number = NEW.number",
         "chain_heads": "chain = NEW.chain",
     }
     for table, condition in same.items():

@@ -6,6 +6,7 @@ The Message-ID is derived from it, so that a mail has the same one however often
 
 from __future__ import annotations
 
+from ..consent.own_page import Key
 from ..consent.register import unsubscribe_token
 from ..settings import Settings
 from ..tokens import Purpose, Tokens
@@ -25,6 +26,10 @@ class Addressing:
     def unsubscribe_url(self, list_id: int, digest: bytes, dispatch_id: int = 0) -> str:
         """Where this person leaves this list."""
         return f"{self._base}/unsubscribe/{unsubscribe_token(self._tokens, list_id, digest, dispatch_id)}"
+
+    def preferences_url(self, key: Key) -> str:
+        """One's own page, opened by this key."""
+        return f"{self._base}/preferences/{key.token(self._tokens)}"
 
     def url(self, path: str) -> str:
         """A page of ours."""

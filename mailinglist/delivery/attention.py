@@ -51,6 +51,7 @@ class Place(StrEnum):
     BULLETIN = "bulletin"
     IMPORT = "import"
     LIST = "list"
+    TASKS = "tasks"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ class Need:
     mend: Sentence
     place: Place
     about: int
-    """The bulletin, the import or the list."""
+    """The bulletin, the import or the list; of tasks, the list whose owner is told."""
     grave: bool = False
     """Mail doesn't go out, or may have gone twice."""
 

@@ -26,7 +26,12 @@ from .run import Written
 from .slots import SlotKind
 from .template import Message, compile_message
 
-_SLOTS = {"unsubscribe_url": SlotKind.URL, "privacy_url": SlotKind.URL, "name": SlotKind.TEXT}
+_SLOTS = {
+    "unsubscribe_url": SlotKind.URL,
+    "privacy_url": SlotKind.URL,
+    "own_page_url": SlotKind.URL,
+    "name": SlotKind.TEXT,
+}
 
 
 class BulletinPaper:
@@ -48,7 +53,11 @@ class BulletinPaper:
         signer: Signer,
     ) -> None:
         self._list_id, self._bulletin, self._addressing = row.id, bulletin_id, addressing
-        self._privacy = addressing.url(f"/privacy?lang={language}")
+        # The same for everybody.
+        self._alike = {
+            "privacy_url": addressing.url(f"/privacy/{row.slug}?lang={language}"),
+            "own_page_url": addressing.url(f"/preferences?lang={language}"),
+        }
         owner = shown["owner"]
         own_domain = parseaddr(sender)[1].rpartition("@")[2]
         headers = (
@@ -65,7 +74,7 @@ class BulletinPaper:
     def fill(self, handoff_id: int, mailbox: str, name: str | None, digest: bytes, now: datetime) -> Written:
         """The mail for one person. Raises BadInput."""
         unsubscribe = self._addressing.unsubscribe_url(self._list_id, digest, self._bulletin)
-        values = {"unsubscribe_url": unsubscribe, "privacy_url": self._privacy, "name": name or ""}
+        values = {"unsubscribe_url": unsubscribe, "name": name or "", **self._alike}
         return_path, message_id = self._addressing.of(handoff_id)
         content = self._template.fill(
             to_address=mailbox,

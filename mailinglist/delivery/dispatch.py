@@ -149,6 +149,25 @@ def call_off_cancelled(session: Session, *, now: datetime) -> None:
             _count(session, dispatch)
 
 
+_RESTORED = (
+    "It comes from the backup of {moment}, and may have gone out since. Look into the mail server's log, or ask a few "
+    "recipients, before you resume it."
+)
+
+
+def come_back(session: Session, copy_of: datetime, *, now: datetime) -> tuple[int, int]:
+    """After a restore: every bulletin that was scheduled or being sent is paused, and says why; what was open of all
+    mails is uncertain. A person decides. Returns how many bulletins, and how many mails."""
+    cancelled = session.scalars(select(Dispatch.bulletin_id).where(Dispatch.state == "cancelled")).all()
+    uncertain = handoffs.come_back(session, cancelled, now=now)
+    trouble = _RESTORED.format(moment=f"{copy_of:%Y-%m-%d %H:%M} UTC")
+    paused = session.execute(
+        update(Dispatch).where(Dispatch.state.in_(("scheduled", "sending", "paused"))).values(trouble=trouble)
+    )
+    session.execute(update(Dispatch).where(Dispatch.state.in_(("scheduled", "sending"))).values(state="paused"))
+    return db.changed(paused), uncertain
+
+
 def moving(session: Session) -> list[int]:
     """Bulletins with rows that may go: those being sent, and those sent that still have deferred rows."""
     return list(

@@ -185,6 +185,33 @@ def _make_uncertain(session: Session, held: ColumnElement[bool], now: datetime) 
     )
 
 
+_PARTS_AT_ONCE = 50
+_RESTORED = "open when the backup was made: it may have gone out since"
+
+
+def come_back(session: Session, cancelled: Collection[int], *, now: datetime) -> int:
+    """After a restore: what was open when the backup was made may have gone out since, so nobody knows: uncertain. The
+    shifts of then are over. Bulletins that were `cancelled` stay so, but for what was in hand. Returns how many rows.
+
+    Who of an audience had no row yet gets one. Costs a row each: a restore may take its time.
+    """
+    session.execute(delete(Shift))
+    fate = {"state": "uncertain", "shift_id": None, "settled_at": now, "reply": _RESTORED}
+    called_off = (Handoff.kind == BULLETIN) & among(Handoff.about, cancelled)
+    total = 0
+    for rows in (Handoff.state == "handing", OPEN & ~called_off):
+        total += changed(session.execute(update(Handoff).where(rows).values(**fate), execution_options=_NO_OBJECTS))
+    waiting = select(AudiencePart.bulletin_id).where(~among(AudiencePart.bulletin_id, cancelled)).distinct()
+    for about in session.scalars(waiting).all():
+        while True:
+            list_id, persons = _taken_parts(session, about, _PARTS_AT_ONCE)
+            if not persons:
+                break
+            alike = {**fate, "about": about, "list_id": list_id, "not_before": now, "attempts": 0}
+            total += len(_make_rows(session, persons, alike))
+    return total
+
+
 # ── claim, settle ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -550,6 +577,39 @@ def forget(session: Session, person_id: int) -> int:
         )
         kept += changed(made)
     return kept
+
+
+def forget_answers(session: Session, *, after: int, before: datetime, limit: int) -> tuple[int, int]:
+    """Delete what servers said, of the next `limit` rows after this id that were settled before this moment.
+
+    Rows are made in the order of time, so that one walk through the ids is enough, and none is looked at again. Returns
+    how many answers went, and the last id that was looked at: `after` itself at the end of the walk.
+    """
+    rows = session.execute(
+        select(Handoff.id, func.coalesce(Handoff.settled_at, Handoff.not_before), Handoff.reply.is_not(None))
+        .where(Handoff.id > after)
+        .order_by(Handoff.id)
+        .limit(limit)
+    ).all()
+    last, answered = after, []
+    for number, at, said in rows:
+        if at.replace(tzinfo=at.tzinfo or UTC) >= before:
+            break
+        last = number
+        if said:
+            answered.append(number)
+    session.execute(
+        update(Handoff).where(among(Handoff.id, answered)).values(reply=None),
+        execution_options={"synchronize_session": False},
+    )
+    return len(answered), last
+
+
+def answered(session: Session, *, after: int, before: datetime) -> int:
+    """How many answers `forget_answers` would delete."""
+    at = func.coalesce(Handoff.settled_at, Handoff.not_before)
+    wanted = (Handoff.id > after, at < before, Handoff.reply.is_not(None))
+    return session.scalar(select(func.count()).select_from(Handoff).where(*wanted)) or 0
 
 
 def _every_bulletin() -> ColumnElement[int]:

@@ -10,7 +10,6 @@ from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from email.utils import parseaddr
 from types import MappingProxyType
-from typing import cast
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_datetime
@@ -18,7 +17,9 @@ from sqlalchemy.orm import Session
 
 from .. import i18n, observe
 from ..bulletins.drafts import look_of, sender_of
-from ..consent import gate, lists, register
+from ..consent import gate, lists, own_page, register
+from ..consent.address import fold
+from ..consent.keys import keys_of
 from ..consent.tables import MailingList, Person
 from ..errors import BadInput
 from ..letters import desk, wordings
@@ -42,6 +43,8 @@ _SLOTS = {
     "leave_url": SlotKind.URL,
     "unsubscribe_url": SlotKind.URL,
     "privacy_url": SlotKind.URL,
+    "preferences_url": SlotKind.URL,
+    "own_page_url": SlotKind.URL,
     "address": SlotKind.TEXT,
     "until": SlotKind.TEXT,
 }
@@ -82,6 +85,7 @@ class LetterDesk:
             groups.setdefault((row.kind, row.list_id), {}).setdefault(row.person_id, []).append(row.id)
         refused: dict[int, str] = {}
         for (kind, list_id), persons in groups.items():
+            persons.pop(desk.NOBODY, None)  # a key to an address without a person: what anybody may ask for themselves
             found = gate.refusals(session, desk.MAIL[kind], list_id=list_id, persons=list(persons), now=now)
             for person, reason in found.items():
                 refused |= dict.fromkeys(persons[person], reason)
@@ -94,16 +98,22 @@ class LetterDesk:
 
     def _write(self, session: Session, row: Claimed, now: datetime) -> Written | str:
         found = desk.occasion(session, row.kind, row.about)
-        person = session.get(Person, row.person_id)
-        if found is None or person is None:
+        to = self._addressee(session, row, found)
+        if found is None or to is None:
             return "the request is no longer kept"
+        person, mailbox, digest, exact = to
         values = {
-            "privacy_url": self._addressing.url(f"/privacy?lang={found.language}"),
-            "unsubscribe_url": self._addressing.unsubscribe_url(found.list.id, person.digest),
-            "address": person.mailbox,
+            "privacy_url": self._addressing.url(f"/privacy/{found.list.slug}?lang={found.language}"),
+            "own_page_url": self._addressing.url(f"/preferences?lang={found.language}"),
+            "unsubscribe_url": self._addressing.unsubscribe_url(found.list.id, digest),
+            "address": mailbox,
         }
         values["leave_url"] = values["unsubscribe_url"]
-        if row.kind == desk.CONFIRM:
+        if row.kind == desk.KEY:
+            key = own_page.Key(digest, exact, now)
+            values["preferences_url"] = self._addressing.preferences_url(key)
+            values["until"] = _moment(key.until, found)
+        if row.kind == desk.CONFIRM and person is not None:
             made = self._confirmation(session, found, person, now)
             if made is None:
                 return "the request was overtaken"
@@ -116,15 +126,29 @@ class LetterDesk:
         return_path, message_id = self._addressing.of(row.id)
         try:
             content = template.fill(
-                to_address=person.mailbox,
-                to_name=person.name,
+                to_address=mailbox,
+                to_name=person.name if person else None,
                 message_id=message_id,
                 date=now,
                 values=values,
             )
         except BadInput as error:
             return str(error)
-        return Written(return_path, person.mailbox, content, seal)
+        return Written(return_path, mailbox, content, seal)
+
+    def _addressee(
+        self, session: Session, row: Claimed, found: desk.Occasion | None
+    ) -> tuple[Person | None, str, bytes, bytes] | None:
+        """Whom the letter goes to: the person if there is one, the address, its keyed digests case-folded and as
+        written."""
+        if row.person_id == desk.NOBODY:
+            mailbox = found.request.mailbox if found and found.request else None
+            if mailbox is None:
+                return None
+            keys = keys_of(session)
+            return None, mailbox, keys.digest(fold(mailbox)), keys.digest(mailbox)
+        person = session.get(Person, row.person_id)
+        return (person, person.mailbox, person.digest, person.exact_digest) if person else None
 
     def _confirmation(
         self, session: Session, found: desk.Occasion, person: Person, now: datetime
@@ -143,12 +167,7 @@ class LetterDesk:
         return {
             "confirm_url": self._addressing.url(f"/confirm/{confirm}"),
             "not_me_url": self._addressing.url(f"/not-me/{not_me}"),
-            "until": format_datetime(
-                until,
-                _MOMENT[found.language],
-                tzinfo=ZoneInfo(lists.settings_of(found.list).time_zone),
-                locale=i18n.locale(found.language),
-            ),
+            "until": _moment(until, found),
         }
 
     def _template(self, kind: str, found: desk.Occasion) -> tuple[Template, Seal | None]:
@@ -158,7 +177,7 @@ class LetterDesk:
         if key not in self._templates:
             if len(self._templates) > 100:
                 self._templates.clear()
-            made = self._compiled(cast(Kind, kind), row, found.language, text.body if text else None)
+            made = self._compiled(desk.WORDING[kind], row, found.language, text.body if text else None)
             self._templates[key] = made, self._signer.seal(made) if self._signer else None
         return self._templates[key]
 
@@ -183,3 +202,13 @@ class LetterDesk:
             ),
             slots=_SLOTS,
         )
+
+
+def _moment(at: datetime, found: desk.Occasion) -> str:
+    """A date and time in the letter's language, by the list's clock."""
+    return format_datetime(
+        at,
+        _MOMENT[found.language],
+        tzinfo=ZoneInfo(lists.settings_of(found.list).time_zone),
+        locale=i18n.locale(found.language),
+    )

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from email.utils import parseaddr
 from html import escape
+from typing import Protocol
 from zoneinfo import ZoneInfo
 
 from flask import current_app
@@ -45,7 +46,12 @@ FROM_HOUR = 7
 """Not before this hour of the list's day: what happened in the night is in it."""
 AGAIN = timedelta(hours=1)
 
-_PAGES = {Place.BULLETIN: "/staff/bulletins/{}", Place.IMPORT: "/staff/imports/{}", Place.LIST: "/staff/"}
+_PAGES = {
+    Place.BULLETIN: "/staff/bulletins/{}",
+    Place.IMPORT: "/staff/imports/{}",
+    Place.LIST: "/staff/",
+    Place.TASKS: "/staff/tasks",
+}
 _SUBJECT = _("What needs you: %(list)s")
 _WHY = _("You get this because you are the owner of the list “%(list)s”. It comes once a day at most.")
 
@@ -60,9 +66,16 @@ class _Mail:
     needs: int
 
 
-def send_due(*, now: datetime | None = None) -> int:
+class More(Protocol):
+    """What rooms above this one know that needs a person."""
+
+    def __call__(self, session: Session, row: MailingList, /, *, now: datetime) -> Sequence[Need]:
+        """Of one list, now. Reads only."""
+
+
+def send_due(*, more: More | None = None, now: datetime | None = None) -> int:
     """Send the mails that are due, list by list. Returns how many were handed over. One list's trouble stops no
-    other's."""
+    other's. `more` is asked for what else needs a person."""
     at = now or db.utcnow()
     settings: Settings = current_app.config["MAILINGLIST"]
     with db.reading() as session:
@@ -70,7 +83,7 @@ def send_due(*, now: datetime | None = None) -> int:
     handed = 0
     for list_id in every:
         try:
-            mail = _due(list_id, settings, at)
+            mail = _due(list_id, settings, more, at)
         except MailinglistError as error:
             _log.error("owner_mail_cannot_be_written", list=list_id, reason=str(error))
             continue
@@ -79,7 +92,7 @@ def send_due(*, now: datetime | None = None) -> int:
     return handed
 
 
-def _due(list_id: int, settings: Settings, now: datetime) -> _Mail | None:
+def _due(list_id: int, settings: Settings, more: More | None, now: datetime) -> _Mail | None:
     """The mail of one list, if one is due and there is something to say. Reads only."""
     with db.reading() as session:
         row = session.get_one(MailingList, list_id)
@@ -91,6 +104,8 @@ def _due(list_id: int, settings: Settings, now: datetime) -> _Mail | None:
             return None
         since = (last.told_at if last else None) or now - timedelta(days=1)
         needs = attention.of_list(session, row, now=now, since=since)
+        if more is not None:
+            needs = sorted((*needs, *more(session, row, now=now)), key=lambda need: not need.grave)
         if not needs:
             return None
         return _Mail(list_id, here.date(), _written(row, needs, here.date(), settings, now), len(needs))

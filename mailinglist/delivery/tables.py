@@ -10,7 +10,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from ..db import Base, BigId, UtcDateTime
 
 STATES = ("pending", "handing", "accepted", "deferred", "rejected", "excluded", "uncertain")
-KINDS = ("bulletin", "confirm", "already", "leave", "welcome")
+KINDS = ("bulletin", "confirm", "already", "leave", "welcome", "key")
 OPEN_STATES = ("pending", "deferred")
 RARE_STATES = ("deferred", "rejected", "excluded", "uncertain")
 """Where few rows of a bulletin lie: the account counts these, and takes the accepted as what remains."""
@@ -109,9 +109,10 @@ class Handoff(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     kind: Mapped[str] = mapped_column(String(8))
     about: Mapped[int] = mapped_column(BigId)
-    """The bulletin, the request (confirm, already, leave) or the confirmation (welcome)."""
+    """The bulletin, the request (confirm, already, leave, key) or the confirmation (welcome)."""
     list_id: Mapped[int]
     person_id: Mapped[int]
+    """0: the letter goes to somebody who is known by a ban only (`desk.NOBODY`)."""
     state: Mapped[str] = mapped_column(String(9))
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
     shift_id: Mapped[int | None]

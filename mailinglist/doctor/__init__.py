@@ -3,6 +3,7 @@
     findings.py    Finding; and how a check that crashes becomes one
     machine.py     settings, data directory, keys
     register.py    database, revision, ban key, triggers, clock, requests that nobody takes
+    safety.py      the journal of opt-outs, a restore that is not complete, backups
     post.py        broker and mail servers
     domains.py     SPF, DKIM and DMARC of the domains that we send as
 
@@ -23,7 +24,7 @@ from functools import partial
 from dns.resolver import Resolver
 
 from ..settings import Settings
-from . import domains, machine, post, register
+from . import domains, machine, post, register, safety
 from .findings import Finding, Level, safely
 
 __all__ = ["Finding", "Level", "examine"]
@@ -34,6 +35,7 @@ def examine(settings: Settings, *, resolver: Callable[[], Resolver] = Resolver) 
     yield from safely("settings", lambda: machine.check_settings(settings))
     yield from safely("data directory", lambda: machine.check_data_dir(settings))
     yield from safely("database", register.check)
+    yield from safely("opt-outs", lambda: safety.check(settings))
     yield from safely("broker", lambda: post.check_broker(settings))
     for relay in settings.relays:
         yield from safely("mail server", partial(post.check_relay, settings, relay))

@@ -11,7 +11,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from .. import db, migrate
-from ..consent.keys import assert_sound
+from ..consent import seals
+from ..consent.keys import assert_key
 from ..consent.tables import LedgerEntry, Request
 from ..consent.triggers import missing_triggers
 from ..delivery import handoffs
@@ -23,6 +24,7 @@ from .findings import Finding, Level, reason, safely
 
 _CLOCKS_APART = timedelta(seconds=5)
 _PATIENCE = timedelta(minutes=2)
+_UNSEALED = timedelta(days=2)
 
 
 def check() -> Iterator[Finding]:
@@ -37,6 +39,7 @@ def check() -> Iterator[Finding]:
             yield Finding("database", Level.OK, f"{db.db.engine.dialect.name}, revision {found}")
             yield from safely("ban key", lambda: _check_ban_key(session))
             yield from safely("ledger", lambda: _check_triggers(session))
+            yield from safely("seals", lambda: _check_seals(session))
             yield from safely("audit", lambda: _check_audit(session))
             yield from safely("clock", lambda: _check_clock(session))
             yield from safely("requests", lambda: _check_requests(session))
@@ -48,7 +51,7 @@ def check() -> Iterator[Finding]:
 
 def _check_ban_key(session: Session) -> Iterator[Finding]:
     try:
-        assert_sound(session)
+        assert_key(session)
     except RegisterUnsound as error:
         mend = f"set {PREFIX}BAN_KEY to the key that this register was made with; it can't be made again"
         yield Finding("ban key", Level.FAILURE, str(error), mend)
@@ -64,6 +67,16 @@ def _check_triggers(session: Session) -> Iterator[Finding]:
         yield Finding("ledger", Level.FAILURE, words, mend)
     else:
         yield Finding("ledger", Level.OK, "its triggers stand (the whole check: mailinglist ledger verify)")
+
+
+def _check_seals(session: Session) -> Iterator[Finding]:
+    since = seals.behind(session)
+    if since is not None and db.utcnow() - since > _UNSEALED:
+        words = f"an entry of {since:%Y-%m-%d %H:%M:%S} UTC is not sealed yet"
+        mend = "start `mailinglist scheduler` and `mailinglist worker`, or run `mailinglist ledger seal`"
+        yield Finding("seals", Level.WARNING, words, mend)
+    else:
+        yield Finding("seals", Level.OK, "the ledger is sealed")
 
 
 def _check_audit(session: Session) -> Iterator[Finding]:

@@ -6,7 +6,7 @@ row to be handed over. Form, mail, API and staff go through the same verbs, so n
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
@@ -14,11 +14,31 @@ from sqlalchemy.orm import Session
 from ..consent import register, requests
 from ..consent.gate import Mail
 from ..consent.tables import Confirmation, ConsentText, MailingList, Request
+from .texts import Kind
 
-CONFIRM, ALREADY, LEAVE, WELCOME = "confirm", "already", "leave", "welcome"
+CONFIRM, ALREADY, LEAVE, WELCOME, KEY = "confirm", "already", "leave", "welcome", "key"
 
-MAIL = {CONFIRM: Mail.CONFIRM, ALREADY: Mail.ALREADY, LEAVE: Mail.SERVICE, WELCOME: Mail.WELCOME}
-"""Which rule of the gate each letter goes by. The link to leave by is what a person asked for: no ban stops it."""
+MAIL = {
+    CONFIRM: Mail.CONFIRM,
+    ALREADY: Mail.ALREADY,
+    LEAVE: Mail.SERVICE,
+    WELCOME: Mail.WELCOME,
+    KEY: Mail.SERVICE,
+}
+"""Which rule of the gate each letter goes by. The links to leave by and to one's own page are what a person asked for:
+no ban stops them."""
+
+WORDING: Mapping[str, Kind] = {
+    CONFIRM: "confirm",
+    ALREADY: "already",
+    LEAVE: "leave",
+    WELCOME: "welcome",
+    KEY: "preferences",
+}
+"""Which text each letter has."""
+
+NOBODY = 0
+"""In place of a person's id: a key goes to an address that is known by a ban only. The request holds the address."""
 
 KINDS = tuple(MAIL)
 
@@ -36,9 +56,9 @@ class Due:
 def due(session: Session, *, limit: int = 200) -> list[Due]:
     """Letters that are due and not yet on their way, oldest first; their rows are locked."""
     asked = [
-        Due(request.letter, request.id, request.list_id, request.person_id)
+        Due(request.letter, request.id, request.list_id, request.person_id or NOBODY)
         for request in requests.letters_due(session, limit=limit)
-        if request.letter and request.person_id
+        if request.letter and (request.person_id or request.letter == KEY)
     ]
     welcomes = [
         Due(WELCOME, found.id, found.list_id, found.person_id) for found in register.welcomes_due(session, limit=limit)

@@ -22,11 +22,11 @@ Kind = Literal["confirm", "welcome", "already", "leave", "preferences"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 
 SLOTS: dict[Kind, frozenset[str]] = {
-    "confirm": frozenset({"address", "confirm_url", "not_me_url", "privacy_url", "until"}),
-    "welcome": frozenset({"address", "privacy_url", "unsubscribe_url"}),
-    "already": frozenset({"address", "privacy_url", "unsubscribe_url"}),
-    "leave": frozenset({"address", "leave_url", "privacy_url"}),
-    "preferences": frozenset({"address", "preferences_url", "privacy_url", "until"}),
+    "confirm": frozenset({"address", "confirm_url", "not_me_url", "own_page_url", "privacy_url", "until"}),
+    "welcome": frozenset({"address", "own_page_url", "privacy_url", "unsubscribe_url"}),
+    "already": frozenset({"address", "own_page_url", "privacy_url", "unsubscribe_url"}),
+    "leave": frozenset({"address", "leave_url", "own_page_url", "privacy_url"}),
+    "preferences": frozenset({"address", "own_page_url", "preferences_url", "privacy_url", "until"}),
 }
 """The slots of each letter. `until` is a date, or a date and time, written in the letter's language."""
 

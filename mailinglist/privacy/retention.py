@@ -1,45 +1,288 @@
-"""What is not needed any more goes by itself, once a day (REQUIREMENTS 2.4, GDPR 5(1)(e)).
+"""What is not needed any more goes by itself, once a day (REQUIREMENTS 2.4, GDPR 5(1)(e)): one rule for each kind.
 
-Unanswered requests: 30 days after the last one, the subscription lapses, and a person of whom nothing else is known is
-forgotten as by erasure. The ids of requests that were taken go then too.
-
-The staff's audit: two years. Sign-ins and links that are over: 30 days; what they were is in the audit.
+Periods are settings (`periods`). Each rule lets go a group at a time, so that nobody waits for it, and what went is
+counted by day and rule (`cleared`), in the transaction that lets it go.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 
+from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
-from ..consent import register, requests
+from .. import db
+from ..consent import evidence, import_jobs, register, requests
+from ..consent.states import State
+from ..consent.tables import Confirmation, Person, Request, Subscription
+from ..db import insert_new
+from ..delivery import handoffs
 from ..observe import count
 from ..staff import accounts, audit, sign_ins
-from . import rights
+from . import disclosures, rights, tasks, traces
+from .access import keep_days
+from .tables import Cleared, Task, Walk
 
-UNANSWERED = timedelta(days=30)
-AUDIT = timedelta(days=2 * 365)
-OVER = timedelta(days=30)
 _GROUP = 200
-_AUDIT_GROUP = 2_000
+_MANY = 2_000
+
+Clear = Callable[[Session, datetime, datetime], int]
+"""Let one group go of what is from before the first moment; the second is now. How many went: again until it is 0."""
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """One rule of retention."""
+
+    name: str
+    """Of its period, in `periods.PERIODS`; two rules may go by one."""
+    what: str
+    """What goes."""
+    period: str
+    basis: str
+    """Why it goes then."""
+    clear: Clear
+    due: Callable[[Session, datetime], int]
+    """How much would go now, of what is from before this moment."""
+
+    def before(self, days: Mapping[str, int], now: datetime) -> datetime:
+        """What is from before this moment goes."""
+        return now - timedelta(days=days[self.period])
 
 
 def tidy(session: Session, *, now: datetime) -> int:
-    """Let one group of all that has had its time go. Returns how much went in groups: call again until it is 0."""
-    before = now - UNANSWERED
+    """Let one group go by each rule. Returns how much went in groups: call again, in a transaction of its own, until it
+    is 0."""
+    days = keep_days(session)
+    went = 0
+    for rule in RULES:
+        number = rule.clear(session, rule.before(days, now), now)
+        if number:
+            _counted(session, rule.name, number, now)
+            count(f"cleared_{rule.name}", number)
+        went += number
+    return went + _walk_answers(session, days, now)
+
+
+def run(*, stop: Callable[[], bool]) -> dict[str, int]:
+    """Let everything go that has had its time: each group in a transaction of its own, so that nobody waits for it.
+
+    For the scheduler and the command, inside an application context. Returns how much went by each rule in this run.
+    """
+    before = _total()
+    while not stop():
+        with db.transaction() as session:
+            if not tidy(session, now=db.utcnow()):
+                break
+    traces.cut_log()
+    return {name: number - before[name] for name, number in _total().items()}
+
+
+def _total() -> dict[str, int]:
+    with db.reading() as session:
+        known = dict(session.execute(select(Cleared.rule, func.sum(Cleared.number)).group_by(Cleared.rule)).all())
+    return {name: int(known.get(name, 0)) for name in NAMES}
+
+
+@dataclass(frozen=True, slots=True)
+class Due:
+    """What one rule would let go at a moment."""
+
+    rule: Rule
+    days: int
+    before: datetime
+    number: int
+
+
+def due(session: Session, *, now: datetime) -> list[Due]:
+    """What would go if `tidy` was called at this moment. Changes nothing."""
+    days = keep_days(session)
+    return [
+        Due(rule, days[rule.period], rule.before(days, now), rule.due(session, rule.before(days, now)))
+        for rule in (*RULES, _ANSWERS)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """What one rule let go on one day (UTC)."""
+
+    day: date
+    rule: str
+    number: int
+
+
+def gone(session: Session, *, before: date | None = None, limit: int = 60) -> Sequence[Gone]:
+    """What went, the latest day first."""
+    wanted = select(Cleared.day, Cleared.rule, Cleared.number)
+    if before is not None:
+        wanted = wanted.where(Cleared.day < before)
+    rows = session.execute(wanted.order_by(Cleared.day.desc(), Cleared.rule).limit(limit))
+    return [Gone(*row) for row in rows]
+
+
+def _counted(session: Session, rule: str, number: int, now: datetime) -> None:
+    statement = insert_new(session, Cleared).values(day=now.astimezone(UTC).date(), rule=rule, number=number)
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=["day", "rule"], set_={"number": Cleared.number + statement.excluded.number}
+        )
+    )
+
+
+# ── the rules ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _lapse(session: Session, before: datetime, now: datetime) -> int:
     lapsed = register.unanswered(session, before=before, limit=_GROUP)
     for person, row in lapsed:
         if register.lapse(session, person, row, now=now):
             rights.forget(session, person, now)
-    cleared = requests.clear(session, before=before)
-    count("requests_lapsed", len(lapsed))
-    count("requests_cleared", cleared)
-    return len(lapsed) + _tidy_staff(session, now)
+    return len(lapsed)
 
 
-def _tidy_staff(session: Session, now: datetime) -> int:
-    sign_ins.clear(session, before=now - OVER)
-    accounts.clear_links(session, before=now - OVER)
-    gone = audit.clear(session, before=now - AUDIT, limit=_AUDIT_GROUP)
-    count("audit_cleared", gone)
-    return gone
+def _lapsing(session: Session, before: datetime) -> int:
+    return register.count_unanswered(session, before=before)
+
+
+def _clear_requests(session: Session, before: datetime, _now: datetime) -> int:
+    return requests.clear(session, before=before)
+
+
+def _requests_due(session: Session, before: datetime) -> int:
+    rested_on = select(Confirmation.request_id)
+    wanted = (Request.taken_at < before, ~Request.letter_due, Request.id.not_in(rested_on))
+    return session.scalar(select(func.count()).select_from(Request).where(*wanted)) or 0
+
+
+def _forget_gone(session: Session, before: datetime, now: datetime) -> int:
+    """Who left the last list before this moment is forgotten, as by erasure: nothing rests on their data any more. The
+    ledger keeps an import from bringing them back."""
+    wanted = select(Person).where(*_long_gone(before)).order_by(Person.id).limit(_GROUP)
+    persons = session.scalars(wanted.with_for_update(of=Person, skip_locked=True)).all()
+    for person in persons:
+        rights.forget(session, person, now)
+    return len(persons)
+
+
+def _gone_due(session: Session, before: datetime) -> int:
+    return session.scalar(select(func.count()).select_from(Person).where(*_long_gone(before))) or 0
+
+
+def _long_gone(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    theirs = Subscription.person_id == Person.id
+    stays = exists().where(theirs, (Subscription.state != State.LEFT.value) | (Subscription.since >= before))
+    left = select(Subscription.person_id).where(Subscription.state == State.LEFT.value, Subscription.since < before)
+    return Person.id.in_(left), ~stays, Person.restricted_at.is_(None)
+
+
+def _clear_evidence(session: Session, before: datetime, _now: datetime) -> int:
+    found = evidence.unneeded(session, before=before, limit=_GROUP)
+    return evidence.let_go(session, found) if found else 0
+
+
+def _evidence_due(session: Session, before: datetime) -> int:
+    return len(evidence.unneeded(session, before=before, limit=100_000))
+
+
+def _clear_audit(session: Session, before: datetime, _now: datetime) -> int:
+    return audit.clear(session, before=before, limit=_MANY)
+
+
+def _audit_due(session: Session, before: datetime) -> int:
+    return audit.count(session, before=before)
+
+
+def _clear_sign_ins(session: Session, before: datetime, _now: datetime) -> int:
+    return sign_ins.clear(session, before=before) + accounts.clear_links(session, before=before)
+
+
+def _sign_ins_due(session: Session, before: datetime) -> int:
+    return sign_ins.over(session, before=before) + accounts.links_over(session, before=before)
+
+
+def _clear_uploads(session: Session, before: datetime, now: datetime) -> int:
+    return import_jobs.drop_abandoned(session, before=before, now=now)
+
+
+def _uploads_due(session: Session, before: datetime) -> int:
+    return import_jobs.abandoned(session, before=before)
+
+
+def _clear_tasks(session: Session, before: datetime, _now: datetime) -> int:
+    return tasks.clear(session, before=before, limit=_GROUP)
+
+
+def _tasks_due(session: Session, before: datetime) -> int:
+    return session.scalar(select(func.count()).select_from(Task).where(Task.done_at < before)) or 0
+
+
+def _clear_disclosures(session: Session, before: datetime, _now: datetime) -> int:
+    return disclosures.clear(session, before=before, limit=_GROUP)
+
+
+def _disclosures_due(session: Session, before: datetime) -> int:
+    return disclosures.over(session, before=before)
+
+
+def _walk_answers(session: Session, days: Mapping[str, int], now: datetime) -> int:
+    """One step of the walk through all mails; returns how far it went, and not what went: most have no answer."""
+    before = _ANSWERS.before(days, now)
+    after = _walked(session)
+    number, last = handoffs.forget_answers(session, after=after, before=before, limit=_MANY)
+    if last > after:
+        statement = insert_new(session, Walk).values(name=_ANSWERS.name, position=last)
+        session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"position": last}))
+    if number:
+        _counted(session, _ANSWERS.name, number, now)
+    return last - after
+
+
+def _walked(session: Session) -> int:
+    return session.scalar(select(Walk.position).where(Walk.name == _ANSWERS.name)) or 0
+
+
+def _answers_due(session: Session, before: datetime) -> int:
+    return handoffs.answered(session, after=_walked(session), before=before)
+
+
+def _nothing(_session: Session, _before: datetime, _now: datetime) -> int:
+    return 0
+
+
+_ANSWERS = Rule(
+    "answers", "answers of mail servers", "answers", "old failures say nothing any more", _nothing, _answers_due
+)
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "unanswered", "requests that nobody answered, with whoever is known by nothing else", "unanswered",
+        "no consent came of it", _lapse, _lapsing,
+    ),
+    Rule("requests", "numbers of requests that were dealt with", "unanswered", "they have served", _clear_requests,
+         _requests_due),
+    Rule(
+        "left", "persons who left the last list, with all that is held about them", "evidence",
+        "nobody can ask for the proof any more: three years are the period of limitation (Act 728/2003)",
+        _forget_gone, _gone_due,
+    ),
+    Rule(
+        "evidence", "evidence of an earlier consent, of persons who are on the list again", "evidence",
+        "it is no longer relied on", _clear_evidence, _evidence_due,
+    ),
+    Rule("audit", "lines of the audit", "audit", "access can be looked into for so long", _clear_audit, _audit_due),
+    Rule("sign_ins", "sign-ins and links of staff that are over", "sign_ins", "what they were is in the audit",
+         _clear_sign_ins, _sign_ins_due),
+    Rule("uploads", "files of people that nobody decided about", "uploads", "nobody needs them", _clear_uploads,
+         _uploads_due),
+    Rule("tasks", "tasks that were done", "tasks", "that it was answered can be shown for so long", _clear_tasks,
+         _tasks_due),
+    Rule(
+        "disclosures", "disclosures of which nobody is in the register any more", "disclosures",
+        "nobody is left whose recipients would have to be told", _clear_disclosures, _disclosures_due,
+    ),
+)  # fmt: skip
+"""Every rule that goes group by group; answers are walked through instead (`_walk_answers`)."""
+NAMES: tuple[str, ...] = (*(rule.name for rule in RULES), _ANSWERS.name)

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Literal
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from ..consent.address import parse
@@ -168,6 +168,12 @@ def _void_links(session: Session, account: Account, *, now: datetime) -> None:
     session.execute(update(Enrolment).where(*still_open).values(expires_at=now))
 
 
+def void_every_link(session: Session, *, now: datetime) -> int:
+    """Void every link that is still open, after a restore: it may have been used since the backup. Returns how many."""
+    still_open = (Enrolment.used_at.is_(None), Enrolment.expires_at > now)
+    return changed(session.execute(update(Enrolment).where(*still_open).values(expires_at=now)))
+
+
 # ── by the owner ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -272,6 +278,11 @@ def enable(session: Session, account: Account, *, by: Actor, now: datetime) -> N
 def clear_links(session: Session, *, before: datetime) -> int:
     """Delete links that ran out before this moment."""
     return changed(session.execute(delete(Enrolment).where(Enrolment.expires_at < before)))
+
+
+def links_over(session: Session, *, before: datetime) -> int:
+    """How many links ran out before this moment."""
+    return session.scalar(select(func.count()).select_from(Enrolment).where(Enrolment.expires_at < before)) or 0
 
 
 def _locked(session: Session, account: Account) -> Account:

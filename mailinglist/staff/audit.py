@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from ..db import changed
@@ -89,6 +89,11 @@ def search(
 def acts(session: Session) -> Sequence[str]:
     """The names of all acts that are on record, for a filter."""
     return session.scalars(select(AuditEntry.act).distinct().order_by(AuditEntry.act)).all()
+
+
+def count(session: Session, *, before: datetime) -> int:
+    """How many lines are older than `before`."""
+    return session.scalar(select(func.count()).select_from(AuditEntry).where(AuditEntry.at < before)) or 0
 
 
 def clear(session: Session, *, before: datetime, limit: int) -> int:

@@ -40,6 +40,8 @@ class Right(StrEnum):
     """A list's names, texts, looks and rules."""
     AUDIT = "audit"
     """Read the audit."""
+    RETENTION = "retention"
+    """See what goes by itself, when and by which rule: counts, no personal data."""
     ACCOUNTS = "accounts"
     """Members of staff and their levels."""
 
@@ -49,9 +51,9 @@ RIGHTS: Mapping[Level, frozenset[Right]] = {
     Level.READER: frozenset({_R.SEE}),
     Level.EDITOR: frozenset({_R.SEE, _R.WRITE}),
     Level.PUBLISHER: frozenset({_R.SEE, _R.WRITE, _R.SEND, _R.RECIPIENTS}),
-    Level.REGISTRAR: frozenset({_R.SEE, _R.RECIPIENTS, _R.PERSONS, _R.TRANSFER}),
-    Level.AUDITOR: frozenset({_R.SEE, _R.AUDIT}),
-    Level.ADMINISTRATOR: frozenset({_R.SEE, _R.SETTINGS, _R.AUDIT, _R.ACCOUNTS}),
+    Level.REGISTRAR: frozenset({_R.SEE, _R.RECIPIENTS, _R.PERSONS, _R.TRANSFER, _R.RETENTION}),
+    Level.AUDITOR: frozenset({_R.SEE, _R.AUDIT, _R.RETENTION}),
+    Level.ADMINISTRATOR: frozenset({_R.SEE, _R.SETTINGS, _R.AUDIT, _R.RETENTION, _R.ACCOUNTS}),
 }
 
 

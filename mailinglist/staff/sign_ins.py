@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, select, update
+from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from .. import pace as paces
@@ -301,6 +301,12 @@ def end_all(session: Session, account: Account, *, by: Actor, now: datetime, kee
     return number
 
 
+def end_every(session: Session, *, now: datetime) -> int:
+    """End every sign-in of everybody, after a restore: whose were ended since the backup must not live again. Returns
+    how many."""
+    return changed(session.execute(update(SignIn).where(SignIn.ended_at.is_(None)).values(ended_at=now)))
+
+
 def open_of(session: Session, account: Account, *, now: datetime) -> Sequence[SignIn]:
     """Where somebody is signed in, the latest first."""
     rows = session.scalars(
@@ -314,6 +320,11 @@ def open_of(session: Session, account: Account, *, now: datetime) -> Sequence[Si
 def clear(session: Session, *, before: datetime) -> int:
     """Delete sign-ins that were last used before this moment: what is left of them is in the audit."""
     return changed(session.execute(delete(SignIn).where(SignIn.seen_at < before)))
+
+
+def over(session: Session, *, before: datetime) -> int:
+    """How many sign-ins were last used before this moment."""
+    return session.scalar(select(func.count()).select_from(SignIn).where(SignIn.seen_at < before)) or 0
 
 
 def _digest(secret: str) -> bytes:

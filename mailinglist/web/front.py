@@ -2,34 +2,46 @@
 
 from __future__ import annotations
 
-from flask import Response
+from babel.dates import format_date
+from flask import Response, request
+from markupsafe import Markup
+from sqlalchemy.orm import Session
 
 from .. import db
-from ..consent import lists
+from ..consent import lists, notices
+from ..consent.tables import MailingList
 from ..errors import Unknown
+from ..i18n import locale
 from . import pages
 from .looks import brand_of
-from .notices import NOTICES
 
 
 def index() -> Response:
     """GET: to the default list's page."""
     with db.reading() as session:
-        slugs = [row.slug for row in lists.every(session)]
-    if not slugs:
-        raise Unknown("There is no list.")
-    slug = lists.DEFAULT_SLUG if lists.DEFAULT_SLUG in slugs else slugs[0]
+        slug = _first(session).slug
     return pages.go_to("joining.form", 302, slug=slug)
 
 
-def privacy() -> Response:
-    """GET: the notice in force (GDPR 13 and 14)."""
+def privacy(slug: str | None = None) -> Response:
+    """GET: the notice in force (GDPR 13 and 14), of the default list or of this one; `?version=` an earlier one."""
+    language = pages.language()
     with db.reading() as session:
-        rows = lists.every(session)
-        brand = brand_of(rows[0], pages.settings()) if rows else None
-    notice = NOTICES[0]
-    return pages.page(
-        "privacy", brand=brand, version=notice.version, notice=notice.template(pages.language()),
-        dated=notice.dated_in(pages.language()),
-        contact=brand.contact if brand else None,
-    )  # fmt: skip
+        row = lists.find(session, slug) if slug else _first(session)
+        brand = brand_of(row, pages.settings())
+        versions = notices.versions(session, row.id, language)
+        dated = {each.version: format_date(each.created_at, "long", locale=locale(language)) for each in versions}
+        wanted = request.args.get("version", default=max(dated, default=0), type=int)
+        body = next((each.body for each in versions if each.version == wanted), None)
+    if body is None:
+        raise Unknown("There is no such version of the notice.")
+    # What is kept was composed by us, every value in it escaped.
+    return pages.page("privacy", brand=brand, version=wanted, dated=dated, body=Markup(body))  # noqa: S704
+
+
+def _first(session: Session) -> MailingList:
+    """The default list, else the oldest one."""
+    rows = lists.every(session)
+    if not rows:
+        raise Unknown("There is no list.")
+    return next((row for row in rows if row.slug == lists.DEFAULT_SLUG), rows[0])

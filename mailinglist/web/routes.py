@@ -9,7 +9,7 @@ from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from .. import pace
-from . import confirming, files, front, health, images, joining, leaving, looks, lost_link, staff, visitor
+from . import confirming, files, front, health, images, joining, leaving, looks, lost_link, preferences, staff, visitor
 from .guards import Guard, Route
 from .staff import frame
 
@@ -25,6 +25,7 @@ _ANY, _LINK = Guard.ANYONE, Guard.LINK
 ROUTES = (
     Route("GET", "/", front.index, _ANY),
     Route("GET", "/privacy", front.privacy, _ANY),
+    Route("GET", "/privacy/<slug:slug>", front.privacy, _ANY),
     Route("GET", "/lists/<slug:slug>", joining.form, _ANY),
     Route("POST", "/lists/<slug:slug>", joining.ask, _ANY, pace.JOINING),
     Route("GET", "/lists/<slug:slug>/check-mail", joining.check_mail, _ANY),
@@ -39,6 +40,7 @@ ROUTES = (
     Route("GET", "/unsubscribe/<token>", leaving.look, _LINK),
     # Never limited: a mailbox provider sends the one-click requests of all its users from a few addresses.
     Route("POST", "/unsubscribe/<token>", leaving.leave, _LINK),
+    *preferences.ROUTES,
     Route("GET", "/health/live", health.live, _ANY),
     Route("GET", "/health/ready", health.ready, _ANY),
     Route("GET", "/static/<path:name>", files.static, _ANY),

@@ -41,7 +41,9 @@ def body(html: str) -> str:
 def test_the_sample_makes_both_parts_whole() -> None:
     mail = composed(SAMPLE, subject="Kevään näyttely")
     assert mail.subject == "Kevään näyttely"
-    assert slots.names(mail.html) == slots.names(mail.text) == {"name", "unsubscribe_url", "privacy_url"}
+    assert (
+        slots.names(mail.html) == slots.names(mail.text) == {"name", "unsubscribe_url", "privacy_url", "own_page_url"}
+    )
     assert "Hei \ue000name|hyvä vastaanottaja\ue001!" in mail.text
     assert '<html lang="fi"' in mail.html
     assert "<title>Kevään näyttely</title>" in mail.html
@@ -120,7 +122,7 @@ def test_an_escaped_placeholder_is_text(form: Literal["markdown", "html"]) -> No
     mail = composed(r"<p>Kirjoita \{name} tai \{name|x} tai <code>\{nimi}</code>.</p>", form, subject=r"\{name}")
     assert mail.subject == "{name}"
     assert mail.text.startswith("Kirjoita {name} tai {name|x} tai {nimi}.\n")
-    assert slots.names(mail.html) == {"unsubscribe_url", "privacy_url"}
+    assert slots.names(mail.html) == {"unsubscribe_url", "privacy_url", "own_page_url"}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -174,7 +176,7 @@ def test_marks_of_slots_are_taken_out(form: Literal["markdown", "html"], smuggle
     plain = re.sub("[\ue000-\ue002]", "", smuggled)
     assert mail.subject == f"s{plain}"
     assert mail.text.startswith(f"x{plain}y\n")
-    assert slots.names(mail.html) == {"unsubscribe_url", "privacy_url"}
+    assert slots.names(mail.html) == {"unsubscribe_url", "privacy_url", "own_page_url"}
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -191,7 +193,7 @@ def test_whatever_is_typed_only_known_slots_come_out(typed: str, form: Literal["
     except BadInput:
         return
     for part in (mail.html, mail.text):
-        assert slots.names(part) <= {"name", "unsubscribe_url", "privacy_url"}
+        assert slots.names(part) <= {"name", "unsubscribe_url", "privacy_url", "own_page_url"}
         assert not slots.has_marks(slots.SLOT.sub("", part))
 
 
@@ -232,7 +234,7 @@ def test_words_of_the_list_are_data() -> None:
     assert "<i>" not in mail.html
     assert "&lt;b&gt;" in mail.html
     assert "name*x*, {name} <i>" in " ".join(mail.text.split())
-    assert slots.names(mail.html) == {"unsubscribe_url", "privacy_url"}
+    assert slots.names(mail.html) == {"unsubscribe_url", "privacy_url", "own_page_url"}
 
 
 @pytest.mark.parametrize(
@@ -268,6 +270,11 @@ def test_nothing_from_outside_but_logo_and_images() -> None:
 
 def test_delivery_can_fill_it() -> None:
     mail = composed(SAMPLE, subject="Hei {name|ystävä}")
-    kinds = {"name": SlotKind.TEXT, "unsubscribe_url": SlotKind.URL, "privacy_url": SlotKind.URL}
+    kinds = {
+        "name": SlotKind.TEXT,
+        "unsubscribe_url": SlotKind.URL,
+        "privacy_url": SlotKind.URL,
+        "own_page_url": SlotKind.URL,
+    }
     message = Message(subject=mail.subject, html=mail.html, text=mail.text, sender="T <t@example.fi>")
     assert set(compile_message(message, slots=kinds).slots) == set(kinds)

@@ -20,7 +20,7 @@ from mailinglist.stationery import slots
 LOOK = Look("Tector tiedottaa", "#1f5f8b", None, "Rälssintie 12, 00720 Helsinki", "Tekninen Toimisto Tektor Oy", "fi")
 PHOTO = "a" * 64
 IMAGES = {PHOTO: Picture(f"https://tiedote.example.fi/images/{PHOTO}.jpg", 1200, 800)}
-FOOTER_SLOTS = {"unsubscribe_url", "privacy_url"}
+FOOTER_SLOTS = {"unsubscribe_url", "privacy_url", "own_page_url"}
 
 
 def mail(*column: Block, subject: str = "Aihe", preview: str = "") -> Composed:
@@ -228,7 +228,7 @@ def test_a_long_bulletin_stays_light_and_compiles() -> None:
     made = mail(*column)
     assert len(made.html.encode()) < 40_000
     message = Message(subject=made.subject, html=made.html, text=made.text, sender="a@example.fi", headers=())
-    compile_message(message, slots={"unsubscribe_url": SlotKind.URL, "privacy_url": SlotKind.URL})
+    compile_message(message, slots=dict.fromkeys(FOOTER_SLOTS, SlotKind.URL))
 
 
 @pytest.mark.parametrize(

@@ -5,15 +5,16 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import update
+from sqlalchemy import select, update
 
 from commanding import Commands
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import ledger
+from mailinglist.consent import proof
 from mailinglist.consent.tables import KeyCheck
 from mailinglist.settings import Settings
 from mailinglist.staff import audit
+from mailinglist.staff.tables import AuditEntry
 from making import person
 
 
@@ -56,7 +57,7 @@ def test_a_ban_needs_no_person_and_is_written_with_its_evidence(app: Flask, cli:
     again = cli("bans", "add", "a@example.fi", "--channel", "post", "--source", "again")
     assert (again.code, again.out) == (0, "That was forbidden already.\n")
     with db.reading() as session:
-        (entry,) = ledger.prove(session, "a@example.fi")
+        (entry,) = proof.prove(session, "a@example.fi")
     assert entry["channels"] == ["disclosure", "email", "phone", "post"]
     assert entry["evidence_content"]["source"] == "card of 1 May"
     assert entry["evidence_content"]["recorded_by"]
@@ -78,7 +79,7 @@ def test_lifting_needs_evidence_and_a_ban(app: Flask, cli: Commands):
     assert cli("bans", "lift", "a@example.fi", "--channel", "email", "--evidence", "again").code == 1
     assert cli("bans", "check", "a@example.fi", "--json").json["channels"] == ["post", "phone", "disclosure"]
     with db.reading() as session:
-        entry = ledger.prove(session, "a@example.fi")[-1]
+        entry = proof.prove(session, "a@example.fi")[-1]
     assert entry["event"] == "ban_lifted"
     assert entry["evidence_content"]["evidence"] == "came to the office"
 
@@ -103,3 +104,24 @@ def test_a_list_of_bans_with_nothing_but_faults(cli: Commands, tmp_path: Path):
     assert cli("bans", "import", file).code == 1
     file.write_text("")
     assert cli("bans", "import", file).code == 2
+
+
+def test_a_file_is_looked_up_for_another_system(app: Flask, cli: Commands, tmp_path: Path):
+    cli("bans", "add", "a@example.fi", "--channel", "email", "--source", "letter")
+    cli("bans", "add", "+b@example.fi", "--channel", "post", "--source", "letter")
+    file = tmp_path / "list.csv"
+    file.write_text("name;email\nA;A@example.fi\nB;+b@example.fi\nC;c@example.fi\nD;nonsense\n")
+    outcome = cli("bans", "check", "--file", str(file))
+    assert outcome.code == 1
+    assert outcome.out.splitlines() == [
+        "line,given,banned,channels", "2,A@example.fi,yes,email", "3,'+b@example.fi,yes,post", "4,c@example.fi,no,",
+    ]  # fmt: skip
+    assert "line 5: neither an address nor a SHA-256" in outcome.err
+    assert "3 asked about, 2 banned, 1 refused." in outcome.err
+    only = cli("bans", "check", "--file", str(file), "--banned-only", "--channel", "email", "--json")
+    assert only.json == {"line": 2, "given": "A@example.fi", "banned": True, "channels": ["email"]}
+    assert cli("bans", "check").code == 2
+    assert cli("bans", "check", "a@example.fi", "--file", str(file)).code == 2
+    with db.reading() as session:
+        found = session.scalars(select(AuditEntry.detail).where(AuditEntry.act == "bans_looked_up")).all()
+    assert found == [{"asked": 3, "banned": 2}, {"asked": 3, "banned": 1}]

@@ -16,7 +16,7 @@ from sqlalchemy import select
 from commanding import Commands, environment
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, ledger, register, register_many, requests, transfer
+from mailinglist.consent import address, proof, register, register_many, requests, transfer
 from mailinglist.consent.address import parse
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Request
@@ -123,7 +123,7 @@ def test_staff_write_down_who_asked_on_paper_and_the_letter_decides(app: Flask, 
         assert (request.entrance, request.language, request.mailbox) == ("staff", "sv", "Matti@example.fi")
         requests.take(session, now=datetime.now(UTC) + timedelta(seconds=5))
         assert request.letter == "confirm"
-        (asked,) = ledger.prove(session, "matti@example.fi")
+        (asked,) = proof.prove(session, "matti@example.fi")
         assert (asked["source"], asked["state"]) == ("staff", "pending")
         evidence = asked["evidence_content"]
         assert (evidence["how"], evidence["evidence"]) == ("paper", "form 7, folder 2026/3")
@@ -314,7 +314,7 @@ def test_who_is_in_stays_as_they_are(app: Flask, cli: Commands, long_file: Path)
     assert (first["added"], first["unchanged"]) == (6, 0)
     assert (again["added"], again["unchanged"]) == (0, 6)
     with db.reading() as session:
-        assert len(ledger.prove(session, "a@example.fi")) == 1
+        assert len(proof.prove(session, "a@example.fi")) == 1
         acts = [each.act for each in audit.search(session)]
     assert acts == ["people_imported", "import_begun"] * 2
 

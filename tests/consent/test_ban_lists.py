@@ -7,7 +7,7 @@ from flask import Flask
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, ban_lists, bans, ledger
+from mailinglist.consent import address, ban_lists, bans, verification
 from mailinglist.consent.states import ALL_CHANNELS, Channel
 from mailinglist.errors import BadInput
 from making import person
@@ -39,16 +39,16 @@ def test_addresses_and_hashes_in_one_column_or_in_a_table(app: Flask, data: str)
     assert found.refused == ()
     with db.transaction() as session:
         person(session, "matti@example.fi", now=NOW)
-        assert ban_lists.take_in(session, found, [Channel.EMAIL], source="the opt-out register", now=NOW) == 2
+        assert ban_lists.take_in(session, found.sha256, [Channel.EMAIL], source="the opt-out register", now=NOW) == 2
         assert banned(session, "matti@example.fi") == banned(session, "maija@example.fi") == ("email",)
-        assert list(ledger.verify(session)) == []
-        assert ban_lists.take_in(session, found, [Channel.EMAIL], source="the opt-out register", now=NOW) == 0
+        assert list(verification.verify(session)) == []
+        assert ban_lists.take_in(session, found.sha256, [Channel.EMAIL], source="the opt-out register", now=NOW) == 0
 
 
 def test_a_hash_of_the_address_as_written_bans_it_too(app: Flask):
     with db.transaction() as session:
         found = ban_lists.read(sha256("Matti@Example.fi".replace("Example", "example")).encode())
-        ban_lists.take_in(session, found, ALL_CHANNELS, source="a list", now=NOW)
+        ban_lists.take_in(session, found.sha256, ALL_CHANNELS, source="a list", now=NOW)
         assert banned(session, "Matti@example.fi") == ("email", "post", "phone", "disclosure")
 
 
@@ -72,10 +72,33 @@ def test_a_file_that_can_not_be_taken_as_a_whole(data: bytes, words: str):
         ban_lists.read(data)
 
 
-def test_groups_are_taken_in_alike(app: Flask, monkeypatch: pytest.MonkeyPatch):
+def test_a_list_is_taken_in_by_groups(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(ban_lists, "_GROUP", 4)
     found = ban_lists.read("\n".join(f"p{n}@example.fi" for n in range(10)).encode())
-    done: list[int] = []
+    assert [len(group) for group in found.groups()] == [4, 4, 2]
+    assert sum(found.groups(), ()) == found.sha256
+
+
+def test_a_list_is_looked_up_by_address_as_written_and_folded_and_by_sha256(
+    app: Flask, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(ban_lists, "_GROUP", 2)
+    as_written = ban_lists.read(sha256("Matti@example.fi").encode())
+    folded = ban_lists.read(b"maija@example.fi")
     with db.transaction() as session:
-        added = ban_lists.take_in(session, found, [Channel.EMAIL], source="a list", now=NOW, progress=done.append)
-    assert (added, done) == (10, [4, 4, 2])
+        ban_lists.take_in(session, as_written.sha256, [Channel.EMAIL], source="a list", now=NOW)
+        ban_lists.take_in(session, folded.sha256, [Channel.POST, Channel.PHONE], source="a list", now=NOW)
+        bans.lift(session, address.parse("maija@example.fi"), [Channel.PHONE], evidence="said so", who="x", now=NOW)
+        asked = [
+            "Matti@EXAMPLE.fi",
+            "matti@example.fi",
+            "Maija@example.fi",
+            "free@example.fi",
+            sha256("maija@example.fi"),
+        ]
+        answers = list(ban_lists.look_up(session, ban_lists.rows("\n".join([*asked, "nonsense"]).encode())))
+    assert [(each.row.text, each.channels) for each in answers] == [
+        (asked[0], ("email",)), (asked[1], ()), (asked[2], ("post",)), (asked[3], ()), (asked[4], ("post",)),
+    ]  # fmt: skip
+    table = "".join(ban_lists.table(answers)).splitlines()
+    assert table[:2] == ["line,given,banned,channels", "1,Matti@EXAMPLE.fi,yes,email"]

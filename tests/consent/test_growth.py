@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, bans, growth, keys, ledger, register, registrar, transfer
+from mailinglist.consent import address, bans, growth, keys, register, registrar, transfer, verification
 from mailinglist.consent.registrar import Told
 from mailinglist.consent.states import Basis, Channel, State
 from mailinglist.consent.tables import DailyCount
@@ -141,6 +141,6 @@ def test_a_corrected_address_is_no_leave_and_its_answer_is_a_join(app: Flask):
         registrar.correct_address(session, made.id, address.parse("b@example.fi"), TOLD, now=NOW)
         register.leave(session, leave_token(session, made), origin=ORIGIN, now=NOW)
         list_id = row.id
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
     catch_up()
     assert (counted(list_id).confirmed, counted(list_id).left) == (1, 0)

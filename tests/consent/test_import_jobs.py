@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, import_errand, import_jobs, ledger, register, register_many, sheet
+from mailinglist.consent import address, import_errand, import_jobs, proof, register, register_many, sheet, verification
 from mailinglist.consent.people import look_up
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Evidence, ImportJob
@@ -96,9 +96,9 @@ def test_from_upload_to_the_result(app: Flask, bells: list[frozenset[str]]):
     with db.reading() as session:
         assert session.scalars(select(ImportJob.file)).one() is None
         assert look_up(session, address.parse("matti@example.fi")).subscriptions[0].state == "active"
-        (entry,) = ledger.prove(session, "matti@example.fi")
+        (entry,) = proof.prove(session, "matti@example.fi")
         assert (entry["evidence_content"]["recorded_by"], entry["evidence_content"]["file"]) == ("liisa", "old.csv")
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 @pytest.mark.parametrize("data", [b"", "email,nimi\na@example.fi,\xe4".encode("latin-1"), b"a@example.fi\n",
@@ -165,9 +165,9 @@ def test_a_killed_worker_is_followed_by_one_that_doubles_nothing(app: Flask, mon
     job = job_of(job_id)
     assert (job.state, counts(job)) == ("done", (202, 202, 200, 0, 0, 2))
     with db.reading() as session:
-        assert len(ledger.prove(session, "p0001@example.fi")) == 1
+        assert len(proof.prove(session, "p0001@example.fi")) == 1
         assert len(session.scalars(select(Evidence.id).where(Evidence.person_id.is_(None))).all()) == 1
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 def test_a_worker_that_was_thought_dead_stops(app: Flask, monkeypatch: pytest.MonkeyPatch):
@@ -213,8 +213,9 @@ def test_giving_up_and_what_nobody_decides_about(app: Flask, monkeypatch: pytest
         assert [job.id for job in import_jobs.recent(session, the_list(session).id, before_id=running, limit=1)] == [
             other
         ]
-        assert import_jobs.drop_abandoned(session, now=NOW + timedelta(days=6)) == 0
-        assert import_jobs.drop_abandoned(session, now=NOW + timedelta(days=8)) == 2
+        assert import_jobs.drop_abandoned(session, before=NOW - timedelta(days=1), now=NOW) == 0
+        assert import_jobs.abandoned(session, before=NOW + timedelta(days=1)) == 2
+        assert import_jobs.drop_abandoned(session, before=NOW + timedelta(days=1), now=NOW) == 2
         assert session.scalars(select(ImportJob.file)).all() == [None] * 3
     monkeypatch.setattr(import_jobs, "MAX_FILES", 1)
     upload()

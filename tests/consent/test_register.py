@@ -7,7 +7,7 @@ from flask import Flask
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, bans, ledger, register
+from mailinglist.consent import address, bans, proof, register, verification
 from mailinglist.consent.states import ALL_CHANNELS, Channel, State
 from mailinglist.errors import Banned, TokenForged, TokenSpent
 from making import ORIGIN, ask, leave_token, letter, person, the_list
@@ -22,7 +22,7 @@ def state_of(session, mailbox):
 
 
 def events(session, mailbox):
-    return [item["event"] for item in ledger.prove(session, address.parse(mailbox).folded)]
+    return [item["event"] for item in proof.prove(session, address.parse(mailbox).folded)]
 
 
 def test_asking_then_answering_the_letter_puts_a_person_on_the_list(app: Flask):
@@ -32,11 +32,11 @@ def test_asking_then_answering_the_letter_puts_a_person_on_the_list(app: Flask):
         assert register.confirm(session, confirm, origin=ORIGIN, now=NOW).door is register.Door.OPEN
     with db.reading() as session:
         assert state_of(session, "MATTI@example.fi") is State.ACTIVE
-        history = ledger.prove(session, "matti@example.fi")
+        history = proof.prove(session, "matti@example.fi")
         assert [item["event"] for item in history] == ["asked", "confirmed"]
         assert "suoramarkkinoin" in history[1]["text_shown"]
         assert history[1]["evidence_content"]["client"] == "192.0.2.7"
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 def test_confirming_again_is_no_second_event(app: Flask):
@@ -88,7 +88,7 @@ def test_a_letter_from_before_a_leave_never_confirms_a_fresh_one_does(app: Flask
             register.confirm(session, stale, origin=ORIGIN, now=later)
         register.confirm(session, fresh, origin=ORIGIN, now=later)
         assert state_of(session, "a@example.fi") is State.ACTIVE
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 def test_leaving_twice_is_one_event_and_ends_open_requests(app: Flask):
@@ -146,7 +146,7 @@ def test_erasure_keeps_the_ban_and_the_old_link_still_forbids(app: Flask):
         assert bans.check(session, address.parse("a@example.fi")).channels == ("email",)
         assert ask(session, "a@example.fi", now=NOW).outcome == "banned"
         assert events(session, "a@example.fi") == ["asked", "confirmed", "erased", "banned"]
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 def test_an_erased_person_who_comes_back_goes_on_in_the_same_chain(app: Flask):
@@ -155,4 +155,4 @@ def test_an_erased_person_who_comes_back_goes_on_in_the_same_chain(app: Flask):
     with db.transaction() as session:
         person(session, "a@example.fi", now=NOW + timedelta(days=1))
         assert events(session, "a@example.fi") == ["asked", "confirmed", "erased", "asked", "confirmed"]
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []

@@ -11,14 +11,15 @@ from mailinglist.consent import (
     address,
     bans,
     keys,
-    ledger,
     lists,
     notes,
     people,
+    proof,
     register,
     registrar,
     requests,
     transfer,
+    verification,
 )
 from mailinglist.consent import sheet as sheets
 from mailinglist.consent.registrar import Told
@@ -43,7 +44,7 @@ def state(session, mailbox: str) -> str:
 
 
 def sound(session) -> bool:
-    return list(ledger.verify(session)) == []
+    return list(verification.verify(session)) == []
 
 
 # ── joining ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -57,7 +58,7 @@ def test_who_asked_by_phone_is_on_the_list_once_the_letter_is_answered(app: Flas
         requests.take(session, now=NOW)
         (request,) = requests.letters_due(session, limit=5)
         assert state(session, "matti@example.fi") == "pending"
-        (asked,) = ledger.prove(session, "matti@example.fi")
+        (asked,) = proof.prove(session, "matti@example.fi")
         evidence = asked["evidence_content"]
         assert (evidence["how"], evidence["evidence"], evidence["asked_on"], evidence["recorded_by"]) == (
             "phone", TOLD.words, "2026-11-02", "maija",
@@ -92,7 +93,7 @@ def test_nothing_is_written_down_without_evidence(app: Flask, told: Told, words:
         ):
             with pytest.raises(BadInput, match=words):
                 act()
-        assert len(ledger.prove(session, "a@example.fi")) == 2
+        assert len(proof.prove(session, "a@example.fi")) == 2
 
 
 def test_a_ban_in_force_a_disowned_mailbox_and_who_is_on_the_list_are_refused(app: Flask):
@@ -130,7 +131,7 @@ def test_a_leave_by_staff(app: Flask):
         assert registrar.leave(session, made.id, row, TOLD, now=LATER) is True
         assert registrar.leave(session, made.id, row, TOLD, now=LATER) is False
         assert state(session, "a@example.fi") == "left"
-        last = ledger.prove(session, "a@example.fi")[-1]
+        last = proof.prove(session, "a@example.fi")[-1]
         assert (last["event"], last["source"], last["evidence_content"]["recorded_by"]) == ("left", "staff", "maija")
         assert register.subscription(session, made.id, row.id).acted_at == acted, "no proof that the mailbox is theirs"
         with pytest.raises(Unknown):
@@ -167,7 +168,7 @@ def test_name_and_language(app: Flask):
         for name, language in (("two\nlines", "sv"), ("Aino", "de")):
             with pytest.raises(BadInput):
                 registrar.correct_details(session, made.id, TOLD, name=name, language=language, now=LATER)
-        entries = ledger.prove(session, "a@example.fi")
+        entries = proof.prove(session, "a@example.fi")
         assert [entry["event"] for entry in entries][-1] == "corrected"
         assert "Aino" not in str(entries), "the ledger and its evidence say which, not what"
         assert sound(session)
@@ -190,9 +191,9 @@ def test_a_new_address_waits_for_its_own_confirmation(app: Flask):
         assert (request.person_id, request.letter) == (made.id, "confirm")
         register.confirm(session, letter(session, request, now=LATER)[0], origin=ORIGIN, now=LATER)
         assert state(session, "new@example.fi") == "active"
-        told = [entry["event"] for entry in ledger.prove(session, "new@example.fi")]
+        told = [entry["event"] for entry in proof.prove(session, "new@example.fi")]
         assert told == ["asked", "confirmed", "moved", "readdressed", "asked", "confirmed"]
-        assert [entry["event"] for entry in ledger.prove(session, "old@example.fi")] == ["asked", "confirmed", "moved"]
+        assert [entry["event"] for entry in proof.prove(session, "old@example.fi")] == ["asked", "confirmed", "moved"]
         assert sound(session)
         # A link in a mail to the old address still ends it, and forbids for both.
         token = register.unsubscribe_token(register.tokens_of(session), row.id, old_digest)
@@ -282,7 +283,7 @@ def test_there_and_back_and_a_stranger_in_between(app: Flask):
         assert sound(session)
         assert register.owner(session, keys.keys_of(session).digest("b@example.fi")).id == made.id
         stranger = person(session, "b@example.fi", now=LATER)
-        told = ledger.prove(session, "a@example.fi")
+        told = proof.prove(session, "a@example.fi")
         assert not [entry for entry in told if entry["subject"] == stranger.digest.hex() and entry["event"] == "asked"]
         register.leave(session, leave_token(session, stranger), origin=ORIGIN, now=LATER)
         assert register.subscription(session, made.id, row.id).standing is State.PENDING

@@ -11,7 +11,7 @@ from flask import Flask
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, bans, keys, ledger, register, register_many, requests, transfer
+from mailinglist.consent import address, bans, keys, proof, register, register_many, requests, transfer, verification
 from mailinglist.consent.people import look_up
 from mailinglist.consent.states import Basis, Channel, State
 from mailinglist.consent.tables import KeyCheck
@@ -37,7 +37,7 @@ def stands(session, mailbox: str):
 
 
 def history(session, mailbox: str):
-    return ledger.prove(session, address.parse(mailbox).folded)
+    return proof.prove(session, address.parse(mailbox).folded)
 
 
 def test_people_are_active_at_once_with_their_provenance_and_without_a_letter(app: Flask, bells: list[frozenset[str]]):
@@ -63,7 +63,7 @@ def test_people_are_active_at_once_with_their_provenance_and_without_a_letter(ap
         assert evidence["file_sha256"] == hashlib.sha256(data).hexdigest()
         assert requests.letters_due(session, limit=10) == []
         assert register.welcomes_due(session, limit=10) == []
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
     assert bells == []
 
 
@@ -123,7 +123,7 @@ def test_pending_becomes_active_and_the_open_letter_does_no_harm(app: Flask):
         assert take_in(session, file(("a@example.fi",))).updated == 1
         assert stands(session, "a@example.fi") == ("active", "consent")
         assert register.confirm(session, confirm, origin=ORIGIN, now=NOW).door is register.Door.DONE
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 @pytest.mark.parametrize(("state", "word"), [(State.LEFT, "left: "), (State.UNDELIVERABLE, "undeliverable: ")])
@@ -162,7 +162,7 @@ def test_a_ban_of_another_channel_does_not_stop_an_import(app: Flask):
         bans.add(session, digest, [Channel.POST], source="phone", now=NOW)
         assert take_in(session, file(("a@example.fi",))).added == 1
         assert [entry["event"] for entry in history(session, "a@example.fi")] == ["banned", "imported"]
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 def test_who_left_and_was_erased_is_not_brought_back(app: Flask):
@@ -175,7 +175,7 @@ def test_who_left_and_was_erased_is_not_brought_back(app: Flask):
         assert [(refusal.line, refusal.reason[:5]) for refusal in report.refused] == [(2, "left:"), (3, "left:")]
         for mailbox in ("left@example.fi", "active@example.fi"):  # to be erased is to leave
             assert register.find(session, address.parse(mailbox)) is None
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
         # The person themselves may come back, by the form.
         confirm, _ = letter(session, ask(session, "left@example.fi", now=NOW), now=NOW)
         register.confirm(session, confirm, origin=ORIGIN, now=NOW)
@@ -201,7 +201,7 @@ def test_groups_are_taken_in_alike(app: Flask, monkeypatch: pytest.MonkeyPatch):
         assert report.added == 50
     assert done == [7] * 7 + [1]
     with db.reading() as session:
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 def test_nothing_is_half_done(app: Flask, monkeypatch: pytest.MonkeyPatch):
@@ -217,7 +217,7 @@ def test_nothing_is_half_done(app: Flask, monkeypatch: pytest.MonkeyPatch):
         transfer.take_in(session, the_list(session), consignment, who="maija", now=NOW, progress=break_off)
     with db.reading() as session:
         assert register.find(session, address.parse("p0@example.fi")) is None
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 def test_without_a_source_there_is_no_import():
@@ -269,7 +269,7 @@ def test_an_import_and_sign_ups_of_the_same_people_do_not_harm_each_other(app: F
     assert report.refused == ()
     with db.reading() as session:
         assert all(stands(session, mailbox)[0] == "active" for mailbox in mailboxes)
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
 
 
 def test_leaving_after_an_import_holds_against_the_next(app: Flask):

@@ -178,7 +178,8 @@ def test_bulletins_with_hard_bodies(app: Flask, mail: tuple[Caught, str]) -> Non
             values = {
                 "name": people[recipient],
                 "unsubscribe_url": link,
-                "privacy_url": "https://lists.example.fi/privacy?lang=fi",
+                "privacy_url": "https://lists.example.fi/privacy/tector-tiedottaa?lang=fi",
+                "own_page_url": "https://lists.example.fi/preferences?lang=fi",
             }
             assert content_of(found, "plain") == arrives(written(frozen_text, values))
             assert html.unescape(content_of(found, "html")) == html.unescape(

@@ -42,6 +42,10 @@ OTHER: dict[str, str] = {
     "name": "Toinen", "name_fi": "Toinen nimi", "name_sv": "Annat namn", "name_en": "Another name",
     "confirm_days": "3", "welcome": "false", "rate": "5", "language": "sv", "approval": "on",
     "time_zone": "America/Los_Angeles", "origins": "https://example.fi", "proof_of_work": "on",
+    "business_id": "1234567-8", "phone": "09 123", "register_contact": "rekisteri@example.fi",
+    "protection_officer": "Erkki, 09 456", "processors_fi": "Palvelin Oy", "processors_sv": "Server Ab",
+    "processors_en": "Server Ltd", "transfers_fi": "Norjaan.", "transfers_sv": "Till Norge.",
+    "transfers_en": "To Norway.",
 }  # fmt: skip
 """Another value for each setting."""
 

@@ -66,7 +66,7 @@ def test_everybody_gets_their_own_version_else_the_lists(app: Flask, caught: Cau
         for part in (text_of(message), html_of(message)):
             assert f"Nimi {reader}" in part
             assert WELCOME[version] in part
-            assert f"/privacy?lang={version}" in part
+            assert f"/privacy/tector-tiedottaa?lang={version}" in part
         assert f'<html lang="{version}"' in html_of(message)
 
 

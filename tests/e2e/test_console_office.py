@@ -28,8 +28,8 @@ pytestmark = pytest.mark.browser
 
 LIST = "/staff/lists/tector-tiedottaa"
 PAGES = (
-    "/staff/", "/staff/?days=365", "/staff/lists", LIST, f"{LIST}/looks", f"{LIST}/texts", f"{LIST}/rules",
-    f"{LIST}/letters", f"{LIST}/letters/confirm/fi",
+    "/staff/", "/staff/?days=365", "/staff/lists", LIST, f"{LIST}/looks", f"{LIST}/texts", f"{LIST}/notice",
+    f"{LIST}/rules", f"{LIST}/letters", f"{LIST}/letters/confirm/fi",
 )  # fmt: skip
 
 

@@ -163,6 +163,8 @@ def test_an_import_moves_on_by_itself(site: Site, browser: Browser) -> None:
         assert heard == []
 
         page.goto(f"{site.base}/staff/exports")
+        page.select_option("#goes", "own")
+        page.fill("#purpose", "a test")
         with page.expect_download() as download:
             page.click("main form button")
         assert download.value.path().read_text() == "email,language\nuusi@example.fi,fi\n"
@@ -187,7 +189,8 @@ def test_axe_finds_nothing_and_pages_fit(site: Site, browser: Browser, language:
     paths: tuple[str, ...] = (
         "/staff/persons", "/staff/persons?q=m", "/staff/persons?q=nobody@example.fi", "/staff/persons?state=x",
         "/staff/persons/new", about, *(f"{about}/{below}" for below in
-        ("leave", "details", "address", "ban", "lift", "export", "erase")), "/staff/bans?address=" + MATTI,
+        ("leave", "details", "address", "ban", "lift", "export", "disclose", "erase")), "/staff/disclosures",
+        "/staff/bans?address=" + MATTI,
         "/staff/bans/add", "/staff/bans/lift", "/staff/imports", f"/staff/imports/{mapped}",
         f"/staff/imports/{checked}", f"/staff/imports/{waiting}", "/staff/exports",
     )  # fmt: skip

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from conftest import NOW
 from mailinglist import db, schema
-from mailinglist.consent import address, bans, ledger, notes, register, requests
+from mailinglist.consent import address, bans, notes, proof, register, requests, verification
 from mailinglist.consent.states import ALL_CHANNELS, State
 from mailinglist.consent.tables import Confirmation, Evidence, Note, Person, Request, Subscription
 from mailinglist.delivery import handoffs
@@ -65,7 +65,7 @@ def test_the_person_goes_from_every_table_and_others_stay(app: Flask):
         assert "other@example.fi" in everything(session)
         for table, count in before.items():
             assert rows(session, table) == count // 2, table
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
     assert erasure.deleted == {
         "persons": 1, "subscriptions": 1, "confirmations": 1, "evidence": 3, "requests": 1, "notes": 1,
     }  # fmt: skip
@@ -99,7 +99,7 @@ def test_the_proof_survives_without_the_evidence(app: Flask):
     with db.transaction() as session:
         person(session, MATTI.mailbox, now=NOW, state=State.LEFT)
         rights.erase(session, MATTI, NOW)
-        history = ledger.prove(session, MATTI.folded)
+        history = proof.prove(session, MATTI.folded)
     assert [entry["event"] for entry in history] == ["asked", "confirmed", "left", "erased"]
     assert history[1]["text_shown"]
     assert history[1]["evidence_content"] is None
@@ -122,4 +122,4 @@ def test_who_comes_back_is_a_new_person(app: Flask):
         rights.erase(session, MATTI, NOW)
     with db.transaction() as session:
         assert person(session, MATTI.mailbox, now=NOW).id > old
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []

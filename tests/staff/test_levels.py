@@ -11,7 +11,7 @@ def test_every_level_has_its_rights_and_every_right_somebody() -> None:
 def test_rights_add_up_and_nobody_has_none() -> None:
     assert rights_of([]) == frozenset()
     both = rights_of([Level.EDITOR, Level.AUDITOR])
-    assert both == {Right.SEE, Right.WRITE, Right.AUDIT}
+    assert both == {Right.SEE, Right.WRITE, Right.AUDIT, Right.RETENTION}
 
 
 def test_who_may_do_what_is_grave() -> None:

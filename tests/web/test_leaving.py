@@ -11,7 +11,7 @@ from sqlalchemy import select
 
 import making
 from mailinglist import db
-from mailinglist.consent import address, bans, ledger, register, requests
+from mailinglist.consent import address, bans, register, requests, verification
 from mailinglist.consent.keys import Keys
 from mailinglist.consent.states import ALL_CHANNELS
 from mailinglist.consent.tables import Ban, Evidence, Person, Subscription
@@ -156,4 +156,4 @@ def test_with_a_wrong_ban_key_a_leave_is_kept_and_entered_later(app: Flask, clie
         requests.take(session, now=db.utcnow())
         assert register.exit_for(session, token).left
         assert bans.check(session, address.parse("matti@example.fi")).channels == ALL_CHANNELS
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []

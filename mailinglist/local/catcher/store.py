@@ -16,6 +16,7 @@ from . import message
 
 log = observe.logger(__name__)
 
+_PRAGMAS = "PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; PRAGMA secure_delete = ON;"
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS mail (
     id        INTEGER PRIMARY KEY AUTOINCREMENT,  -- never given twice, so that an old link shows no other mail
@@ -162,7 +163,7 @@ def _open(path: Path) -> sqlite3.Connection:
     """The file, ready for use. Raises sqlite3.DatabaseError where it is damaged, or of another version's shape."""
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
     try:
-        db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {_SCHEMA};")
+        db.executescript(f"{_PRAGMAS} {_SCHEMA};")
         for query, values in ((_LIST, (0, "", 0)), (_ONE, (0,))):
             db.execute(query, values)
     except sqlite3.Error:

@@ -73,9 +73,12 @@ def sections() -> tuple[Section, ...]:
         Section("bulletins", pages.say("Bulletins"), "bulletins.index", Right.SEE),
         Section("templates", pages.say("Templates"), "templates.index", Right.WRITE),
         Section("persons", pages.say("Persons"), "persons.index", Right.PERSONS),
+        Section("tasks", pages.say("Requests"), "task_pages.index", Right.PERSONS),
+        Section("disclosures", pages.say("Disclosures"), "disclosure_pages.index", Right.PERSONS),
         Section("transfer", pages.say("Import and export"), "transfer.index", Right.TRANSFER),
         Section("settings", pages.say("List settings"), "list_settings.index", Right.SETTINGS),
         Section("staff", pages.say("Staff"), "colleagues.index", Right.ACCOUNTS),
+        Section("retention", pages.say("Storage periods"), "retention_page.look", Right.RETENTION),
         Section("audit", pages.say("Audit"), "audit_page.look", Right.AUDIT),
     )
     return tuple(

@@ -21,6 +21,7 @@ from ...consent import growth, lists
 from ...consent.tables import MailingList
 from ...delivery import attention, catalogue
 from ...delivery.attention import Need, Place
+from ...privacy import needs
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
@@ -57,14 +58,14 @@ def look() -> Response:
     with frame.looking() as session:
         row = frame.current_list(session)
         name, slug = lists.name_in(row, pages.language()), row.slug
-        needs = _needs(session, lists.every(session)[:_MOST_LISTS])
+        wanting = _needs(session, lists.every(session)[:_MOST_LISTS])
         days = growth.by_day(session, row.id, since=today - timedelta(days=span - 1), until=today)
         confirming = growth.confirming(session, row.id, since=today - timedelta(days=29))
         standing = _standing(session, row.id)
         latest = catalogue.page(session, row.id, limit=_LATEST)
     drawn = plot(days)
     return frame.page(
-        "home", here="home", needs=needs, list_name=name, slug=slug, plot=drawn, span=span, spans=_spans(span),
+        "home", here="home", needs=wanting, list_name=name, slug=slug, plot=drawn, span=span, spans=_spans(span),
         rows=[each for each in reversed(drawn.days) if joined(each) or lost(each)], joined=joined, lost=lost,
         totals={what: sum(getattr(day, what) for day in days) for what in growth.Day.__slots__ if what != "day"},
         confirming=confirming, standing=standing,
@@ -98,13 +99,14 @@ def _standing(session: Session, list_id: int) -> Mapping[str, int]:
 
 
 def _needs(session: Session, rows: Sequence[MailingList]) -> list[Shown]:
+    now = db.utcnow()
     found = [
         Shown(
             pages.say(need.what.words, **need.what.values), pages.say(need.mend.words, **need.mend.values), address,
             need.grave, lists.name_in(row, pages.language()) if len(rows) > 1 else "",
         )
         for row in rows
-        for need in attention.of_list(session, row, now=db.utcnow())
+        for need in (*attention.of_list(session, row, now=now), *needs.of_list(session, row, now=now))
         if (address := _address(need)) is not None
     ]  # fmt: skip
     return sorted(found, key=lambda each: not each.grave)
@@ -117,6 +119,8 @@ def _address(need: Need) -> str | None:
             return f"{url_for('home.look')}bulletins/{need.about}"
         case Place.IMPORT:
             return f"{url_for('home.look')}imports/{need.about}" if frame.may(Right.TRANSFER) else None
+        case Place.TASKS:
+            return f"{url_for('home.look')}tasks" if frame.may(Right.PERSONS) else None
         case Place.LIST:
             return ""
 

@@ -19,10 +19,12 @@ from ... import db
 from ...bulletins import approvals, images
 from ...bulletins.drafts import Author
 from ...consent import lists
+from ...consent import notices as register_of_notices
 from ...consent.lists import Change, ListSettings, WrongSetting
 from ...consent.tables import MailingList
 from ...errors import BadInput
 from ...i18n import LANGUAGES
+from ...privacy import notice
 from ...staff import audit
 from ...staff.levels import Right
 from ...stationery.sentences import SaidBadInput
@@ -37,6 +39,10 @@ SECTIONS = {
     "general": ("name", "name_fi", "name_sv", "name_en", "controller", "postal_address", "sender", "owner", "language",
                 "time_zone"),
     "looks": ("colour", "logo"),
+    "notice": (
+        "business_id", "phone", "register_contact", "protection_officer",
+        *(f"{name}_{language}" for name in ("processors", "transfers") for language in LANGUAGES),
+    ),
     "texts": tuple(f"consent-{language}" for language in LANGUAGES),
     "rules": ("confirm_days", "welcome", "approval", "rate", "proof_of_work", "origins"),
 }  # fmt: skip
@@ -48,6 +54,7 @@ _WRONG = {
         "Write one address in plain letters, or a name and the address: Tector tiedottaa <uutiset@example.fi>."
     ),
     "owner": _("Write one e-mail address in plain letters."),
+    "register_contact": _("Write one e-mail address in plain letters."),
     "colour": _("A colour is written as # and six hexadecimal digits, like #1f5f8b."),
     "logo": _("Write the address of an image, such as https://www.example.fi/logo.png."),
     "time_zone": _("Write the name of a time zone, such as Europe/Helsinki."),
@@ -57,7 +64,7 @@ _WRONG = {
 }
 _OTHERWISE = _("This is too long, or holds a character that can't be mailed.")
 # Of these the audit keeps digests: addresses, and what is long.
-_VEILED = frozenset({"sender", "owner"})
+_VEILED = frozenset({"sender", "owner", "register_contact", "protection_officer"})
 _UPLOAD = images.MAX_BYTES + 100_000
 
 _CHANGED_MEANWHILE = _("Somebody has changed these settings meanwhile. Look at them as they are now, and then save.")
@@ -77,6 +84,7 @@ def add() -> Response:
     try:
         with db.transaction() as session:
             row = lists.add(session, values["slug"], values["name"], now=db.utcnow())
+            notice.refresh(session, row, pages.settings(), now=db.utcnow())
             audit.note(
                 session, "list_made", by=frame.actor(), about=f"list {row.id}", now=db.utcnow(), slug=row.slug,
                 name=row.name,
@@ -150,6 +158,16 @@ def change_texts(slug: str) -> Response:
     return _change(slug, "texts")
 
 
+def privacy(slug: str) -> Response:
+    """GET: what the privacy notice says, what it lacks, and its versions."""
+    return _look(slug, "notice")
+
+
+def change_privacy(slug: str) -> Response:
+    """POST: a notice that says something else becomes a new version."""
+    return _change(slug, "notice")
+
+
 def rules(slug: str) -> Response:
     """GET: confirmation, approval, pace, protection."""
     return _look(slug, "rules")
@@ -167,9 +185,12 @@ def sections(row: MailingList) -> list[tuple[str, str, str]]:
         "looks": pages.say("Looks"),
         "texts": pages.say("Consent texts"),
         "letters": pages.say("Letters"),
+        "notice": pages.say("Privacy notice"),
         "rules": pages.say("Rules"),
     }
-    endpoints = {key: f"list_settings.{key}" for key in words} | {"letters": "wording_pages.index"}
+    endpoints = {key: f"list_settings.{key}" for key in words} | {
+        "letters": "wording_pages.index", "notice": "list_settings.privacy",
+    }  # fmt: skip
     return [(key, label, url_for(endpoints[key], slug=row.slug)) for key, label in words.items()]
 
 
@@ -188,6 +209,7 @@ def _look(
         row = lists.find(session, slug)
         values = _values(session, row, SECTIONS[section]) if typed is None else typed
         versions = {language: lists.texts(session, row, language) for language in LANGUAGES}
+        notices = register_of_notices.versions(session, row.id, pages.language())
     own = lists.settings_of(row)
     exchange().images = origin_of(own.logo)
     exchange().frames = section == "looks"
@@ -195,8 +217,9 @@ def _look(
         f"office/{section}", 422 if errors else 200, here="settings", row=row, own=own, values=values,
         errors=errors or {}, seen=_seen(row), tabs_of_list=sections(row), crumbs=crumbs(), versions=versions,
         languages_by_name=[(code, words_of_bulletins.language(code)) for code in LANGUAGES],
-        zones=_zones(own.time_zone) if section == "general" else (),
-        installed=pages.settings(),
+        zones=_zones(own.time_zone) if section == "general" else (), installed=pages.settings(), notices=notices,
+        contact=notice.contact_of(row, pages.settings()),
+        missing=[(each.article, pages.say(each.words)) for each in notice.missing(row)],
     )  # fmt: skip
 
 
@@ -225,13 +248,16 @@ def _change(slug: str, section: str) -> Response:
         return _look(slug, section, typed, {error.key: words})
     except BadInput as error:
         return _look(slug, section, typed, {"": pages.reason(error)})
-    return frame.go_to(f"list_settings.{section}", _saved(void), slug=slug)
+    page = "privacy" if section == "notice" else section
+    return frame.go_to(f"list_settings.{page}", _saved(void), slug=slug)
 
 
 def _set(session: Session, row: MailingList, values: dict[str, str]) -> int:
-    """Change settings, and make void what was approved with others; returns how many approvals."""
+    """Change settings, and what goes by them: the notice, and what was approved with others. Returns how many
+    approvals are void."""
     now = db.utcnow()
     note(session, row, lists.change(session, row, values, now=now))
+    notice.refresh(session, row, pages.settings(), now=now)
     return len(approvals.void_outdated(session, row, now=now))
 
 
@@ -308,6 +334,8 @@ ROUTES = (
     ),
     Route("GET", "/staff/lists/<slug:slug>/texts", texts, _S, right=_R),
     Route("POST", "/staff/lists/<slug:slug>/texts", change_texts, _S, right=_R),
+    Route("GET", "/staff/lists/<slug:slug>/notice", privacy, _S, right=_R),
+    Route("POST", "/staff/lists/<slug:slug>/notice", change_privacy, _S, right=_R),
     Route("GET", "/staff/lists/<slug:slug>/rules", rules, _S, right=_R),
     Route("POST", "/staff/lists/<slug:slug>/rules", change_rules, _S, right=_R),
 )

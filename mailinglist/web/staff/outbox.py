@@ -70,6 +70,7 @@ def reason_words(key: str | None) -> str:
         return say("Not kept: the person was erased")
     found: Mapping[str, str] = {
         "banned": say("Has forbidden marketing"),
+        "restricted": say("Has restricted the use of their data"),
         "left": say("Has left the list"),
         "pending": say("Has not confirmed"),
         "undeliverable": say("Can't be reached"),

@@ -93,7 +93,7 @@ def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = Non
         language_of=words.language,
         memberships=[_membership(each, names, banned=_banned(whole)) for each in whole.memberships],
         elsewhere=len(whole.memberships) < len(names) or any(_may_join(each.state) for each in whole.memberships),
-        bans=[_ban(each) for each in whole.bans], history=[_event(each, names) for each in reversed(whole.history)],
+        bans=[_ban(each) for each in whole.bans], history=[event_of(each, names) for each in reversed(whole.history)],
         forbidden=any(each.lifted_at is None for each in whole.bans), asked=_asked(whole, names),
         links=[(names.get(each.list, each.list), each) for each in whole.links],
         notes=[(words.note_kind(each.kind), _day(each.on), each) for each in whole.notes], note=note,
@@ -154,8 +154,8 @@ def _asked(whole: Whole, names: Mapping[str, str]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _event(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
-    """One entry of the ledger, for the timeline."""
+def event_of(entry: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """One entry of the ledger in words, as `proof.prove` tells it; `names` are those of the lists."""
     title, kind = words.event(entry["event"])
     slug = entry.get("list")
     evidence: Mapping[str, Any] | None = entry.get("evidence_content")

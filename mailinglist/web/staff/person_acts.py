@@ -11,6 +11,7 @@ from ... import db
 from ...consent import lists, people, register, registrar
 from ...consent.states import State
 from ...errors import BadInput, NotAllowed, Unknown
+from ...privacy import disclosures
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
@@ -74,6 +75,7 @@ def details(number: int) -> Response:
                     session, number, said, name=values["name"], language=values["language"], now=db.utcnow()
                 )
                 if changed:
+                    disclosures.tell(session, number, disclosures.CORRECTED, now=db.utcnow())
                     _note(session, "person_corrected", number, how=said.how, fields=list(changed))
         except BadInput as error:
             errors["name"] = words.reason(error)
@@ -102,6 +104,7 @@ def address(number: int) -> Response:
             with db.transaction() as session:
                 persons.known_person(session, number)
                 waiting = registrar.correct_address(session, number, wanted, said, now=db.utcnow())
+                disclosures.tell(session, number, disclosures.CORRECTED, now=db.utcnow())
                 _note(session, "person_corrected", number, how=said.how, fields=["address"], letters=len(waiting))
         except (BadInput, NotAllowed) as error:
             errors["address"] = words.reason(error)

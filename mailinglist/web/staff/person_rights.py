@@ -8,16 +8,14 @@ from collections.abc import Mapping
 from flask import Response, request, url_for
 
 from ... import db
-from ...consent import people
 from ...consent.address import Address, fold
-from ...delivery import received
-from ...privacy import rights
+from ...privacy import access, rights
 from ...privacy.rights import Erasure
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, person, person_data, persons
+from . import frame, person, persons
 
 
 def export_form(number: int) -> Response:
@@ -33,8 +31,7 @@ def export(number: int) -> Response:
     """POST: the file."""
     now = db.utcnow()
     with frame.looking() as session:
-        persons.known_person(session, number)
-        text = person_data.document(people.whole(session, number), received.by_person(session, number), made_at=now)
+        text = access.written(access.document(session, persons.known_person(session, number), now=now))
     with db.transaction() as session:
         audit.note(session, "person_exported", by=frame.actor(), about=f"person {number}", now=now)
     response = Response(text, content_type="application/json; charset=utf-8")
@@ -61,6 +58,7 @@ def erase(number: int) -> Response:
         audit.note(session, "person_erased", by=frame.actor(), about=f"person {number}", now=db.utcnow())
     return frame.page(
         "registry/erased", here="persons", deleted=_deleted(erasure), kept=_kept(erasure),
+        recipients=erasure.recipients, until=erasure.backups_until,
         crumbs=[(pages.say("Persons"), url_for("persons.index"))],
     )  # fmt: skip
 
@@ -80,6 +78,8 @@ def _deleted(erasure: Erasure) -> list[tuple[str, int]]:
         "requests": pages.say("Requests"),
         "evidence": pages.say("Evidence"),
         "notes": pages.say("Notes and contacts"),
+        "tasks": pages.say("What they asked for"),
+        "imports": pages.say("Uploaded files that named them"),
     }
     return [(words.get(name, name), number) for name, number in erasure.deleted.items() if number]
 
@@ -90,6 +90,7 @@ def _kept(erasure: Erasure) -> list[tuple[str, int, str]]:
         "ledger": pages.say("Entries of the consent history"),
         "bans": pages.say("Marketing bans"),
         "mails": pages.say("Count of mails handed over"),
+        "disclosures": pages.say("Disclosures"),
     }
     found = []
     for kept in erasure.kept:
@@ -119,6 +120,10 @@ def _reasons() -> list[tuple[str, str]]:
                 "Under a number that is never used again, without what mail servers said: the count of each mailing "
                 "adds up."
             ),
+        ),
+        (
+            pages.say("Disclosures"),
+            pages.say("To whom data were given, under a number that is never used again (GDPR 5(2), 19)."),
         ),
     ]
 

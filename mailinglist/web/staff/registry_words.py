@@ -83,6 +83,7 @@ def way(key: str) -> str:
         "staff": say("By staff"),
         "letter": say("By the link in the letter"),
         "web": say("By the form"),
+        "own page": say("On their own page"),
         "erasure": say("By an erasure"),
         "confirmed": say("By the link in the letter"),
         "went along with a corrected address": say("Went along with a corrected address"),
@@ -133,6 +134,8 @@ def event(key: str) -> Badge:
         "corrected": (say("Details corrected"), "plain"),
         "banned": (say("Forbade marketing"), "bad"),
         "ban_lifted": (say("A ban was lifted"), "good"),
+        "restricted": (say("Restricted the use of their data"), "bad"),
+        "unrestricted": (say("Ended the restriction"), "good"),
         "erased": (say("Erased"), "bad"),
     }
     return words.get(key, (key, "plain"))
@@ -148,6 +151,7 @@ def evidence(key: str) -> str:
         "evidence": say("What was said or signed"),
         "asked_on": say("Day"),
         "asked_at": say("Asked at"),
+        "key_mailed_at": say("Key mailed at"),
         "recorded_by": say("Recorded by"),
         "lifted_by": say("Lifted by"),
         "corrected": say("What was corrected"),
@@ -176,6 +180,7 @@ def mail(kind: str, subject: str | None) -> str:
         "already": say("Letter: already on the list"),
         "leave": say("Letter with a link to leave by"),
         "welcome": say("Welcome letter"),
+        "key": say("Letter with a link to their own page"),
     }
     return subject or letters.get(kind, kind)
 
@@ -196,7 +201,22 @@ def handoff(key: str) -> Badge:
 
 def request_kind(key: str) -> str:
     """What somebody asked for."""
-    kinds = {"join": say("To join"), "leave": say("For a link to leave by"), "exit": say("To leave")}
+    kinds = {
+        "join": say("To join"),
+        "leave": say("For a link to leave by"),
+        "key": say("For a link to their own page"),
+        "exit": say("To leave"),
+    }
+    return kinds.get(key, key)
+
+
+def task_kind(key: str) -> str:
+    """What somebody asked for, or what is to be done."""
+    kinds = {
+        "address": say("A new address"),
+        "other": say("A question or request"),
+        "tell_recipient": say("Tell a recipient of a correction or erasure"),
+    }
     return kinds.get(key, key)
 
 
@@ -208,6 +228,7 @@ def request_outcome(key: str | None) -> str:
         "already": say("On the list already"),
         "joined": say("Joined"),
         "leaving": say("A letter went out"),
+        "key": say("A letter went out"),
         "left": say("Left"),
         "banned": say("Stopped by a ban"),
         "muted": say("No letter: they did not ask"),
@@ -307,8 +328,12 @@ SENTENCES = (
     _("the name holds a line break or control characters"),
     _("the sale reference is longer than 200 characters"),
     _("the sale reference holds a line break or control characters"),
-    _("nobody decided about it for a week"),
+    _("nobody decided about it in time"),
+    _("it named somebody who was erased since"),
+    _("This person has forbidden that data about them are given to others."),
+    _("That is too long, or holds control characters."),
     _("banned: marketing to this address is forbidden"),
+    _("restricted: this person asked that their data be kept and not used (GDPR 18)"),
     _("left: who has this address left the list, and was erased or moved since; only they can come back, by the form"),
     _("holds passwords: those of the web shop stay in the web shop"),
     _("belongs to billing: cards, credit and accounts are no business of a mailing list"),

@@ -185,6 +185,8 @@ def _meaning(name: str) -> str:
         "leave_url": pages.say("The page where one leaves"),
         "unsubscribe_url": pages.say("The page where one leaves"),
         "privacy_url": pages.say("The privacy notice"),
+        "own_page_url": pages.say("The form for a link to one's own page"),
+        "preferences_url": pages.say("The person's own page"),
     }
     return found[name]
 

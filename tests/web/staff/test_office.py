@@ -329,3 +329,18 @@ def test_the_preview_shows_what_is_typed_keeps_nothing_and_runs_nothing(app: Fla
     assert settings().letters == {}
     assert "Vahvistan liittymisen" in office.get(path).text
     assert "frame-src 'self'" in office.get(LIST + "/letters/confirm/fi").headers["Content-Security-Policy"]
+
+
+def test_what_the_notice_says_is_set_and_makes_a_version(app: Flask, office: staffing.Signed) -> None:
+    page = office.get(LIST + "/notice").text
+    assert "0700464-5" in page
+    assert "The notice is not complete" in page  # no address for register matters
+    form = {"seen": seen(page), "business_id": "0700464-5", "register_contact": "rekisteri@example.fi"}
+    assert office.post(LIST + "/notice", form).status_code == 303
+    page = office.get(LIST + "/notice").text
+    assert "The notice is not complete" not in page
+    assert "Version 2" in page
+    assert "rekisteri@example.fi" in app.test_client().get("/privacy").text
+    wrong = office.post(LIST + "/notice", {"seen": seen(page), "register_contact": "no address"})
+    assert wrong.status_code == 422
+    assert "Write one e-mail address in plain letters." in wrong.text

@@ -15,7 +15,7 @@ from sqlalchemy import select
 import staffing
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, bans, ledger, lists, notes, register, requests
+from mailinglist.consent import address, bans, lists, notes, proof, register, requests, verification
 from mailinglist.consent.states import Channel, State
 from mailinglist.consent.tables import Evidence, Note, Person, Request, Subscription
 from mailinglist.staff.levels import Level
@@ -216,7 +216,7 @@ def test_a_leave(desk: staffing.Signed, matti: int) -> None:
     assert state_of(matti) == "left"
     assert desk.post(where, {"list": "nowhere", **TOLD}).status_code == 422
     with db.reading() as session:
-        entry = ledger.prove(session, "matti@example.fi")[-1]
+        entry = proof.prove(session, "matti@example.fi")[-1]
     assert entry["evidence_content"]["evidence"] == TOLD["words"]
     seen = ("person_seen", f"person {matti}", {})
     assert audited() == [seen, ("leave_entered", f"person {matti}", {"how": "phone", "list": 1}), seen]
@@ -244,7 +244,7 @@ def test_corrections(desk: staffing.Signed, matti: int) -> None:
     with db.reading() as session:
         held = session.get_one(Person, matti)
         assert (held.mailbox, held.name, held.language) == ("matti.uusi@example.fi", "Matti M", "sv")
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
     assert (state_of(matti), state_of(taken)) == ("pending", "active")
     assert [line for line in audited() if line[0] != "person_seen"] == [
         ("person_corrected", f"person {matti}", {"how": "phone", "fields": ["name", "language"]}),
@@ -327,10 +327,11 @@ def test_the_person_gets_their_data_without_who_of_the_staff_wrote_it(desk: staf
     answer = desk.post(f"/staff/persons/{matti}/export")
     assert answer.headers["Content-Disposition"] == f'attachment; filename="person-{matti}.json"'
     held = json.loads(answer.text)
-    assert (held["address"], held["notes"][0]["words"]) == ("Matti@example.fi", "Called")
-    assert [entry["event"] for entry in held["history"]] == ["asked", "confirmed", "banned"]
-    assert held["history"][0]["text_shown"]
-    assert held["history"][2]["evidence"]["evidence"] == TOLD["words"]
+    register = held["register"]
+    assert (register["address"], register["notes"][0]["words"]) == ("Matti@example.fi", "Called")
+    assert [entry["event"] for entry in register["history"]] == ["asked", "confirmed", "banned"]
+    assert register["history"][0]["text_shown"]
+    assert register["history"][2]["evidence"]["evidence"] == TOLD["words"]
     assert "Riitta" not in answer.text
     assert "salt" not in answer.text
     assert audited()[-1] == ("person_exported", f"person {matti}", {})
@@ -349,7 +350,7 @@ def test_erasure_needs_the_address_typed_and_says_what_is_kept(desk: staffing.Si
     with db.reading() as session:
         assert session.scalar(select(Person.id)) is None
         assert session.scalar(select(Evidence.id)) is None
-        assert list(ledger.verify(session)) == []
+        assert list(verification.verify(session)) == []
     assert channels("matti@example.fi") == ("email",)
     assert audited()[-1] == ("person_erased", f"person {matti}", {})
     assert desk.get(DATA.format(matti)).status_code == 404

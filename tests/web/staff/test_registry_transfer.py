@@ -222,16 +222,22 @@ def test_an_export_holds_who_would_be_mailed_and_nobody_else(desk: staffing.Sign
         assert held is not None
         told = registrar.Told("phone", "x", NOW.date(), "maija")
         registrar.correct_details(session, held.id, told, name="=HYPERLINK(1)", language="fi", now=NOW)
-    answer = desk.post("/staff/exports", {"list": "tector-tiedottaa", "names": "1"})
+    wanted: dict[str, object] = {"list": "tector-tiedottaa", "goes": "own", "purpose": "to print labels"}
+    answer = desk.post("/staff/exports", {**wanted, "names": "1"})
     assert answer.text == "email,language,name\r\n'=a@example.fi,fi,'=HYPERLINK(1)\r\n"
     assert answer.headers["Content-Disposition"] == 'attachment; filename="tector-tiedottaa-2026-11-02.csv"'
-    assert desk.post("/staff/exports", {"list": "tector-tiedottaa"}).text == "email,language\r\n'=a@example.fi,fi\r\n"
+    assert desk.post("/staff/exports", wanted).text == "email,language\r\n'=a@example.fi,fi\r\n"
     with db.reading() as session:
         rows = session.scalars(select(AuditEntry).order_by(AuditEntry.id))
         assert [(row.act, row.about, row.detail) for row in rows] == [
-            ("list_exported", "list 1", {"names": True}), ("list_exported", "list 1", {"names": False}),
+            ("list_exported", "list 1", {"names": names, "purpose": "to print labels"}) for names in (True, False)
         ]  # fmt: skip
-    assert desk.post("/staff/exports", {"list": "nowhere"}).status_code == 422
+    assert desk.post("/staff/exports", {**wanted, "list": "nowhere"}).status_code == 422
+    for wrong in ({"goes": ""}, {"purpose": " "}, {"goes": "outside"}):
+        refused = desk.post("/staff/exports", {**wanted, **wrong})
+        assert (refused.status_code, refused.mimetype) == (422, "text/html"), wrong
+    assert "given to nobody outside" in refused.text
+    assert acts() == [("list_exported", "list 1")] * 2
 
 
 def test_an_export_asks_for_a_fresh_sign_in_and_for_the_right(app: Flask) -> None:

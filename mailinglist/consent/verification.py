@@ -1,0 +1,410 @@
+"""Is the ledger whole, do its seals fit it, and does the register say what its ledger says? Reads only.
+
+Everything is read in the order of the chains, side by side, so that a million persons take little memory. What is wrong
+is named: the entry by its number, else the chain, the seal, the row.
+
+Evidence may be gone for two reasons. The person was erased: a later entry of their chain says so, or, where their
+address was corrected, one of the chain that it leads to. Or it is older than evidence is kept at least
+(`periods.EVIDENCE_AT_LEAST`). A chain that only tells of bans may be of somebody whose name nobody knows; there any
+erasure since explains it. Evidence that is gone otherwise was taken away.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from .. import db
+from ..periods import EVIDENCE_AT_LEAST
+from . import seal_check, seals
+from .address import fold
+from .findings import Problem, octets
+from .keys import keys_of
+from .ledger import MOVED, READDRESSED, SEALS, START, text_digest
+from .states import Basis, Event, State
+from .tables import Ban, ChainHead, ConsentText, Evidence, LedgerEntry, MailingList, Notice, Person, Subscription
+from .triggers import missing_triggers
+
+__all__ = ["Problem", "verify"]
+
+_STREAMED = {"yield_per": 2000}
+_OF_BANS = ("banned", "ban_lifted")
+
+
+def verify(session: Session, *, outside: Path | None = None, now: datetime | None = None) -> Iterator[Problem]:
+    """Everything that is wrong with the ledger; nothing when it is whole.
+
+    `outside`: the folder with the files of the seals. `now`: this moment if not given. What is kept while it reads is
+    bans, and eight bytes of each piece of evidence.
+    """
+    for name in missing_triggers(session):
+        yield Problem(f"the trigger {name}, which keeps the ledger append-only, is missing or altered")
+    texts = _Texts(session)
+    yield from texts.problems
+    sealed: list[seals.Said] = []
+    yield from seal_check.rows(session, sealed)
+    if outside is not None:
+        yield from seal_check.files(session, outside)
+    yield from seal_check.history(session, sealed)
+    before = (now or db.utcnow()) - timedelta(days=EVIDENCE_AT_LEAST)
+    yield from _Reading(session, texts, sealed[-1] if sealed else None, before).problems()
+    yield from _verify_persons(session)
+    yield from _verify_evidence(session)
+
+
+class _Texts:
+    """The consent texts and privacy notices that there are, by digest."""
+
+    def __init__(self, session: Session) -> None:
+        self.problems: list[Problem] = []
+        self.consent, self.notices = (
+            self._held(session, name, table)
+            for name, table in (("consent text", ConsentText), ("privacy notice", Notice))
+        )
+
+    def _held(self, session: Session, name: str, table: type[ConsentText] | type[Notice]) -> set[str]:
+        held = set()
+        for number, language, body, digest in session.execute(
+            select(table.id, table.language, table.body, octets(table.digest)).order_by(table.id)
+        ):
+            held.add(digest.hex())
+            if text_digest(language, body) != digest:
+                self.problems.append(Problem(f"{name} {number} was altered: it does not fit its digest"))
+        return held
+
+
+# ── what the ledger says ──────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(slots=True)
+class _Stand:
+    """Where the ledger says that a person stands on one list."""
+
+    state: str
+    basis: str | None = None
+    since: str | None = None
+    """None: another chain knows."""
+    text: str | None = ""
+    """The digest of the consent text agreed to; empty: none; None: another chain knows."""
+
+    def after(self, body: dict[str, Any]) -> _Stand:
+        """Where they stand after one more entry, by the rules of `register`, `registrar` and `register_many`."""
+        event, state = body["event"], body["state"]
+        came = event == READDRESSED
+        fresh = came and state == State.PENDING.value  # they wait anew, also who did so before
+        basis = body.get("basis") or self.basis or (Basis.CONSENT.value if event == Event.ASK.value else None)
+        if came and not fresh:
+            return _Stand(state, basis, None, None)
+        since = body["at"] if fresh or state != self.state else self.since
+        if event == Event.CONFIRM.value:
+            return _Stand(state, basis, since, body.get("text", ""))
+        return _Stand(state, basis, since, "" if fresh else self.text)
+
+
+_NOWHERE = _Stand(State.NONE.value)
+
+
+@dataclass(slots=True)
+class _Told:
+    """What one chain says of the register."""
+
+    stands: dict[str, _Stand] = field(default_factory=dict)
+    bans: dict[bytes, set[str]] = field(default_factory=dict)
+    """Channels forbidden, by the digest that the ban names."""
+    subject: bytes = b""
+    """The digest that the last entry names."""
+    erased: bool = False
+    """Erased, and not come back since."""
+    erased_at: int = 0
+    """The place in the chain of the last erasure; 0: none."""
+    of_bans: bool = True
+    """It tells of nothing else."""
+    goal: bytes = b""
+    """The chain of the same person after their address was corrected."""
+
+    def hear(self, body: dict[str, Any]) -> None:
+        """Take in one entry."""
+        self.subject = bytes.fromhex(body["subject"])
+        event = body["event"]
+        if event in _OF_BANS:
+            forbidden = self.bans.setdefault(self.subject, set())
+            (forbidden.update if event == "banned" else forbidden.difference_update)(body.get("channels", ()))
+            return
+        self.erased = self.of_bans = False
+        if event == "erased":
+            self.stands.clear()
+            self.erased, self.erased_at = True, body["seq"]
+        elif event == MOVED:
+            self.stands.clear()  # nobody has this address now; the person is told of in another chain
+            self.goal = bytes.fromhex(body["other_chain"])
+        elif "state" in body and "list" in body:
+            self.stands[body["list"]] = self.stands.get(body["list"], _NOWHERE).after(body)
+
+
+@dataclass(frozen=True, slots=True)
+class _Missing:
+    """An entry whose evidence is gone."""
+
+    entry: int
+    chain: bytes
+    seq: int
+
+
+class _ByChain:
+    """Rows of a query in the order of their chains, taken along with the heads."""
+
+    def __init__(self, session: Session, query: Any) -> None:
+        self._rows = iter(session.execute(query, execution_options=_STREAMED))
+        self._next: Any = next(self._rows, None)
+
+    def of(self, chain: bytes) -> Iterator[Any]:
+        """The rows of this chain."""
+        while self._next is not None and self._next.chain == chain:
+            row, self._next = self._next, next(self._rows, None)
+            yield row
+
+    def before(self, chain: bytes | None) -> Iterator[Any]:
+        """The rows of chains before this one that nobody asked for; None: all that are left."""
+        while self._next is not None and (chain is None or self._next.chain < chain):
+            row, self._next = self._next, next(self._rows, None)
+            yield row
+
+
+_ENTRIES = select(
+    LedgerEntry.id,
+    LedgerEntry.seq,
+    *map(octets, (LedgerEntry.chain, LedgerEntry.body, LedgerEntry.hash, LedgerEntry.subject)),
+).order_by(LedgerEntry.chain, LedgerEntry.seq)
+
+_HEADS = select(
+    ChainHead.chain, ChainHead.count, octets(ChainHead.last_hash), octets(ChainHead.mac)
+).order_by(ChainHead.chain)  # fmt: skip
+
+_STANDINGS = (
+    select(
+        Person.chain, Person.id, Person.digest, MailingList.slug, Subscription.state, Subscription.basis,
+        Subscription.since, ConsentText.digest.label("text"),
+    )
+    .select_from(Person)
+    .outerjoin(Subscription, Subscription.person_id == Person.id)
+    .outerjoin(MailingList, MailingList.id == Subscription.list_id)
+    .outerjoin(ConsentText, ConsentText.id == Subscription.text_id)
+    .order_by(Person.chain)
+)  # fmt: skip
+
+
+class _Reading:
+    """One look through entries, heads and subscriptions, side by side."""
+
+    def __init__(self, session: Session, texts: _Texts, sealed: seals.Said | None, before: datetime) -> None:
+        self._session, self._texts, self._sealed = session, texts, sealed
+        self._before = before
+        self._kept = _digests(session)
+        self._tree = seals.Blocks()
+        self._missing: list[_Missing] = []
+        self._goals: dict[bytes, bytes] = {}
+        self._erased: set[bytes] = set()
+        self._last_erasure = 0
+        self._bans: dict[bytes, set[str]] = {}
+
+    def problems(self) -> Iterator[Problem]:
+        keys = keys_of(self._session)
+        entries, standings = _ByChain(self._session, _ENTRIES), _ByChain(self._session, _STANDINGS)
+        for chain, count, last_hash, mac in self._session.execute(_HEADS, execution_options=_STREAMED):
+            if not hmac.compare_digest(mac, keys.head_mac(chain, count, last_hash)):
+                yield Problem("the head of the chain was altered: its MAC does not fit", chain=chain.hex())
+            if chain == SEALS:
+                continue
+            yield from self._strays(entries.before(chain))
+            yield from _unknown(standings.before(chain))
+            told = _Told()
+            yield from self._verify_chain(entries.of(chain), chain, count, last_hash, told)
+            yield from _verify_register(list(standings.of(chain)), chain, told)
+            for digest, channels in told.bans.items():
+                self._bans.setdefault(digest, set()).update(channels)
+        yield from self._strays(entries.before(None))
+        yield from _unknown(standings.before(None))
+        yield from self._verify_bans()
+        yield from self._verify_missing()
+        if self._sealed is not None:
+            yield from seal_check.tree(self._session, self._sealed, self._tree)
+
+    def _strays(self, rows: Iterator[Any]) -> Iterator[Problem]:
+        for row in rows:
+            yield Problem("the entry's chain has no head", entry=row.id, chain=row.chain.hex())
+
+    def _verify_chain(
+        self, rows: Iterator[Any], chain: bytes, count: int, last_hash: bytes, told: _Told
+    ) -> Iterator[Problem]:
+        last, seen = START, 0
+        missing: list[_Missing] = []
+        sealed: seals.Leaf | None = None
+        for row in rows:
+            seen += 1
+            if row.seq != seen:
+                yield Problem(f"entries {seen} to {row.seq - 1} of the chain are missing", row.id, chain.hex())
+                seen = row.seq
+            if hashlib.sha256(last + row.body).digest() != row.hash:
+                yield Problem("the entry was altered, or one before it is missing", row.id, chain.hex())
+            last = row.hash
+            if self._sealed is not None and row.id <= self._sealed.through:
+                sealed = (chain, row.seq, row.hash)
+            try:
+                body = json.loads(row.body)
+                fits = (body["chain"], body["seq"], body["subject"]) == (chain.hex(), row.seq, row.subject.hex())
+                if not fits:
+                    yield Problem("the entry stands in a place that is not its own", row.id, chain.hex())
+                told.hear(body)
+                recent = datetime.fromisoformat(body["at"]) > self._before
+                if recent and "evidence" in body and not _among(self._kept, bytes.fromhex(body["evidence"])):
+                    missing.append(_Missing(row.id, chain, row.seq))
+            except (ValueError, KeyError, TypeError, AttributeError):
+                yield Problem("the entry can't be read", row.id, chain.hex())
+                continue
+            if "text" in body and body["text"] not in self._texts.consent:
+                yield Problem("the consent text of the entry is gone", row.id, chain.hex())
+            if "notice" in body and body["notice"] not in self._texts.notices:
+                yield Problem("the privacy notice of the entry is gone", row.id, chain.hex())
+            if body["event"] == "erased":
+                self._last_erasure = max(self._last_erasure, row.id)
+        if seen < count:
+            yield Problem(f"the last {count - seen} of {count} entries of the chain are missing", chain=chain.hex())
+        elif seen > count:
+            yield Problem(f"the chain has {seen - count} entries more than its head says", chain=chain.hex())
+        elif last != last_hash:
+            yield Problem("the last entry does not fit the head of the chain", chain=chain.hex())
+        if sealed is not None:
+            self._tree.add(sealed)
+        if told.erased_at:
+            self._erased.add(chain)
+        if told.goal:
+            self._goals[chain] = told.goal
+        for each in missing:
+            if each.seq > told.erased_at:
+                self._missing.append(_Missing(each.entry, chain, -1 if told.of_bans else each.seq))
+
+    def _verify_missing(self) -> Iterator[Problem]:
+        for each in self._missing:
+            if each.seq < 0 and each.entry < self._last_erasure:
+                continue
+            if not self._was_erased(each.chain):
+                yield Problem(
+                    "the evidence of the entry is gone, and nothing explains it", each.entry, each.chain.hex()
+                )
+
+    def _was_erased(self, chain: bytes) -> bool:
+        """Whether who was corrected away from this chain was erased later on."""
+        seen = set()
+        goal = self._goals.get(chain)
+        while goal is not None and goal not in seen:
+            if goal in self._erased:
+                return True
+            seen.add(goal)
+            goal = self._goals.get(goal)
+        return False
+
+    def _verify_bans(self) -> Iterator[Problem]:
+        """The bans in force must be those that the ledger tells of."""
+        rows = self._session.execute(
+            select(Ban.digest, Ban.channel).where(Ban.lifted_at.is_(None)), execution_options=_STREAMED
+        )
+        for digest, channel in rows:
+            forbidden = self._bans.get(digest, set())
+            if channel not in forbidden:
+                yield Problem(f"a ban on {channel} is in force that the ledger does not know")
+            forbidden.discard(channel)
+        for channels in self._bans.values():
+            for channel in sorted(channels):
+                yield Problem(f"a ban on {channel} that the ledger tells of is not in force")
+
+
+# ── the register ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _unknown(rows: Iterator[Any]) -> Iterator[Problem]:
+    for row in rows:
+        yield Problem("a person has no ledger entries any more", chain=row.chain.hex())
+
+
+def _verify_register(rows: list[Any], chain: bytes, told: _Told) -> Iterator[Problem]:
+    """The register must say what the chain says."""
+    if rows and told.erased:
+        yield Problem("a person whom the ledger says was erased is in the register", chain=chain.hex())
+        return
+    if rows and told.subject != rows[0].digest:
+        yield Problem("the ledger tells of another address than the register has", chain=chain.hex())
+    stands = dict(told.stands)
+    for row in rows:
+        if row.slug is not None:
+            # Each subscription is ticked off; what stays was in the ledger, and is not in the register.
+            yield from _verify_standing(row, chain, stands.pop(row.slug, _NOWHERE))
+    for slug, stand in stands.items():
+        if stand.state != State.NONE:
+            words = f"the ledger says “{stand.state}” on list {slug}, the register nothing"
+            yield Problem(words, chain=chain.hex())
+
+
+def _verify_standing(row: Any, chain: bytes, stand: _Stand) -> Iterator[Problem]:
+    if row.state != stand.state:
+        words = f"the register says “{row.state}” on list {row.slug}, the ledger “{stand.state}”"
+        yield Problem(words, chain=chain.hex())
+        return
+    if stand.basis is not None and row.basis != stand.basis:
+        words = f"the basis on list {row.slug} is “{row.basis}” in the register, “{stand.basis}” in the ledger"
+        yield Problem(words, chain=chain.hex())
+    if stand.since is not None and row.since != datetime.fromisoformat(stand.since):
+        words = f"on list {row.slug} the register says since {row.since.isoformat()}, the ledger {stand.since}"
+        yield Problem(words, chain=chain.hex())
+    if stand.text is not None and (row.text.hex() if row.text else "") != stand.text:
+        words = f"on list {row.slug} the register names another consent text than the ledger"
+        yield Problem(words, chain=chain.hex())
+
+
+def _verify_persons(session: Session) -> Iterator[Problem]:
+    """An address that was exchanged would be mailed what another one agreed to, and its bans would not be found."""
+    keys = keys_of(session)
+    rows = session.execute(
+        select(Person.id, Person.mailbox, Person.folded, Person.digest, Person.exact_digest),
+        execution_options=_STREAMED,
+    )
+    for number, mailbox, folded, digest, exact in rows:
+        if fold(mailbox) != folded or keys.digest(folded) != digest or keys.digest(mailbox) != exact:
+            yield Problem(f"the address of person {number} was altered: it does not fit its digests")
+
+
+# ── evidence ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _verify_evidence(session: Session) -> Iterator[Problem]:
+    rows = session.execute(
+        select(Evidence.id, Evidence.digest, octets(Evidence.content)), execution_options=_STREAMED
+    )  # fmt: skip
+    for number, digest, content in rows:
+        if hashlib.sha256(content).digest() != digest:
+            yield Problem(f"evidence {number} was altered: it does not fit its digest")
+
+
+def _digests(session: Session) -> array[int]:
+    """Eight bytes of the digest of each piece of evidence, in order: 8 MB for a million, where a set takes 100."""
+    rows = session.scalars(select(octets(Evidence.digest)).order_by(Evidence.digest), execution_options=_STREAMED)
+    return array("Q", (_short(digest) for digest in rows))
+
+
+def _among(kept: array[int], digest: bytes) -> bool:
+    at = bisect_left(kept, _short(digest))
+    return at < len(kept) and kept[at] == _short(digest)
+
+
+def _short(digest: bytes) -> int:
+    return int.from_bytes(digest[:8], "big")

@@ -1,0 +1,309 @@
+"""The file that a backup is: a gzipped tar, encrypted in age's format to a recipient's key when one is set.
+
+Nothing of it is ours: `age --decrypt --identity KEY FILE | tar --extract --gzip` opens one without this program. Its
+members, in this order:
+
+    about.json      when, of which database and revision, by which version; how far the journals of opt-outs had come
+    …               the database: see `snapshot`
+    manifest.json   of each member the size, the SHA-256 and, of tables, the number of rows
+
+The manifest comes last, so that a file without one was cut. `write` puts nothing under the final name before it has
+read all of it back. To be able to read back what only the recipient can open, it is encrypted to a second key as well,
+which is made for this one file, and forgotten.
+
+Keys of the program are not in it: whoever finds a backup must not be able to test addresses against the bans. Keep them
+elsewhere: without the ban key no backup can be restored.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import gzip
+import hashlib
+import io
+import json
+import os
+import tarfile
+import threading
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import IO, Any, cast
+
+from pyrage import DecryptError, IdentityError, decrypt_io, encrypt_io, x25519
+
+from ..errors import BadInput, Fault, NotAllowed
+
+ABOUT, MANIFEST = "about.json", "manifest.json"
+_AGE = b"age-encryption.org/"
+_GZIP = b"\x1f\x8b"
+_CHUNK = 1 << 20
+PART = ".part"
+"""Ends the hidden name of a file that is being written, and that its writer holds a lock on."""
+
+
+@dataclass(slots=True)
+class Member:
+    """What the manifest says of one member."""
+
+    size: int
+    sha256: str
+    rows: int | None = None
+
+
+@dataclass(slots=True)
+class Contents:
+    """What is in a file, once all of it was read and found as it was written."""
+
+    about: dict[str, Any] = field(default_factory=dict)
+    members: dict[str, Member] = field(default_factory=dict)
+
+    @property
+    def rows(self) -> int:
+        """In all tables together."""
+        return sum(member.rows or 0 for member in self.members.values())
+
+
+class Writer:
+    """Takes the members, one after the other."""
+
+    def __init__(self, tar: tarfile.TarFile) -> None:
+        self._tar = tar
+        self.members: dict[str, Member] = {}
+
+    def add(self, name: str, source: IO[bytes], *, rows: int | None = None) -> None:
+        """A member from a file, which is read from its beginning to its end."""
+        source.seek(0, os.SEEK_END)
+        info = tarfile.TarInfo(name)
+        info.size, info.mode = source.tell(), 0o600
+        source.seek(0)
+        digested = _Digested(source)
+        self._tar.addfile(info, cast(IO[bytes], digested))
+        self.members[name] = Member(info.size, digested.sha256.hexdigest(), rows)
+
+    def add_json(self, name: str, value: dict[str, Any]) -> None:
+        """A member that is JSON."""
+        self.add(name, io.BytesIO(json.dumps(value, indent=1, sort_keys=True).encode()))
+
+
+Fill = Callable[[Writer], None]
+
+
+def write(path: Path, fill: Fill, *, recipient: str | None) -> Contents:
+    """Write a backup, read it back, and only then give it its name. `fill` adds the members but the manifest.
+
+    Raises NotAllowed (there is such a file), Fault (it could not be written, or reads otherwise than it was written).
+    """
+    if path.exists():
+        raise NotAllowed(f"{path} exists already. A backup never replaces a file.")
+    part = path.with_name(f".{path.name}{PART}")
+    own = x25519.Identity.generate() if recipient else None
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        clear_parts(path.parent)
+        with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)  # while it is, nobody takes it for what a crash left
+            members = _written(file, fill, recipient, own)
+            file.flush()
+            os.fsync(file.fileno())
+            file.seek(0)
+            found = _read(file, own, lambda _name, _member: None)
+            if found.members != members:
+                raise Fault("The backup reads otherwise than it was written: the disk may be failing.")
+            os.link(part, path)  # never replaces a file
+        _sync(path.parent)
+    except FileExistsError:
+        raise NotAllowed(f"{path} exists already. A backup never replaces a file.") from None
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise Fault(f"The backup can't be written to {path.parent}: {reason}.") from error
+    finally:
+        with contextlib.suppress(OSError):
+            part.unlink()
+    return found
+
+
+def clear_parts(folder: Path) -> None:
+    """Delete what a crash left of backups that were never whole."""
+    for part in folder.glob(f".*{PART}"):
+        with contextlib.suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
+            part.with_name(f"{part.name}-journal").unlink(missing_ok=True)  # of SQLite's copy
+
+
+def read(path: Path, take: Callable[[str, IO[bytes]], None], *, identity: Path | None) -> Contents:
+    """Hand each member but about and manifest to `take`, as a stream; what it leaves unread is read here.
+
+    Raises BadInput (no backup, or encrypted and no key fits), Fault (it was cut or altered; `take` may have had some).
+    """
+    try:
+        with path.open("rb") as file:
+            return _read(file, _identity(identity) if identity else None, take)
+    except OSError as error:
+        raise BadInput(f"{path} can't be read: {error.strerror or type(error).__name__}.") from error
+
+
+# ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _written(file: IO[bytes], fill: Fill, recipient: str | None, own: x25519.Identity | None) -> dict[str, Member]:
+    if recipient is None or own is None:
+        return _packed(file, fill)
+    reader, writer = os.pipe()
+    members: dict[str, Member] = {}
+    failed: list[BaseException] = []
+
+    def pack() -> None:
+        try:
+            with os.fdopen(writer, "wb") as into:
+                members.update(_packed(into, fill))
+        except BaseException as error:  # the other side sees a pipe that ends, and this one is raised below
+            failed.append(error)
+
+    # The packing is done here, and the encrypting beside it: `fill` keeps its own thread, as databases like it.
+    def encrypt() -> None:
+        try:
+            with os.fdopen(reader, "rb") as plain:
+                encrypt_io(plain, file, [x25519.Recipient.from_str(recipient), own.to_public()])
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=encrypt, name="backup", daemon=True)
+    thread.start()
+    pack()
+    thread.join()
+    for error in failed:
+        if not isinstance(error, BrokenPipeError) or len(failed) == 1:
+            raise error
+    return members
+
+
+def _packed(into: IO[bytes], fill: Fill) -> dict[str, Member]:
+    with (
+        gzip.GzipFile(fileobj=into, mode="wb", compresslevel=6, mtime=0, filename="") as zipped,
+        tarfile.open(fileobj=zipped, mode="w|", format=tarfile.PAX_FORMAT) as tar,
+    ):
+        writer = Writer(tar)
+        fill(writer)
+        members = dict(writer.members)
+        stated = {
+            name: {"size": m.size, "sha256": m.sha256, **({"rows": m.rows} if m.rows is not None else {})}
+            for name, m in members.items()
+        }
+        writer.add_json(MANIFEST, {"members": stated})
+    return members
+
+
+# ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _identity(path: Path) -> x25519.Identity:
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} can't be read: it should be the file that `age-keygen` wrote.") from error
+    for line in lines:
+        if line.strip().startswith("AGE-SECRET-KEY-"):
+            with contextlib.suppress(IdentityError):
+                return x25519.Identity.from_str(line.strip())
+    raise BadInput(f"{path} holds no secret key of age.")
+
+
+def _read(file: IO[bytes], own: x25519.Identity | None, take: Callable[[str, Any], None]) -> Contents:
+    start = file.read(len(_AGE))
+    file.seek(0)
+    if start.startswith(_GZIP):
+        return _unpacked(file, take)
+    if start != _AGE:
+        raise BadInput("This file is no backup of this program.")
+    if own is None:
+        raise BadInput("This backup is encrypted: give the file of the secret key with --identity.")
+    reader, writer = os.pipe()
+    failed: list[BaseException] = []
+
+    def decrypt() -> None:
+        try:
+            with os.fdopen(writer, "wb") as into:
+                decrypt_io(file, into, [own])
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=decrypt, name="backup", daemon=True)
+    thread.start()
+    try:
+        with os.fdopen(reader, "rb") as plain:
+            found = _unpacked(plain, take)
+            while plain.read(_CHUNK):  # the last of what age checks
+                pass
+    except Fault:
+        thread.join()
+        if failed and isinstance(failed[0], DecryptError):
+            raise BadInput("This backup can't be opened with this key.") from failed[0]
+        raise
+    thread.join()
+    if failed:
+        raise Fault("The backup was cut or altered.") from failed[0]
+    return found
+
+
+def _unpacked(plain: IO[bytes], take: Callable[[str, Any], None]) -> Contents:
+    found = Contents()
+    stated: dict[str, Any] | None = None
+    try:
+        with gzip.GzipFile(fileobj=plain, mode="rb") as zipped:
+            with tarfile.open(fileobj=zipped, mode="r|") as tar:
+                for info in tar:
+                    source = tar.extractfile(info)
+                    if source is None or stated is not None:
+                        raise Fault("The backup was altered: it holds what is no part of one.")
+                    if info.name == MANIFEST:
+                        stated = json.loads(source.read())
+                        continue
+                    digested = _Digested(source)
+                    if info.name == ABOUT:
+                        found.about = json.loads(digested.read())
+                    else:
+                        take(info.name, digested)
+                    while digested.read(_CHUNK):
+                        pass
+                    found.members[info.name] = Member(info.size, digested.sha256.hexdigest())
+            while zipped.read(_CHUNK):  # the checksum of the whole
+                pass
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, ValueError, OSError, zlib.error) as error:
+        raise Fault("The backup was cut or altered.") from error
+    if stated is None or ABOUT not in found.members:
+        raise Fault("The backup was cut: its end is missing.")
+    expected = {name: Member(**values) for name, values in stated["members"].items()}
+    for name, member in expected.items():
+        if name in found.members:
+            found.members[name].rows = member.rows
+    if found.members != expected:
+        raise Fault("The backup was altered: its members do not fit its manifest.")
+    return found
+
+
+class _Digested(io.RawIOBase):
+    """A stream that is digested as it is read."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self.sha256 = hashlib.sha256()
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(size)
+        self.sha256.update(data)
+        return data
+
+
+def _sync(folder: Path) -> None:
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)

@@ -1,0 +1,177 @@
+"""Backups of the database: by command and by the clock, read back, kept for some days. The only writer of `backups`.
+
+`make` and `make_due` open their own transactions: a backup is no part of anybody's. Whether one is overdue, `overdue`
+says, and `alarms` tells.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from flask import Flask
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from .. import __version__, db, observe
+from ..consent import journal
+from ..consent.tables import JournalMark
+from ..errors import MailinglistError, NotAllowed
+from ..settings import SETTINGS, Settings
+from . import archive, snapshot
+from .tables import Backup
+
+_log = observe.logger(__name__)
+
+FORMAT = 1
+_NAMED = re.compile(r"mailinglist-(\d{8}T\d{6}Z)\.tar\.gz(?:\.age)?")
+_STAMP = "%Y%m%dT%H%M%SZ"
+_AGAIN = timedelta(minutes=30)
+"""After a backup that failed, when it is tried again."""
+_LATE = timedelta(hours=2)
+"""How much longer than `MAILINGLIST_BACKUP_EVERY` the last one may be ago."""
+_MARKS_COUNT = timedelta(days=2)
+"""A journal that was marked within this time is one that opt-outs go to: it belongs to the backup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """A backup that was made."""
+
+    path: Path
+    began_at: datetime
+    """The moment that it is of."""
+    size: int
+    rows: int
+    encrypted: bool
+    seconds: float
+
+
+def make(settings: Settings, path: Path) -> Made:
+    """Make a backup, in the application's context, and write down that it was made, or why it was not.
+
+    Raises NotAllowed (there is such a file), Fault.
+    """
+    began_at, began = db.utcnow(), time.monotonic()
+    about: dict[str, Any] = {
+        "format": FORMAT, "program": "mailinglist", "version": __version__,
+        "made_at": began_at.astimezone(UTC).isoformat(), "journals": _journals(began_at),
+    }  # fmt: skip
+    encrypted = settings.backup_recipient is not None
+    try:
+        fill = snapshot.pack(db.db.engine, path.parent, about)
+        contents = archive.write(path, fill, recipient=settings.backup_recipient)
+        size = path.stat().st_size
+    except NotAllowed:
+        raise
+    except Exception as error:
+        trouble = str(error) if isinstance(error, MailinglistError) else f"it failed ({type(error).__name__})"
+        _log.error("backup_failed", exc_info=error)
+        _write_down(Backup(file=path.name[:500], size=0, rows=0, encrypted=encrypted, trouble=trouble[:500]), began_at)
+        raise
+    _write_down(Backup(file=path.name[:500], size=size, rows=contents.rows, encrypted=encrypted), began_at)
+    return Made(path, began_at, size, contents.rows, encrypted, time.monotonic() - began)
+
+
+def make_due(app: Flask) -> None:
+    """Make the scheduled backup if its time has come, and let go of those that are too old. Several workers may ask at
+    once: one makes it."""
+    settings: Settings = app.config[SETTINGS]
+    folder = settings.backup_dir
+    if folder is None:
+        return
+    with app.app_context():
+        with db.reading() as session:
+            if not due(session, settings, now=db.utcnow()):
+                return
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file = os.open(folder / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            with db.reading() as session:
+                if not due(session, settings, now=db.utcnow()):
+                    return
+            ending = ".tar.gz.age" if settings.backup_recipient else ".tar.gz"
+            made = make(settings, folder / f"mailinglist-{db.utcnow().strftime(_STAMP)}{ending}")
+            _log.info("backup_made", octets=made.size, rows=made.rows, seconds=round(made.seconds, 1))
+            rotate(settings, now=db.utcnow())
+        except BlockingIOError:
+            return  # another worker is at it
+        except (MailinglistError, OSError) as error:
+            _log.error("scheduled_backup_failed", error=type(error).__name__)
+        finally:
+            os.close(file)
+
+
+def due(session: Session, settings: Settings, *, now: datetime) -> bool:
+    """Whether the scheduled backup's time has come."""
+    made, tried = last(session), _last_tried(session)
+    if made is not None and made.began_at > now - timedelta(hours=settings.backup_every):
+        return False
+    return tried is None or tried.trouble is None or tried.ended_at < now - _AGAIN
+
+
+def overdue(session: Session, settings: Settings, *, now: datetime) -> bool:
+    """Whether scheduled backups are wanted, and there is none that is young enough."""
+    if settings.backup_dir is None:
+        return False
+    made = last(session)
+    if made is None:
+        tried = _last_tried(session)
+        return tried is not None and tried.trouble is not None
+    return made.began_at < now - timedelta(hours=settings.backup_every) - _LATE
+
+
+def last(session: Session) -> Backup | None:
+    """The last backup that was made."""
+    return session.scalar(select(Backup).where(Backup.trouble.is_(None)).order_by(Backup.began_at.desc()).limit(1))
+
+
+def _last_tried(session: Session) -> Backup | None:
+    return session.scalar(select(Backup).order_by(Backup.began_at.desc()).limit(1))
+
+
+def rotate(settings: Settings, *, now: datetime) -> list[str]:
+    """Delete scheduled backups that are older than they are kept; never the newest. Returns their names."""
+    assert settings.backup_dir is not None
+    found = sorted((match[1], path) for path in settings.backup_dir.iterdir() if (match := _NAMED.fullmatch(path.name)))
+    until = (now - timedelta(days=settings.backup_keep)).strftime(_STAMP)
+    gone = []
+    for stamp, path in found[:-1]:
+        if stamp < until:
+            with suppress(FileNotFoundError):
+                path.unlink()
+            gone.append(path.name)
+    return gone
+
+
+def _journals(now: datetime) -> list[dict[str, Any]]:
+    """The journals that opt-outs go to, each with how far it has come: what a restore must find again."""
+    with db.reading() as session:
+        found = {
+            mark.journal: {"journal": mark.journal, "number": mark.number, "mac": mark.mac}
+            for mark in session.scalars(select(JournalMark).where(JournalMark.at > now - _MARKS_COUNT))
+        }
+        own = journal.journal_of(session)
+    try:
+        own.begin()  # else a restore could not tell a journal that is missing from one that never began
+        tail = own.tail()
+    except OSError as error:
+        _log.error("journal_not_readable", reason=error.strerror)
+        return list(found.values())
+    if tail is not None:
+        found[tail.journal] = {"journal": tail.journal, "number": tail.number, "mac": tail.mac}
+    return list(found.values())
+
+
+def _write_down(backup: Backup, began_at: datetime) -> None:
+    backup.began_at, backup.ended_at = began_at, db.utcnow()
+    with db.transaction() as session:
+        session.add(backup)

@@ -1,0 +1,484 @@
+"""One's own page, opened by a mailed key: what we hold, leaving, forbidding, correcting, restricting, erasing (GDPR 12
+to 21).
+
+The form for a key answers everybody alike after the same work: it writes a request down, and the worker looks who it is
+(`requests`). The page itself needs no cookie and no script; the key in its address is the only thing that opens it.
+GET changes nothing; each act is a POST, and pressed twice it is done once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from babel.dates import format_date, format_datetime, format_time
+from flask import Response, request
+from sqlalchemy.orm import Session
+
+from .. import db, i18n, pace
+from ..consent import lists, own_page, people, requests, restriction
+from ..consent.address import Address, parse
+from ..consent.own_page import Key, KeyExpired
+from ..consent.states import ALL_CHANNELS, Channel, State, channels
+from ..consent.tables import MailingList
+from ..errors import BadAddress, BadInput, MailinglistError, NotAllowed, Unknown
+from ..privacy import access, disclosures, rights, tasks
+from ..stationery.sentences import noted as _
+from . import pages, person_words, visitor
+from .exchange import exchange
+from .guards import Guard, Route
+from .looks import Brand, brand_of
+from .staff import registry_words
+
+_KNOCK = {"fi": "d.M.y 'klo' H.mm", "sv": "d MMM y 'kl.' H.mm", "en": "d MMM y 'at' HH:mm"}
+
+SENTENCES = (
+    _("You have forbidden marketing by e-mail. Lift the ban first."),
+    _("You have restricted the use of your data. End the restriction first."),
+    _("You are on this list already."),
+    _("A name has at most 200 characters, and no control characters."),
+    _("Write in a few words what it is about."),
+    _("That is too long: at most 4,000 characters."),
+    _("The text holds control characters."),
+    _("Some of what you asked for still waits for an answer. Please wait for it first."),
+    _("This is the address that we have already."),
+)
+"""What the verbs behind this page refuse, besides what the console says too."""
+
+
+# ── the form for a key ────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def form() -> Response:
+    """GET: the form."""
+    return _form()
+
+
+def ask() -> Response:
+    """POST: write the request down. 303 for every well-formed address, 422 with the form for any other."""
+    fields = request.form
+    pages.speak(fields.get("lang"))
+    if not fields.get("website"):
+        try:
+            address = parse(fields.get("email", ""))
+        except BadAddress as error:
+            return _form(error=str(error), value=pages.shown_again(fields.get("email", "")), status=422)
+        with db.transaction() as session:
+            requests.write_down(
+                session, _default(session), address, kind=requests.KEY, entrance="web", language=pages.language(),
+                origin=_origin("form"), now=db.utcnow(),
+            )  # fmt: skip
+    return pages.go_to("preferences.check_mail")
+
+
+def check_mail() -> Response:
+    """GET: what happens next; the same for everybody."""
+    return pages.page("preferences_check_mail", brand=_brand())
+
+
+# ── the page ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where somebody stands on one list, in words."""
+
+    slug: str
+    name: str
+    state: State
+    stands: str
+    since: str
+    basis: str
+    source: str
+    sale_reference: str | None
+    agreed: list[tuple[str, str, str]]
+    """Consents that were given, the latest first: when, the exact text, its language."""
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """One channel of marketing."""
+
+    channel: str
+    name: str
+    since: str | None
+    """When it was forbidden; None: it is not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Something that was asked for and is not answered yet."""
+
+    what: str
+    words: str
+    asked: str
+    due: str
+
+
+def look(token: str) -> Response:
+    """GET: the page; changes nothing. 410 with a button for a fresh key once its hour is over."""
+    return _page(token, done=request.args.get("done", ""))
+
+
+def data(token: str) -> Response:
+    """GET: everything that is held, to read (GDPR 15)."""
+    found = _document(token)
+    if isinstance(found, Response):
+        return found
+    with db.reading() as session:
+        zone = _zone(session)
+    return pages.page("preferences_data", brand=_brand(), token=token, parts=person_words.parts(found, zone))
+
+
+def data_file(token: str) -> Response:
+    """GET: the same, to take along (GDPR 20)."""
+    found = _document(token)
+    if isinstance(found, Response):
+        return found
+    response = Response(access.written(found), content_type="application/json; charset=utf-8")
+    response.headers["Content-Disposition"] = 'attachment; filename="my-data.json"'
+    return response
+
+
+def _document(token: str) -> dict[str, Any] | Response:
+    try:
+        with db.reading() as session:
+            now = db.utcnow()
+            key = own_page.read(session, token, now=now)
+            _speak(session, key)
+            person = own_page.holder(session, key)
+            if person is None:
+                return pages.go_to("preferences.look", token=token)
+            return access.document(session, person, now=now)
+    except KeyExpired:
+        return _expired()
+
+
+def act(token: str) -> Response:
+    """POST: one act of the holder of the key, named by `act`."""
+    wanted = request.form.get("act", "")
+    if request.form.get("fresh"):
+        return _fresh(token)
+    try:
+        with db.reading() as session:
+            _speak(session, own_page.read(session, token, now=db.utcnow()))
+    except KeyExpired:
+        return _expired()
+    if wanted == "erase":
+        return _erase(token)
+    do = _ACTS.get(wanted)
+    if do is None:
+        raise BadInput("There is no such act.")
+    try:
+        with db.transaction() as session:
+            now = db.utcnow()
+            done = do(session, own_page.read(session, token, now=now), now)
+    except Unknown:
+        return pages.go_to("preferences.look", token=token)  # erased meanwhile: the page says so
+    except (BadInput, NotAllowed) as error:
+        return _page(token, wrong=(wanted, error), status=error.http_status)
+    return pages.go_to("preferences.look", token=token, done=done)
+
+
+# ── acts: each returns the name of what is then said ──────────────────────────────────────────────────────────────────
+
+
+def _leave(session: Session, key: Key, now: datetime) -> str:
+    own_page.leave(session, key, _list(session), origin=_origin("own page"), now=now)
+    return "left"
+
+
+def _join(session: Session, key: Key, now: datetime) -> str:
+    origin = _origin("own page")
+    own_page.ask_to_join(session, key, _list(session), language=pages.language(), origin=origin, now=now)
+    return "asked"
+
+
+def _ban(session: Session, key: Key, now: datetime) -> str:
+    own_page.forbid(session, key, _channels(), origin=_origin("own page"), now=now)
+    return "forbidden"
+
+
+def _lift(session: Session, key: Key, now: datetime) -> str:
+    own_page.lift(session, key, _channels(), origin=_origin("own page"), now=now)
+    return "lifted"
+
+
+def _correct(session: Session, key: Key, now: datetime) -> str:
+    language = request.form.get("language", "")
+    name = request.form.get("name", "")
+    changed = own_page.correct(session, key, name=name, language=language, origin=_origin("own page"), now=now)
+    if "name" in changed:
+        disclosures.tell(session, own_page.held(session, key).id, disclosures.CORRECTED, now=now)
+    here = exchange()
+    here.language, here.chosen = language, True
+    return "saved"
+
+
+def _address(session: Session, key: Key, now: datetime) -> str:
+    """A new address is entered by a member of staff: its mailbox has to answer for itself, and it may be somebody's."""
+    wanted = parse(request.form.get("email", ""))
+    person = own_page.held(session, key)
+    if wanted.mailbox == person.mailbox:
+        raise BadInput("This is the address that we have already.")
+    tasks.open(session, tasks.ADDRESS, person_id=person.id, words=wanted.mailbox, due_at=tasks.in_a_month(now), now=now)
+    return "noted"
+
+
+def _other(session: Session, key: Key, now: datetime) -> str:
+    words = tasks.tidied(request.form.get("words", ""))
+    person = own_page.held(session, key)
+    tasks.open(session, tasks.OTHER, person_id=person.id, words=words, due_at=tasks.in_a_month(now), now=now)
+    return "noted"
+
+
+def _restrict(session: Session, key: Key, now: datetime) -> str:
+    person = own_page.held(session, key)
+    if restriction.restrict(session, person, source=own_page.SOURCE, origin=_origin("own page"), now=now):
+        disclosures.tell(session, person.id, disclosures.RESTRICTED, now=now)
+    return "restricted"
+
+
+def _unrestrict(session: Session, key: Key, now: datetime) -> str:
+    person = own_page.held(session, key)
+    restriction.unrestrict(session, person, source=own_page.SOURCE, origin=_origin("own page"), now=now)
+    return "unrestricted"
+
+
+_ACTS: Mapping[str, Callable[[Session, Key, datetime], str]] = {
+    "leave": _leave, "join": _join, "ban": _ban, "lift": _lift, "correct": _correct, "address": _address,
+    "other": _other, "restrict": _restrict, "unrestrict": _unrestrict,
+}  # fmt: skip
+
+
+def _erase(token: str) -> Response:
+    """Asked once more; then done at once, and the page says what is kept and why (GDPR 17)."""
+    with db.reading() as session:
+        now = db.utcnow()
+        key = own_page.read(session, token, now=now)
+        person = own_page.holder(session, key)
+        banned = bool(own_page.bans_in_force(session, key))
+        brand = _brand_for(session, person.id if person else None)
+        address = person.mailbox if person else ""
+    if person is None:
+        return pages.go_to("preferences.look", token=token)
+    if not request.form.get("sure"):
+        return pages.page("preferences_erase", brand=brand, token=token, address=address, banned=banned, until=None)
+    with db.transaction() as session:
+        held = own_page.held(session, own_page.read(session, token, now=now))
+        erasure = rights.erase(session, Address(held.mailbox, held.folded), now)
+        zone = _zone(session)
+    until = _day(erasure.backups_until, zone) if erasure.backups_until else None
+    return pages.page(
+        "preferences_erased", brand=brand, token=token, banned=banned, until=until, recipients=erasure.recipients
+    )
+
+
+def _fresh(token: str) -> Response:
+    """A fresh key in place of one that has expired; the answer is that of the form."""
+    visitor.spend(pace.KEYS)
+    with db.transaction() as session:
+        key = own_page.named(session, token)
+        own_page.ask_for_fresh(
+            session, key, _default(session), language=pages.language(), origin=_origin("fresh"), now=db.utcnow()
+        )
+    return pages.go_to("preferences.check_mail")
+
+
+# ── rendering ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _page(
+    token: str, *, done: str = "", wrong: tuple[str, MailinglistError] | None = None, status: int = 200
+) -> Response:
+    try:
+        with db.reading() as session:
+            now = db.utcnow()
+            key = own_page.read(session, token, now=now)
+            _speak(session, key)
+            person = own_page.holder(session, key)
+            zone = _zone(session)
+            brand = _brand_for(session, person.id if person else None)
+            forbidden = {
+                channel: day
+                for ban in reversed(own_page.bans_in_force(session, key))
+                for channel, day in ((ban.channel, _day(ban.given_at, zone)),)
+            }
+            choices = [Choice(each.value, _channel(each), forbidden.get(each.value)) for each in ALL_CHANNELS]
+            until = format_time(key.until, "short", tzinfo=zone, locale=i18n.locale(pages.language()))
+            alike: dict[str, Any] = {
+                "brand": brand, "token": token, "choices": choices, "until": until, "done": _done(done),
+            }  # fmt: skip
+            if person is None:
+                return pages.page("preferences_nobody", status, **alike)
+            whole = people.whole(session, person.id)
+            names = {row.slug: lists.name_in(row, pages.language()) for row in lists.every(session)}
+            waiting = [
+                Waiting(
+                    registry_words.task_kind(each.kind), each.words, _day(each.opened_at, zone), _day(each.due_at, zone)
+                )
+                for each in tasks.of(session, person.id)
+                if each.done_at is None and each.kind in tasks.ASKED
+            ]
+            restricted = _moment(person.restricted_at, zone) if person.restricted_at else None
+    except KeyExpired:
+        return _expired()
+    which, error = wrong if wrong else ("", None)
+    return pages.page(
+        "preferences", status, **alike, address=whole.address, name=whole.name or "", own_language=whole.language,
+        since=_day(whole.created_at, zone), spoken=tuple(pages.NAMES.items()), waiting=waiting, restricted=restricted,
+        places=[_place(each, whole, names, zone) for each in whole.memberships], notes=len(whole.notes),
+        wrong=which, error=pages.reason(error) if error else None,
+        typed={name: pages.shown_again(request.form.get(name, "")) for name in ("email", "name")},
+        typed_words="".join(c for c in request.form.get("words", "") if c.isprintable() or c == "\n"),
+    )  # fmt: skip
+
+
+def _expired() -> Response:
+    return pages.page("preferences_expired", KeyExpired.http_status, brand=_brand())
+
+
+def _place(held: people.Membership, whole: people.Whole, names: Mapping[str, str], zone: ZoneInfo) -> Place:
+    state = State(held.state)
+    stands = {
+        State.ACTIVE: pages.say("You are on the list."),
+        State.PENDING: pages.say("Joining was asked for, and not confirmed yet. Until then nothing is sent."),
+        State.LEFT: pages.say("You are not on the list: you have left it."),
+        State.UNDELIVERABLE: pages.say("Mail to you could not be delivered, so nothing is sent."),
+    }
+    agreed = [
+        (_moment(datetime.fromisoformat(entry["at"]), zone), entry["text_shown"], entry.get("language", ""))
+        for entry in reversed(whole.history)
+        if entry["event"] == "confirmed" and entry.get("list") == held.list and entry.get("text_shown")
+    ]
+    return Place(
+        held.list, names.get(held.list, held.name), state, stands[state], _moment(held.since, zone),
+        _basis(held.basis, state), _source(held.source), held.sale_reference, agreed,
+    )  # fmt: skip
+
+
+def _basis(basis: str, state: State) -> str:
+    """Why we may hold and use it, in words, with the law."""
+    if state is State.PENDING:
+        return pages.say("The request to join, until it is answered or 30 days have passed.")
+    if state is State.LEFT:
+        return pages.say("So that you are not mailed again, and to show that what we sent was allowed (GDPR 5(2)).")
+    return {
+        "consent": pages.say("Your consent (GDPR 6(1)(a))."),
+        "customer": pages.say("You are our customer (Act 917/2014, section 200(3))."),
+        "organisation": pages.say("You act for an organisation (Act 917/2014, section 202)."),
+    }[basis]
+
+
+def _source(source: str) -> str:
+    """Where the data came from (GDPR 15(1)(g))."""
+    if source.startswith("import: "):
+        return pages.say("Brought over from: %(source)s", source=source.removeprefix("import: "))
+    return {
+        "web": pages.say("From the form on our website."),
+        "confirmed": pages.say("From you: you confirmed that you want to be on the list."),
+        "staff": pages.say("From you, written down by our staff."),
+    }.get(source, source)
+
+
+def _channel(channel: Channel) -> str:
+    return {
+        Channel.EMAIL: pages.say("By e-mail"),
+        Channel.POST: pages.say("By post"),
+        Channel.PHONE: pages.say("By phone"),
+        Channel.DISCLOSURE: pages.say("Disclosing your name and address to others for marketing"),
+    }[channel]
+
+
+def _done(what: str) -> str:
+    return {
+        "saved": pages.say("Saved."),
+        "left": pages.say("You have left the list. Nothing more is sent to you from it."),
+        "asked": pages.say(
+            "A confirmation letter is on its way, unless you got one a moment ago. You are on the list once you have "
+            "confirmed."
+        ),
+        "forbidden": pages.say("The ban is in force from this moment."),
+        "lifted": pages.say("The ban is lifted. It puts you on no list: join again if you want our bulletins."),
+        "noted": pages.say("We have your request. You get an answer within a month at the latest."),
+        "restricted": pages.say("From this moment we keep your data and do not use them for mailing."),
+        "unrestricted": pages.say("The restriction has ended."),
+    }.get(what, "")
+
+
+def _form(*, error: str | None = None, value: str = "", status: int = 200) -> Response:
+    shown = pages.say(error) if error else None
+    response = pages.page("preferences_form", status, brand=_brand(), error=shown, value=value)
+    if error:
+        response.headers["Cache-Control"] = "no-store"
+    return response
+
+
+# ── small parts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _speak(session: Session, key: Key) -> None:
+    person = own_page.holder(session, key)
+    pages.speak(person.language if person else None)
+
+
+def _list(session: Session) -> MailingList:
+    return lists.find(session, request.form.get("list", ""))
+
+
+def _channels() -> tuple[Channel, ...]:
+    try:
+        return channels(request.form.get("channel", ""))
+    except ValueError:
+        raise BadInput("There is no such channel.") from None
+
+
+def _origin(how: str) -> dict[str, object]:
+    return visitor.origin(request, how, language=pages.language())
+
+
+def _default(session: Session) -> MailingList:
+    """The list whose look a page has that is about no list. Raises Unknown."""
+    rows = {row.slug: row for row in lists.every(session)}
+    if not rows:
+        raise Unknown("There is no list.")
+    return rows.get(lists.DEFAULT_SLUG) or next(iter(rows.values()))
+
+
+def _zone(session: Session) -> ZoneInfo:
+    return ZoneInfo(lists.settings_of(_default(session)).time_zone)
+
+
+def _brand() -> Brand:
+    with db.reading() as session:
+        return brand_of(_default(session), pages.settings())
+
+
+def _brand_for(session: Session, person_id: int | None) -> Brand:
+    """The look of the list by which the person knows us."""
+    number = requests.own_list(session, person_id) if person_id is not None else None
+    row = session.get(MailingList, number) if number is not None else None
+    return brand_of(row or _default(session), pages.settings())
+
+
+def _day(at: datetime, zone: ZoneInfo) -> str:
+    return format_date(at.astimezone(zone), "long", locale=i18n.locale(pages.language()))
+
+
+def _moment(at: datetime, zone: ZoneInfo) -> str:
+    return format_datetime(at, _KNOCK[pages.language()], tzinfo=zone, locale=i18n.locale(pages.language()))
+
+
+_ANY, _LINK = Guard.ANYONE, Guard.LINK
+ROUTES = (
+    Route("GET", "/preferences", form, _ANY),
+    Route("POST", "/preferences", ask, _ANY, pace.KEYS),
+    Route("GET", "/preferences/check-mail", check_mail, _ANY),
+    Route("GET", "/preferences/<token>", look, _LINK),
+    Route("POST", "/preferences/<token>", act, _LINK),
+    Route("GET", "/preferences/<token>/data", data, _LINK),
+    Route("GET", "/preferences/<token>/data.json", data_file, _LINK),
+)

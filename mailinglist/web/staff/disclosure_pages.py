@@ -1,0 +1,118 @@
+"""Disclosures: who outside was given data about whom, and on what ground; and the form by which one is made.
+
+It is written down before the data are handed out, and refused without a legal basis, or against the person's ban. Asks
+for both factors anew.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from flask import Response, request, url_for
+
+from ... import db
+from ...errors import BadInput, Banned
+from ...privacy import access, disclosures
+from ...privacy.disclosures import FIELDS, Disclosure
+from ...staff import audit
+from ...staff.levels import Right
+from .. import pages
+from ..guards import Guard, Route
+from . import frame, person, persons
+from . import registry_words as words
+
+_A_PAGE = 50
+_TYPED = ("recipient", "basis", "reference")
+
+
+def index() -> Response:
+    """GET: the disclosures, newest first."""
+    before = request.args.get("before", "")
+    before_id = int(before) if before.isdecimal() and len(before) < 10 else None
+    with frame.looking() as session:
+        found = disclosures.newest(session, before_id=before_id, limit=_A_PAGE + 1)
+    more = len(found) > _A_PAGE
+    return frame.page(
+        "registry/disclosures", here="disclosures", found=[(each, named(each)) for each in found[:_A_PAGE]],
+        next_url=url_for("disclosure_pages.index", before=found[_A_PAGE - 1].id) if more else None,
+        first_url=url_for("disclosure_pages.index") if before_id is not None else None,
+    )  # fmt: skip
+
+
+def form(number: int) -> Response:
+    """GET: to whom, on what ground, and which data."""
+    persons.seen(number)
+    return _form(number, {**dict.fromkeys(_TYPED, ""), "fields": []}, {})
+
+
+def give(number: int) -> Response:
+    """POST: it is written down, and the data come as a file."""
+    values: dict[str, Any] = {name: request.form.get(name, "").strip() for name in _TYPED}
+    values["fields"] = request.form.getlist("fields")
+    errors: dict[str, str] = {}
+    if not values["recipient"]:
+        errors["recipient"] = pages.say("Say who gets the data.")
+    if len(values["basis"]) < disclosures.SHORTEST_BASIS:
+        errors["basis"] = pages.say("Without a legal basis no data are given out.")
+    if not values["fields"]:
+        errors["fields"] = pages.say("Choose which data are given.")
+    if errors:
+        persons.seen(number)
+        return _form(number, values, errors)
+    now = db.utcnow()
+    try:
+        with db.transaction() as session:
+            held = persons.known_person(session, number)
+            noted = disclosures.note(
+                session, [number], recipient=values["recipient"], basis=values["basis"], fields=values["fields"],
+                reference=values["reference"], by=frame.actor(), now=now,
+            )  # fmt: skip
+            document = disclosures.part(access.document(session, held, now=now), noted.fields)
+            audit.note(
+                session, "data_disclosed", by=frame.actor(), about=f"person {number}", now=now, disclosure=noted.id,
+                fields=list(noted.fields),
+            )  # fmt: skip
+    except (BadInput, Banned) as error:
+        persons.seen(number)
+        return _form(number, values, {"": words.reason(error)})
+    response = Response(access.written(document), content_type="application/json; charset=utf-8")
+    response.headers["Content-Disposition"] = f'attachment; filename="disclosure-{noted.id}.json"'
+    return response
+
+
+def named(each: Disclosure) -> str:
+    """Which data were given, in words."""
+    known = dict(_fields())
+    return ", ".join(known.get(field, field) for field in each.fields)
+
+
+def _fields() -> list[tuple[str, str]]:
+    said = {
+        "address": pages.say("E-mail address"),
+        "name": pages.say("Name"),
+        "language": pages.say("Language"),
+        "subscriptions": pages.say("Subscriptions"),
+        "history": pages.say("Consent history"),
+        "bans": pages.say("Marketing bans"),
+        "notes": pages.say("Notes and contacts"),
+        "mails": pages.say("Mails"),
+    }
+    return [(field, said[field]) for field in FIELDS]
+
+
+def _form(number: int, values: dict[str, Any], errors: dict[str, str]) -> Response:
+    with frame.looking() as session:
+        mailbox = persons.known_person(session, number).mailbox
+    return frame.page(
+        "registry/disclose", 422 if errors else 200, here="persons", errors=errors, values=values, number=number,
+        address=mailbox, fields_to_choose=[(field, label, None) for field, label in _fields()],
+        crumbs=person.crumbs(number, mailbox),
+    )  # fmt: skip
+
+
+_STAFF, _PERSONS = Guard.STAFF, Right.PERSONS
+ROUTES = (
+    Route("GET", "/staff/disclosures", index, _STAFF, right=_PERSONS),
+    Route("GET", "/staff/persons/<int:number>/disclose", form, _STAFF, right=_PERSONS, fresh=True),
+    Route("POST", "/staff/persons/<int:number>/disclose", give, _STAFF, right=_PERSONS, fresh=True),
+)

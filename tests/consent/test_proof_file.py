@@ -1,0 +1,211 @@
+"""A proof stands alone: the small script checks it without the program, and any changed byte fails."""
+
+from __future__ import annotations
+
+import json
+import random
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import date, timedelta
+from importlib import util
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from flask import Flask
+
+from conftest import NOW
+from mailinglist import db
+from mailinglist.consent import address, proof_file, register, registrar, seals, signing
+from mailinglist.consent.states import Channel, State
+from mailinglist.errors import Unknown
+from mailinglist.places import PACKAGE
+from mailinglist.privacy import rights
+from making import person
+
+SCRIPT = PACKAGE.parent / "docs" / "verify_proof.py"
+MATTI = address.parse("Matti@example.fi")
+TOLD = registrar.Told("phone", "said so", date(2026, 11, 2), "Maija")
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    """The script, within this process: for checking many."""
+    spec = util.spec_from_file_location("verify_proof", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def sealed(app: Flask) -> None:
+    with db.transaction() as session:
+        for n in range(5):
+            person(session, f"p{n}@example.fi", now=NOW)
+        person(session, MATTI.mailbox, now=NOW, state=State.LEFT)
+    assert seals.make() is not None
+
+
+def document(mailbox: str = MATTI.mailbox) -> dict[str, Any]:
+    with db.reading() as session:
+        return proof_file.document(session, address.parse(mailbox), now=NOW + timedelta(days=1))
+
+
+def run(path: Path, told: Mapping[str, Any] | bytes, *arguments: str) -> subprocess.CompletedProcess[str]:
+    path.write_bytes(told if isinstance(told, bytes) else proof_file.written(dict(told)))
+    command = [sys.executable, "-I", str(SCRIPT), str(path), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False, cwd=path.parent, env={})
+
+
+def holds(script: ModuleType, content: bytes) -> bool:
+    try:
+        script.check(content)
+    except (script.Wrong, ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError):
+        return False
+    return True
+
+
+def resigned(told: dict[str, Any]) -> bytes:
+    """Changed, and signed anew by the owner of the right key."""
+    unsigned = {name: value for name, value in told.items() if name != "signature"}
+    with db.reading() as session:
+        signature = seals.signing_of(session).sign(signing.PROOF, proof_file.written(unsigned))
+    return proof_file.written({**unsigned, "signature": signature.hex()})
+
+
+def test_the_script_says_that_it_holds_and_what_it_says(sealed: None, tmp_path: Path):
+    told = document()
+    done = run(tmp_path / "proof.json", told, "--key", told["key"])
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "The proof holds." in done.stdout
+    assert f"Signed with the key {told['key']}" in done.stdout
+    assert "3 entries; 3 of them, and no others, were there when seal 1 was made" in done.stdout
+    assert told["texts"][0]["body"].splitlines()[0] in done.stdout
+    assert '"client":"192.0.2.7"' in done.stdout
+    assert run(tmp_path / "proof.json", told, "--key", "00" * 32).returncode == 1
+    assert run(tmp_path / "proof.json", told, "--wrong").returncode == 2
+    assert run(tmp_path / "proof.json", b"\xff").returncode == 1
+
+
+def test_any_changed_byte_fails(sealed: None, script: ModuleType):
+    """A sample of the places; the next test looks at each."""
+    content = proof_file.written(document())
+    assert holds(script, content)
+    chance = random.Random(5)
+    flip_each(script, content, chance.sample(range(len(content)), 100), chance)
+    for at in chance.sample(range(len(content)), 20):
+        assert not holds(script, content[:at] + content[at + 1 :])
+        assert not holds(script, content[:at] + b" " + content[at:])
+    for other in (content + b"\n", content.rstrip(), b"\xef\xbb\xbf" + content, content[:-2] + b',"x":1}\n'):
+        assert not holds(script, other)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_really_any(sealed: None, script: ModuleType):
+    content = proof_file.written(document())
+    flip_each(script, content, range(len(content)), random.Random(6))
+
+
+def flip_each(script: ModuleType, content: bytes, places: Sequence[int], chance: random.Random) -> None:
+    """A bit of each of these bytes, one after the other."""
+    flipped = bytearray(content)
+    for at in places:
+        was = flipped[at]
+        flipped[at] = was ^ (1 << chance.randrange(8))
+        assert not holds(script, bytes(flipped)), (at, bytes(flipped[at - 20 : at + 20]))
+        flipped[at] = was
+
+
+def test_nor_can_the_owner_of_the_key_leave_something_out(sealed: None, script: ModuleType):
+    """What a seal binds: not even who signs the file can tell otherwise."""
+    assert holds(script, resigned(document()))
+    told = document()
+    told["chains"][0]["entries"].pop()
+    told["evidence"], told["evidence_not_kept"] = (
+        [],
+        sorted(json.loads(each["body"])["evidence"] for each in told["chains"][0]["entries"]),
+    )
+    assert not holds(script, resigned(told))
+    told["chains"][0]["sealed"]["entries"] -= 1
+    assert not holds(script, resigned(told))
+    for part, value in (("texts", []), ("evidence", []), ("subject", "00" * 32), ("format", "x"), ("more", 1)):
+        assert not holds(script, resigned({**document(), part: value})), part
+    told = document()
+    entry = told["chains"][0]["entries"][0]
+    entry["body"] = entry["body"].replace('"language":"fi"', '"language":"sv"')
+    assert not holds(script, resigned(told))
+    told = document()
+    told["chains"][0]["sealed"]["index"] += 1
+    assert not holds(script, resigned(told))
+    told = document()
+    told["seals"][0]["content"] = told["seals"][0]["content"].replace('"number":1', '"number":2')
+    assert not holds(script, resigned(told))
+
+
+def test_what_came_after_the_seal_is_told_as_such(sealed: None, script: ModuleType):
+    with db.transaction() as session:
+        registrar.forbid(session, MATTI, [Channel.EMAIL], TOLD, now=NOW + timedelta(hours=1))
+    told = document()
+    assert [sealed for _, _, sealed in proof_file.told_in_order(told)] == [True, True, True, False]
+    lines = script.check(proof_file.written(told))
+    assert any("4 entries; 3 of them" in line for line in lines)
+    with db.transaction() as session:
+        person(session, "late@example.fi", now=NOW)
+    (line,) = [each for each in script.check(proof_file.written(document("late@example.fi"))) if "Chain" in each]
+    assert line.endswith("2 entries, not sealed yet.")
+
+
+def test_of_somebody_erased_and_of_nobody(sealed: None, script: ModuleType):
+    with db.transaction() as session:
+        rights.erase(session, MATTI, NOW + timedelta(hours=1))
+    seals.make()
+    told = document()
+    assert told["evidence"] == []
+    assert len(told["evidence_not_kept"]) == 3
+    assert holds(script, proof_file.written(told))
+    with pytest.raises(Unknown):
+        document("nobody@example.fi")
+
+
+def test_what_the_next_owner_of_a_corrected_address_did_is_not_in_it(sealed: None, script: ModuleType):
+    later = NOW + timedelta(hours=1)
+    with db.transaction() as session:
+        found = register.find(session, MATTI)
+        assert found is not None
+        registrar.correct_address(session, found.id, address.parse("new@example.fi"), TOLD, now=later)
+    seals.make()
+    with db.transaction() as session:
+        person(session, MATTI.mailbox, now=later + timedelta(hours=1))
+    seals.make()
+    told = document("new@example.fi")
+    assert holds(script, proof_file.written(told))
+    events = [body["event"] for _, body, _ in proof_file.told_in_order(told)]
+    assert events == ["asked", "confirmed", "left", "moved", "readdressed"]
+    assert {chain["sealed"]["seal"] for chain in told["chains"]} == {2, 3}
+    assert holds(script, proof_file.written(document()))
+
+
+def test_the_script_checks_signatures_as_others_do(script: ModuleType):
+    chance = random.Random(7)
+    for _ in range(5):
+        key = Ed25519PrivateKey.from_private_bytes(chance.randbytes(32))
+        public, content = key.public_key().public_bytes_raw().hex(), chance.randbytes(chance.randrange(99))
+        made = key.sign(content)
+        assert script.holds(public, made.hex(), content)
+        assert not script.holds(public, made.hex(), content + b"x")
+        assert not script.holds(public, made.hex().upper(), content)
+        higher = (int.from_bytes(made[32:], "little") + script.L).to_bytes(32, "little")  # RFC 8032 §5.1.7: S < L
+        assert not script.holds(public, (made[:32] + higher).hex(), content)
+    # RFC 8032 §7.1, test 2
+    assert script.holds(
+        "3d4017c3e843895a92b70aa74d1b7ebc9c982ccf2ec4968cc0cd55f12af4660c",
+        "92a009a9f0d4cab8720e820b5f642540a2b27b5416503f8fb3762223ebdb69da"
+        "085ac1e43e15996e458f3613d0f11d8c387b2eaeb4302aeeb00d291612bb0c00",
+        bytes.fromhex("72"),
+    )

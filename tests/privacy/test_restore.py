@@ -1,0 +1,487 @@
+"""A restored backup loses no opt-out that was given since (REQUIREMENTS 2.6), whatever else it lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from flask import Flask
+from pydantic import SecretStr
+from sqlalchemy import create_engine, select, text
+
+import making
+from conftest import NOW
+from mailinglist import db, migrate
+from mailinglist.app import create_app
+from mailinglist.consent import (
+    address,
+    bans,
+    gate,
+    journal,
+    keys,
+    register,
+    registrar,
+    requests,
+    restriction,
+    transfer,
+    verification,
+)
+from mailinglist.consent.states import ALL_CHANNELS, Basis, Channel
+from mailinglist.consent.tables import LedgerEntry, Person
+from mailinglist.delivery import dispatch, handoffs
+from mailinglist.delivery.tables import Handoff
+from mailinglist.errors import BadInput, Fault, NotAllowed, RegisterUnsound, TokenSpent, Unknown
+from mailinglist.privacy import backup, needs, restore, rights
+from mailinglist.settings import SETTINGS, Settings
+from mailinglist.staff import accounts, audit
+from mailinglist.staff.audit import Actor
+from making import ORIGIN, ask, leave_token, letter, person, the_list
+
+BY = Actor(None, "root", "")
+AFTER = NOW + timedelta(days=1)
+
+
+def back_up(app: Flask, path: Path) -> Path:
+    backup.make(app.config[SETTINGS], path)
+    return path
+
+
+def bring_back(app: Flask, path: Path, **options: Any) -> restore.Restored:
+    given = {"identity": None, "replace": True, "journals": (), "by": BY, **options}
+    return restore.restore(app, path, make_tables=migrate.make_tables, upgrade=migrate.upgrade, **given)
+
+
+def state(session, mailbox: str) -> str | None:
+    found = register.find(session, address.parse(mailbox))
+    standing = register.subscription(session, found.id, the_list(session).id) if found else None
+    return standing.state if standing else None
+
+
+def leave(session, mailbox: str, *, now=AFTER) -> None:
+    found = register.find(session, address.parse(mailbox))
+    assert found is not None
+    register.leave(session, leave_token(session, found), origin=ORIGIN, now=now)
+
+
+def ban(session, mailbox: str, channels=ALL_CHANNELS, *, now=AFTER) -> None:
+    digest = keys.keys_of(session).digest(address.parse(mailbox).folded)
+    bans.add(session, digest, channels, source="told us", now=now)
+
+
+def members(count: int) -> list[str]:
+    return [f"p{number}@example.fi" for number in range(count)]
+
+
+def admit(session, mailboxes: Sequence[str], *, now=NOW) -> transfer.Report:
+    """People brought along from another system: many at once."""
+    data = "\n".join(["email", *mailboxes]).encode()
+    consignment = transfer.read(data, basis=Basis.CONSENT, source="the old system", file="people.csv")
+    return transfer.take_in(session, the_list(session), consignment, who="root", now=now)
+
+
+def mailable(session) -> list[str]:
+    """To whom a bulletin may go now. Raises RegisterUnsound."""
+    persons = dict(session.execute(select(Person.id, Person.mailbox)).all())
+    found = gate.read(session, gate.Mail.BULLETIN, list_id=the_list(session).id, persons=list(persons), now=AFTER)
+    return sorted((each.mailbox for each in found.values() if each.why is None), key=lambda name: (len(name), name))
+
+
+def problems(session) -> list[verification.Problem]:
+    return list(verification.verify(session))
+
+
+# ── opt-outs ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_every_leave_ban_and_erasure_given_since_holds(app: Flask, tmp_path: Path) -> None:
+    everybody = members(80)
+    with db.transaction() as session:
+        admit(session, everybody)
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        for mailbox in everybody[:50]:
+            leave(session, mailbox)
+        for mailbox in everybody[50:70]:
+            ban(session, mailbox)
+        for mailbox in everybody[70:75]:
+            rights.erase(session, address.parse(mailbox), AFTER)
+    done = bring_back(app, old)
+    assert done.released, done.troubles
+    assert done.report["replayed"] == {"left": 50, "banned": 20, "erased": 5}
+    with db.transaction() as session:
+        assert [state(session, mailbox) for mailbox in everybody[:50]] == ["left"] * 50
+        assert [state(session, mailbox) for mailbox in everybody[70:75]] == [None] * 5
+        for mailbox in everybody[50:70]:
+            assert bans.check(session, address.parse(mailbox)).channels == tuple(map(str, ALL_CHANNELS))
+        assert mailable(session) == everybody[75:]
+        assert problems(session) == []
+        again = admit(session, everybody, now=AFTER + timedelta(days=1))
+        assert (again.added, len(again.refused)) == (0, 75)
+    with pytest.raises(Unknown), app.app_context():
+        restore.replay_again(app, journals=(), accept=None, by=BY)
+
+
+@pytest.mark.long
+def test_erased_imported_and_restored_from_yesterday_still_banned(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        admit(session, ["matti@example.fi"])
+    old = back_up(app, tmp_path / "yesterday.tar.gz")
+    with db.transaction() as session:
+        ban(session, "matti@example.fi")
+        rights.erase(session, address.parse("matti@example.fi"), AFTER)
+        assert admit(session, ["matti@example.fi"], now=AFTER).added == 0
+    assert bring_back(app, old).released
+    with db.transaction() as session:
+        assert bans.forbids_mail(session, bans.digests(session, address.parse("matti@example.fi")))
+        assert state(session, "matti@example.fi") is None
+        assert admit(session, ["matti@example.fi"], now=AFTER).added == 0
+        assert problems(session) == []
+
+
+@pytest.mark.long
+def test_who_came_and_left_after_the_backup_is_not_imported_again(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        person(session, "known@example.fi", now=NOW)
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        person(session, "new@example.fi", now=AFTER)
+        leave(session, "new@example.fi", now=AFTER + timedelta(hours=1))
+    done = bring_back(app, old)
+    assert done.report["replayed"] == {"left": 1}
+    with db.transaction() as session:
+        assert admit(session, ["new@example.fi"], now=AFTER + timedelta(days=1)).added == 0
+        assert problems(session) == []
+        # They themselves can come back, by the form.
+        person(session, "new@example.fi", now=AFTER + timedelta(days=2))
+        assert state(session, "new@example.fi") == "active"
+        assert problems(session) == []
+
+
+@pytest.mark.long
+def test_who_came_back_before_the_backup_is_not_taken_off_again(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        person(session, "matti@example.fi", now=NOW)
+        leave(session, "matti@example.fi")
+        ban(session, "matti@example.fi")
+        bans.lift(session, address.parse("matti@example.fi"), ALL_CHANNELS, evidence="rang", who="Maija", now=AFTER)
+        person(session, "matti@example.fi", now=AFTER + timedelta(days=1))
+    done = bring_back(app, back_up(app, tmp_path / "new.tar.gz"))
+    assert done.report["replayed"] == {}
+    with db.reading() as session:
+        assert mailable(session) == ["matti@example.fi"]
+
+
+@pytest.mark.long
+def test_joins_and_lifted_bans_are_told_and_not_done_again(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        left, banned = (person(session, name, now=NOW) for name in ("left@example.fi", "banned@example.fi"))
+        leave(session, left.mailbox, now=NOW + timedelta(minutes=1))
+        ban(session, banned.mailbox, [Channel.EMAIL], now=NOW)
+        numbers = left.id, banned.id
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        person(session, "left@example.fi", now=AFTER)
+        bans.lift(session, address.parse("banned@example.fi"), [Channel.EMAIL], evidence="rang", who="M", now=AFTER)
+        person(session, "new@example.fi", now=AFTER)
+    done = bring_back(app, old)
+    assert done.released
+    assert done.report["replayed"] == {"joins": 2, "lifts": 1}
+    told = [(item["what"], item["person"]) for item in done.report["missing"]]
+    assert told == [("confirmed", numbers[0]), ("ban_lifted", numbers[1]), ("confirmed", None)]
+    with db.reading() as session:
+        assert mailable(session) == []
+
+
+@pytest.mark.long
+def test_an_address_that_was_corrected_since_gets_nothing(app: Flask, tmp_path: Path) -> None:
+    """The copy has the old address, maybe somebody else's now. What the new one's owner said holds for the person."""
+    told = registrar.Told("phone", "rang, and spelt it", NOW.date(), "Maija")
+    with db.transaction() as session:
+        one, two = (person(session, name, now=NOW) for name in ("old1@example.fi", "old2@example.fi"))
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        registrar.correct_address(session, one.id, address.parse("new1@example.fi"), told, now=AFTER)
+        registrar.correct_address(session, two.id, address.parse("new2@example.fi"), told, now=AFTER)
+        ban(session, "new1@example.fi")
+        rights.erase(session, address.parse("new2@example.fi"), AFTER + timedelta(hours=1))
+    done = bring_back(app, old)
+    assert done.released
+    assert done.report["replayed"]["corrected"] == 2
+    assert done.report["replayed"]["erased"] == 1
+    with db.reading() as session:
+        assert mailable(session) == []
+        assert state(session, "old1@example.fi") == "left"
+        assert state(session, "old2@example.fi") is None
+        for mailbox in ("old1@example.fi", "new1@example.fi"):
+            assert bans.forbids_mail(session, bans.digests(session, address.parse(mailbox)))
+        assert problems(session) == []
+
+
+@pytest.mark.long
+def test_a_restriction_and_not_me_hold_too(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        made = person(session, "restricted@example.fi", now=NOW)
+        asked = ask(session, "stranger@example.fi", now=NOW)
+        _, not_me = letter(session, asked, now=NOW)
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        restriction.restrict(session, made, source="own page", origin=ORIGIN, now=AFTER)
+        register.disown(session, not_me, origin=ORIGIN, now=AFTER)
+    assert bring_back(app, old).report["replayed"] == {"restricted": 1, "left": 1}
+    with db.reading() as session:
+        assert register.find(session, address.parse("restricted@example.fi")).restricted_at is not None
+        stranger = register.find(session, address.parse("stranger@example.fi"))
+        assert stranger.muted_until == AFTER + timedelta(days=365)
+
+
+# ── journals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _missing(path: Path, _head: Path) -> None:
+    path.unlink()
+
+
+def _all_gone(path: Path, head: Path) -> None:
+    path.unlink()
+    head.unlink()
+
+
+def _cut(path: Path, _head: Path) -> None:
+    path.write_bytes(b"".join(path.read_bytes().splitlines(keepends=True)[:-1]))
+
+
+def _altered(path: Path, _head: Path) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(b"".join([*lines[:-2], lines[-2].replace(b'"left"', b'"mute"'), lines[-1]]))
+
+
+_INJURIES = (_missing, _all_gone, _altered)
+
+
+@pytest.mark.parametrize("injure", [_cut, *(pytest.param(each, marks=pytest.mark.long) for each in _INJURIES)])
+def test_without_the_whole_journal_nothing_is_sent_until_a_person_says_what_is_lost(
+    injure: Callable[[Path, Path], None], app: Flask, settings: Settings, tmp_path: Path
+) -> None:
+    with db.transaction() as session:
+        admit(session, members(4))
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        leave(session, "p0@example.fi")
+    with db.transaction() as session:
+        leave(session, "p1@example.fi")
+    injure(settings.journal_folder / journal.FILE, settings.journal_head_file)
+    done = bring_back(app, old)
+    assert not done.released
+    assert done.troubles
+    with db.reading() as session:
+        with pytest.raises(RegisterUnsound, match="restore --replay"):
+            mailable(session)
+        assert [need.what.words for need in needs.of_list(session, the_list(session), now=AFTER)]
+    with pytest.raises(RegisterUnsound), db.transaction() as session:
+        admit(session, ["new@example.fi"])
+    migrate.upgrade(app)  # even an upgrade does not let it go
+    assert not restore.replay_again(app, journals=(), accept=None, by=BY).released
+    with pytest.raises(BadInput):
+        restore.replay_again(app, journals=(), accept="yes", by=BY)
+    words = "Leaves of the night to Tuesday: the disk was lost."
+    assert restore.replay_again(app, journals=(), accept=words, by=BY).released
+    with db.transaction() as session:
+        mailable(session)
+        assert problems(session) == []
+        assert [
+            (entry.who, entry.detail["words"]) for entry in audit.search(session, act="lost_opt_outs_accepted")
+        ] == [("root", words)]
+        bodies = [json.loads(body) for body in session.scalars(select(LedgerEntry.body).order_by(LedgerEntry.id))]
+        assert "opt_outs_lost" in [body["event"] for body in bodies]
+        assert journal.look_through(session, now=AFTER).problems == []
+
+
+@pytest.mark.long
+def test_a_journal_of_another_machine_is_brought(app: Flask, settings: Settings, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        admit(session, members(2))
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        leave(session, "p0@example.fi")
+    brought = tmp_path / "brought"
+    settings.journal_folder.rename(brought)
+    settings.journal_head_file.rename(brought / restore.HEAD)
+    assert not bring_back(app, old).released
+    done = restore.replay_again(app, journals=[brought], accept=None, by=BY)
+    assert done.released, done.troubles
+    with db.transaction() as session:
+        assert mailable(session) == ["p1@example.fi"]
+        assert [line.what for line in journal.read(journal.journal_of(session)).lines] == ["left"], "noted here as well"
+
+
+@pytest.mark.long
+def test_a_whole_journal_put_back_in_its_place_is_enough(app: Flask, settings: Settings, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        admit(session, members(3))
+    old = back_up(app, tmp_path / "old.tar.gz")
+    for mailbox in ("p0@example.fi", "p1@example.fi"):
+        with db.transaction() as session:
+            leave(session, mailbox)
+    path = settings.journal_folder / journal.FILE
+    whole = path.read_bytes()
+    _cut(path, settings.journal_head_file)
+    assert bring_back(app, old).report["replayed"] == {"left": 1}
+    path.write_bytes(whole)
+    done = restore.replay_again(app, journals=(), accept=None, by=BY)
+    assert done.released, done.troubles
+    assert done.report["replayed"] == {"left": 2}
+    with db.reading() as session:
+        assert mailable(session) == ["p2@example.fi"]
+
+
+@pytest.mark.long
+def test_a_leave_meanwhile_is_kept_and_entered(app: Flask, settings: Settings, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        made = person(session, "matti@example.fi", now=NOW)
+        token = leave_token(session, made)
+    old = back_up(app, tmp_path / "old.tar.gz")
+    _all_gone(settings.journal_folder / journal.FILE, settings.journal_head_file)
+    assert not bring_back(app, old).released
+    assert app.test_client().post(f"/unsubscribe/{token}").status_code == 200
+    with pytest.raises(RegisterUnsound), db.transaction() as session:
+        requests.take(session, now=db.utcnow())
+    restore.replay_again(app, journals=(), accept="Nothing was lost, it is a test.", by=BY)
+    with db.transaction() as session:
+        requests.take(session, now=db.utcnow())
+    with db.reading() as session:
+        assert state(session, "matti@example.fi") == "left"
+
+
+# ── what was on its way ───────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_a_bulletin_that_was_running_comes_back_paused_with_its_open_rows_uncertain(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        admit(session, members(250))
+        running, later = (making.written(session, now=NOW, fi=name).id for name in ("Running", "Later"))
+        for number, at in ((running, None), (later, AFTER)):
+            dispatch.send(
+                session, number, sender="a@example.fi", by="root", at=at, publishers=(), now=NOW
+            )  # fmt: skip
+        assert dispatch.begin_due(session, now=NOW) == [running]
+        shift = handoffs.begin_shift(session, now=NOW)
+        rows = handoffs.claim(session, shift, kinds=["bulletin"], about=running, limit=120, now=NOW)
+        settled = [handoffs.Settled(row.id, "accepted", NOW) for row in rows[:40]]
+        settled += [handoffs.Settled(row.id, "deferred", NOW, not_before=AFTER) for row in rows[40:50]]
+        handoffs.settle(session, shift, settled)
+        ask(session, "waits@example.fi", now=NOW)
+    done = bring_back(app, back_up(app, tmp_path / "running.tar.gz"))
+    assert done.report["paused"] == 2
+    with db.transaction() as session:
+        found, scheduled = dispatch.status(session, running), dispatch.status(session, later)
+        assert (found.state, found.audience, found.accepted, found.uncertain) == ("paused", 250, 40, 210)
+        assert found.pending == found.deferred == found.rejected == found.excluded == 0
+        assert "may have gone out since" in (found.trouble or "")
+        assert (scheduled.state, scheduled.audience) == ("paused", 0)
+        letters = session.execute(select(Handoff.kind, Handoff.state).where(Handoff.kind != "bulletin")).all()
+        assert [tuple(row) for row in letters] == [("confirm", "uncertain")]
+        assert dispatch.begin_due(session, now=AFTER) == []
+        assert dispatch.resolve(session, running, resend=True, by="Maija", now=AFTER) == 210
+        dispatch.resume(session, running)
+        assert dispatch.status(session, running).pending == 210
+
+
+@pytest.mark.long
+def test_nobody_is_signed_in_and_numbers_are_not_given_twice(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        _, enrolled = accounts.enrol(session, "minna@example.fi", levels=["editor"], by=BY, now=db.utcnow())
+        made = person(session, "matti@example.fi", now=NOW)
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        after = person(session, "after@example.fi", now=NOW)
+        assert after.id > made.id
+    done = bring_back(app, old)
+    assert (done.report["links"], done.report["ended"]) == (1, 0)
+    with db.transaction() as session:
+        with pytest.raises(TokenSpent):
+            accounts.open_link(session, enrolled, now=db.utcnow())
+        assert person(session, "new@example.fi", now=NOW).id > after.id
+
+
+# ── refusals ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+@pytest.mark.long
+def test_a_filled_database_is_replaced_only_when_that_is_said(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        admit(session, members(1))
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with pytest.raises(NotAllowed, match="--replace"):
+        bring_back(app, old, replace=False)
+    with db.transaction() as session:
+        handoffs.begin_shift(session, now=db.utcnow())
+    with pytest.raises(NotAllowed, match="worker"):
+        bring_back(app, old)
+
+
+@pytest.mark.long
+def test_nobody_else_may_be_connected(app: Flask, settings: Settings, tmp_path: Path) -> None:
+    old = back_up(app, tmp_path / "old.tar.gz")
+    other = create_engine(settings.sqlalchemy_url)
+    with other.connect() as connection:
+        connection.execute(text("SELECT count(*) FROM persons"))
+        with pytest.raises(NotAllowed, match="stop web"):
+            bring_back(app, old)
+    other.dispose()
+    assert bring_back(app, old).released
+
+
+@pytest.mark.long
+def test_another_ban_key_is_refused_and_nothing_is_changed(app: Flask, settings: Settings, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        admit(session, members(1))
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        admit(session, ["later@example.fi"])
+    db.db.engine.dispose()
+    other = create_app(settings.model_copy(update={"ban_key": SecretStr("another-key-another-key")}))
+    with pytest.raises(RegisterUnsound):
+        bring_back(other, old)
+    with db.reading() as session:
+        assert mailable(session) == ["p0@example.fi", "later@example.fi"]
+
+
+@pytest.mark.long
+def test_a_damaged_backup_is_refused_and_nothing_is_changed(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        admit(session, members(3))
+    whole = back_up(app, tmp_path / "old.tar.gz").read_bytes()
+    damaged = tmp_path / "damaged.tar.gz"
+    spoilt = bytearray(whole)
+    spoilt[len(whole) // 2] ^= 0xFF
+    for data in (whole[: len(whole) // 2], bytes(spoilt), b"hello"):
+        damaged.write_bytes(data)
+        with pytest.raises((Fault, BadInput)):
+            bring_back(app, damaged)
+    with db.reading() as session:
+        assert len(mailable(session)) == 3
+
+
+@pytest.mark.parametrize("databases", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
+def test_a_restore_that_is_broken_off_sends_nothing(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with db.transaction() as session:
+        admit(session, members(2))
+    old = back_up(app, tmp_path / "old.tar.gz")
+
+    def power_cut(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(restore, "_come_back", power_cut)
+        bring_back(app, old)
+    with db.reading() as session, pytest.raises(RegisterUnsound):
+        mailable(session)
+    with pytest.raises(Fault, match="broken off"):
+        restore.replay_again(app, journals=(), accept=None, by=BY)
+    assert bring_back(app, old).released

@@ -1,0 +1,465 @@
+"""One's own page: the form for a key, the letter, the page, and each act of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from sqlalchemy import event, func, select
+from sqlalchemy.orm import Session
+
+import making
+from catching import Caught, html_of, mail_server, text_of
+from conftest import NOW
+from mailinglist import db
+from mailinglist.consent import bans, export, gate, lists, notes, own_page, register, requests, verification
+from mailinglist.consent.address import parse
+from mailinglist.consent.states import ALL_CHANNELS, Channel, State
+from mailinglist.consent.tables import Ban, LedgerEntry, Person, Request
+from mailinglist.delivery import post
+from mailinglist.delivery.tables import Handoff
+from mailinglist.privacy import disclosures, rights, tasks
+from mailinglist.privacy.tables import Task
+from mailinglist.staff.audit import Actor
+
+PAGE = "/preferences"
+MATTI = "Matti@example.fi"
+
+
+@pytest.fixture(scope="module")
+def mail() -> Iterator[tuple[Caught, str]]:
+    with mail_server() as server:
+        yield server
+
+
+@pytest.fixture
+def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
+    return {"smtp_url": mail[1]}
+
+
+@pytest.fixture
+def caught(mail: tuple[Caught, str]) -> Caught:
+    mail[0].mails.clear()
+    return mail[0]
+
+
+def known(state: State = State.ACTIVE, mailbox: str = MATTI) -> int:
+    """Somebody on the default list since yesterday; their id."""
+    with db.transaction() as session:
+        return making.person(session, mailbox, now=db.utcnow() - timedelta(days=1), state=state).id
+
+
+def token(mailbox: str = MATTI, *, at: datetime | None = None) -> str:
+    """A key to the page of this address, as the letter would have it."""
+    with db.reading() as session:
+        keys = session.info["keys"]
+        address = parse(mailbox)
+        key = own_page.Key(keys.digest(address.folded), keys.digest(address.mailbox), at or db.utcnow())
+        return key.token(register.tokens_of(session))
+
+
+def forbid(mailbox: str, *channels: Channel, source: str = "phone") -> None:
+    with db.transaction() as session:
+        digest = session.info["keys"].digest(parse(mailbox).folded)
+        bans.add(session, digest, channels or ALL_CHANNELS, source=source, now=db.utcnow())
+
+
+def erase(mailbox: str) -> None:
+    with db.transaction() as session:
+        rights.erase(session, parse(mailbox), db.utcnow())
+
+
+def person(session: Session, mailbox: str = MATTI) -> Person:
+    found = register.find(session, parse(mailbox))
+    assert found is not None
+    return found
+
+
+def state() -> str:
+    with db.reading() as session:
+        standing = register.subscription(session, person(session).id, making.the_list(session).id)
+        assert standing is not None
+        return standing.state
+
+
+def sound() -> None:
+    """The register says what its ledger says."""
+    with db.reading() as session:
+        assert list(verification.verify(session)) == []
+
+
+# ── asking for a key ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_answers_everybody_alike_with_the_same_work(client: FlaskClient) -> None:
+    for kind in (State.PENDING, State.ACTIVE, State.LEFT):
+        known(kind, f"{kind.value}@example.fi")
+    known(mailbox="gone@example.fi")
+    forbid("gone@example.fi")
+    erase("gone@example.fi")
+    forbid("banned@example.fi")
+    statements: list[str] = []
+
+    @event.listens_for(db.db.engine, "before_cursor_execute")
+    def note(_connection: Any, _cursor: Any, statement: str, *_: Any) -> None:
+        statements.append(statement)
+
+    seen = set()
+    for kind in ("new", "pending", "active", "left", "gone", "banned"):
+        statements.clear()
+        answer = client.post(PAGE, data={"email": f"{kind}@example.fi", "lang": "en"})
+        seen.add((answer.status_code, str(answer.headers), answer.data, tuple(statements)))
+    assert len(seen) == 1
+    assert (answer.status_code, answer.location) == (303, f"{PAGE}/check-mail?lang=en")
+    assert "Set-Cookie" not in answer.headers
+    assert client.get(answer.location).status_code == 200
+    assert client.get(PAGE).status_code == 200
+
+
+def test_a_malformed_address_gets_the_form_back_and_a_robot_nothing(client: FlaskClient) -> None:
+    page = client.post(PAGE, data={"email": "a@@example.fi", "lang": "en"})
+    assert page.status_code == 422
+    assert "<title>Error: " in page.text
+    assert client.post(PAGE, data={"email": "a@example.fi", "website": "x"}).status_code == 303
+    with db.reading() as session:
+        assert session.scalar(select(Request)) is None
+    statuses = [client.post(PAGE, data={"email": "a@example.fi"}).status_code for _ in range(9)]
+    assert statuses == [303] * 8 + [429]
+
+
+def test_the_letter_goes_to_whoever_is_known_or_banned_and_its_link_opens_the_page(
+    client: FlaskClient, caught: Caught
+) -> None:
+    known()
+    forbid(MATTI)
+    known(mailbox="gone@example.fi")
+    forbid("gone@example.fi")
+    erase("gone@example.fi")
+    for mailbox in (MATTI, "gone@example.fi", "nobody@example.fi"):
+        client.post(PAGE, data={"email": mailbox, "lang": "en"})
+    post.letters(stop=lambda: False)
+    assert sorted(recipient for _, recipient, _ in caught.mails) == [MATTI, "gone@example.fi"]
+    [letter] = caught.to(MATTI)
+    assert letter["Subject"] == "A link to your own page"
+    assert letter["Auto-Submitted"] == "auto-generated"
+    assert "one hour" in text_of(letter)
+    found = re.search(r"http://127\.0\.0\.1:8000(/preferences/[^\s?]+)", text_of(letter))
+    assert found
+    assert "matti" not in found[1].lower()
+    assert found[1] in html_of(letter)
+    page = client.get(found[1])
+    assert page.status_code == 200
+    assert MATTI in page.text
+    [other] = caught.to("gone@example.fi")
+    again = re.search(r"http://127\.0\.0\.1:8000(/preferences/[^\s?]+)", text_of(other))
+    assert again
+    assert len(again[1]) == len(found[1])
+    page = client.get(f"{again[1]}?lang=en")
+    assert "Your address is in no register of ours" in page.text
+    assert page.text.count("Lift the ban") == 4
+    with db.reading() as session:
+        assert session.scalars(select(Handoff.state).where(Handoff.kind == "key")).all() == ["accepted"] * 2
+        outcomes = session.execute(select(Request.outcome, Request.mailbox).where(Request.kind == "key")).all()
+    assert sorted(map(tuple, outcomes), key=str) == [
+        ("key", "gone@example.fi"), ("key", None), ("unknown", None),
+    ]  # fmt: skip
+
+
+def test_letters_are_few_and_the_address_of_nobody_is_let_go(app: Flask) -> None:
+    """As for other letters: one in ten minutes, three a day, for who is known by a ban only as well."""
+    forbid("gone@example.fi")
+    known()
+    at = db.utcnow()
+    outcomes = []
+    for minutes in (0, 5, 11, 22, 33, 24 * 60 + 1):
+        for mailbox in ("gone@example.fi", MATTI):
+            with db.transaction() as session:
+                now = at + timedelta(minutes=minutes)
+                outcomes.append(making.ask(session, mailbox, kind=requests.KEY, now=now).outcome)
+    assert outcomes[::2] == outcomes[1::2] == ["key", "limited", "key", "key", "limited", "key"]
+    with db.transaction() as session:
+        requests.take(session, now=at + timedelta(days=2))
+        assert session.scalars(select(Request.mailbox).where(Request.mailbox.is_not(None))).all() == []
+        assert session.scalar(select(func.count()).where(Request.digest.is_not(None), Request.domain != "")) == 0
+
+
+# ── the page ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def test_shows_what_is_held_and_why_and_is_kept_by_nobody(client: FlaskClient) -> None:
+    number = known()
+    with db.transaction() as session:
+        notes.add(session, number, "contact", "rang about the price", on=NOW, who="Maija", now=NOW)
+        consent = lists.current_text(session, making.the_list(session), "fi").body
+        before = _everything(session)
+    page = client.get(f"{PAGE}/{token()}?lang=en")
+    assert page.status_code == 200
+    assert "Your consent (GDPR 6(1)(a))." in page.text
+    assert consent.splitlines()[0] in page.text.replace("&#34;", '"')
+    assert page.headers["Cache-Control"] == "no-store"
+    assert page.headers["Referrer-Policy"] == "no-referrer"
+    assert "Set-Cookie" not in page.headers
+    assert "script" not in page.headers["Content-Security-Policy"]
+    data = client.get(f"{PAGE}/{token()}/data?lang=en")
+    assert "rang about the price" in data.text
+    assert "Maija" not in data.text
+    file = client.get(f"{PAGE}/{token()}/data.json")
+    assert file.headers["Content-Disposition"] == 'attachment; filename="my-data.json"'
+    assert file.headers["Cache-Control"] == "no-store"
+    assert json.loads(file.data)["register"]["address"] == MATTI
+    with db.reading() as session:
+        assert _everything(session) == before, "GET changes nothing"
+
+
+def _everything(session: Session) -> list[int]:
+    tables = (Request, Ban, LedgerEntry, Person, Task, Handoff)
+    return [session.scalar(select(func.count()).select_from(table)) or 0 for table in tables]
+
+
+def test_an_expired_key_shows_nothing_and_gives_way_to_a_fresh_one(client: FlaskClient) -> None:
+    known()
+    old = token(at=db.utcnow() - timedelta(hours=1))
+    for path in (f"{PAGE}/{old}", f"{PAGE}/{old}/data", f"{PAGE}/{old}/data.json"):
+        page = client.get(path)
+        assert page.status_code == 410
+        assert MATTI not in page.text
+        assert 'name="fresh"' in page.text
+    for act in ("erase", "leave", "ban"):
+        data = {"act": act, "sure": "1", "list": lists.DEFAULT_SLUG, "channel": "all"}
+        assert client.post(f"{PAGE}/{old}", data=data).status_code == 410
+    assert state() == "active"
+    answers = [client.post(f"{PAGE}/{each}", data={"fresh": "1"}) for each in (old, token("nobody@example.fi"))]
+    assert {(answer.status_code, answer.location.partition("?")[0]) for answer in answers} == {
+        (303, f"{PAGE}/check-mail")
+    }
+    with db.transaction() as session:
+        requests.take(session, now=db.utcnow())
+        assert session.scalars(select(Request.outcome).where(Request.kind == "key")).all() == ["key"]
+
+
+def test_a_forged_key_and_one_of_another_purpose_are_404(client: FlaskClient) -> None:
+    known()
+    with db.reading() as session:
+        foreign = making.leave_token(session, person(session))
+    good = token()
+    cut = good[:-2] + ("AA" if good[-2:] != "AA" else "BB")
+    for bad in (foreign, cut, good.partition(".")[0], "x"):
+        for path in (f"{PAGE}/{bad}", f"{PAGE}/{bad}/data", f"{PAGE}/{bad}/data.json"):
+            assert client.get(path).status_code == 404
+        assert client.post(f"{PAGE}/{bad}", data={"act": "erase", "sure": "1"}).status_code == 404
+        assert client.post(f"{PAGE}/{bad}", data={"fresh": "1"}).status_code == 404
+    assert state() == "active"
+
+
+def test_a_key_opens_its_own_address_only(client: FlaskClient) -> None:
+    known()
+    known(mailbox="maija@example.fi")
+    page = client.get(f"{PAGE}/{token('maija@example.fi')}")
+    assert "maija@example.fi" in page.text
+    assert MATTI not in page.text
+
+
+# ── acts ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def act(client: FlaskClient, name: str, *, key: str | None = None, **fields: str) -> str:
+    """Press a button, twice; what the page then says."""
+    path = f"{PAGE}/{key or token()}?lang=en"
+    for _ in range(2):
+        answer = client.post(path, data={"act": name, **fields})
+        assert answer.status_code == 303, answer.text
+    shown = client.get(answer.location)
+    found = re.search(r'role="status">([^<]+)<', shown.text)
+    return found[1] if found else ""
+
+
+def test_leaving_and_joining_again_by_a_letter(client: FlaskClient, caught: Caught) -> None:
+    known()
+    assert act(client, "leave", list=lists.DEFAULT_SLUG).startswith("You have left")
+    assert state() == "left"
+    said = act(client, "join", list=lists.DEFAULT_SLUG)
+    assert "once you have confirmed" in said
+    post.letters(stop=lambda: False)
+    assert state() == "left", "never active at once"
+    [letter] = caught.to(MATTI)
+    link = re.search(r"http://127\.0\.0\.1:8000(/confirm/\S+)", text_of(letter))
+    assert link
+    assert client.post(link[1]).status_code == 200
+    assert state() == "active"
+    sound()
+
+
+def test_forbidding_and_lifting_by_the_key_with_that_as_evidence(client: FlaskClient) -> None:
+    number = known()
+    assert act(client, "ban", channel="phone") == "The ban is in force from this moment."
+    act(client, "ban", channel="all")
+    with db.reading() as session:
+        row = making.the_list(session)
+        asked = {"list_id": row.id, "persons": [number], "now": db.utcnow()}
+        assert gate.refusals(session, gate.Mail.BULLETIN, **asked) == {number: "banned"}
+        assert gate.refusals(session, gate.Mail.SERVICE, **asked) == {}
+    answer = client.post(f"{PAGE}/{token()}?lang=en", data={"act": "join", "list": lists.DEFAULT_SLUG})
+    assert answer.status_code == 409
+    assert "Lift the ban first" in answer.text
+    act(client, "lift", channel="email")
+    with db.reading() as session:
+        assert bans.check(session, parse(MATTI)).channels == ("post", "phone", "disclosure")
+        [told] = [entry for entry in people_history(session) if entry["event"] == "ban_lifted"]
+    assert told["source"] == "own page"
+    assert told["channels"] == ["email"]
+    assert "key that was mailed" in told["evidence_content"]["evidence"]
+    act(client, "lift", channel="all")
+    with db.reading() as session:
+        assert bans.check(session, parse(MATTI)).channels == ()
+    sound()
+
+
+def people_history(session: Session) -> list[dict[str, Any]]:
+    from mailinglist.consent import people
+
+    return list(people.whole(session, person(session).id).history)
+
+
+def test_who_was_erased_finds_their_bans_and_lifts_them(client: FlaskClient) -> None:
+    known()
+    forbid(MATTI)
+    erase(MATTI)
+    key = token()
+    page = client.get(f"{PAGE}/{key}?lang=en")
+    assert MATTI not in page.text
+    for name in ("leave", "correct", "restrict", "other", "erase"):
+        answer = client.post(
+            f"{PAGE}/{key}", data={"act": name, "list": lists.DEFAULT_SLUG, "words": "x", "language": "fi"}
+        )
+        assert answer.status_code == 303
+    assert act(client, "lift", key=key, channel="all").startswith("The ban is lifted.")
+    with db.reading() as session:
+        assert bans.check(session, parse(MATTI)).channels == ()
+    assert "no ban is kept for it" in client.get(f"{PAGE}/{key}?lang=en").text
+    sound()
+
+
+def test_correcting_name_and_language(client: FlaskClient) -> None:
+    known()
+    key = token()
+    answer = client.post(f"{PAGE}/{key}", data={"act": "correct", "name": " Matti Meikäläinen ", "language": "sv"})
+    assert answer.status_code == 303
+    page = client.get(answer.location)
+    assert 'lang="sv"' in page.text
+    assert "Matti Meikäläinen" in page.text
+    with db.reading() as session:
+        assert (person(session).name, person(session).language) == ("Matti Meikäläinen", "sv")
+    wrong = client.post(f"{PAGE}/{key}?lang=en", data={"act": "correct", "name": "x" * 201, "language": "sv"})
+    assert wrong.status_code == 422
+    assert 'aria-describedby="correct-error"' in wrong.text
+    assert client.post(f"{PAGE}/{key}", data={"act": "correct", "name": "", "language": "de"}).status_code == 422
+    sound()
+
+
+def test_restricting_holds_marketing_and_keeps_the_data(client: FlaskClient) -> None:
+    number = known()
+    with db.reading() as session:
+        assert "matti" in "".join(export.lines(session, making.the_list(session), names=False)).lower()
+    assert act(client, "restrict").startswith("From this moment")
+    with db.reading() as session:
+        row = making.the_list(session)
+        asked = {"list_id": row.id, "persons": [number], "now": db.utcnow()}
+        for kind in (gate.Mail.BULLETIN, gate.Mail.WELCOME, gate.Mail.ALREADY):
+            assert gate.refusals(session, kind, **asked) == {number: "restricted"}
+        assert gate.refusals(session, gate.Mail.SERVICE, **asked) == {}
+        assert "matti" not in "".join(export.lines(session, row, names=False)).lower()
+    answer = client.post(f"{PAGE}/{token()}?lang=en", data={"act": "join", "list": lists.DEFAULT_SLUG})
+    assert answer.status_code == 409
+    sound()
+    assert act(client, "unrestrict") == "The restriction has ended."
+    with db.reading() as session:
+        assert gate.refusals(session, gate.Mail.BULLETIN, **asked) == {}
+        events = [entry["event"] for entry in people_history(session)]
+    assert events[-2:] == ["restricted", "unrestricted"]
+    sound()
+
+
+def test_what_a_person_of_ours_has_to_do_becomes_a_task(client: FlaskClient) -> None:
+    number = known()
+    key = token()
+    for fields in ({"act": "address", "email": "uusi@example.fi"}, {"act": "other", "words": "Kuka <b>soitti</b>?"}):
+        assert client.post(f"{PAGE}/{key}", data=fields).status_code == 303
+    page = client.get(f"{PAGE}/{key}?lang=en").text
+    assert "uusi@example.fi" in page
+    assert "Kuka &lt;b&gt;soitti&lt;/b&gt;?" in page
+    with db.reading() as session:
+        found = tasks.of(session, number)
+        assert [(task.kind, task.words) for task in found] == [
+            ("address", "uusi@example.fi"), ("other", "Kuka <b>soitti</b>?"),
+        ]  # fmt: skip
+        assert all(task.due_at == tasks.in_a_month(task.opened_at) for task in found)
+    for fields, status in (
+        ({"act": "address", "email": MATTI}, 422), ({"act": "address", "email": "a@@b"}, 422),
+        ({"act": "other", "words": " "}, 422), ({"act": "other", "words": "x" * 4001}, 422),
+    ):  # fmt: skip
+        assert client.post(f"{PAGE}/{key}?lang=en", data=fields).status_code == status
+    for _ in range(3):
+        assert client.post(f"{PAGE}/{key}", data={"act": "other", "words": "lisää"}).status_code == 303
+    assert client.post(f"{PAGE}/{key}", data={"act": "other", "words": "lisää"}).status_code == 409
+
+
+def test_erasing_is_asked_once_more_and_done_at_once(client: FlaskClient) -> None:
+    number = known()
+    forbid(MATTI, Channel.EMAIL)
+    key = token()
+    client.post(f"{PAGE}/{key}", data={"act": "other", "words": "a secret wish"})
+    asked = client.post(f"{PAGE}/{key}?lang=en", data={"act": "erase"})
+    assert asked.status_code == 200
+    assert "Shall we erase your data?" in asked.text
+    assert "GDPR 21(3)" in asked.text
+    assert state() == "active"
+    done = client.post(f"{PAGE}/{key}?lang=en", data={"act": "erase", "sure": "1"})
+    assert done.status_code == 200
+    assert "Your data are erased" in done.text
+    assert MATTI not in done.text
+    with db.reading() as session:
+        assert register.find(session, parse(MATTI)) is None
+        assert bans.check(session, parse(MATTI)).channels == ("email",)
+        [task] = tasks.of(session, number)
+        assert (task.words, task.done_at is not None) == ("", True)
+    again = client.post(f"{PAGE}/{key}?lang=en", data={"act": "erase", "sure": "1"})
+    assert again.status_code == 303
+    assert "Your address is in no register of ours" in client.get(again.location).text
+    sound()
+
+
+def test_no_such_act_changes_nothing(client: FlaskClient) -> None:
+    known()
+    assert client.post(f"{PAGE}/{token()}", data={"act": "become-administrator"}).status_code == 422
+    assert client.post(f"{PAGE}/{token()}", data={"act": "ban", "channel": "radio"}).status_code == 422
+    assert client.post(f"{PAGE}/{token()}", data={}).status_code == 422
+    assert state() == "active"
+
+
+@pytest.mark.parametrize("language", ["fi", "sv", "en"])
+def test_each_mail_has_the_way_to_it(language: str) -> None:
+    from mailinglist.stationery import wording
+
+    for name in ("letter_footer", "bulletin_footer"):
+        assert "{own_page_url}" in wording.source_of(name, language)[1] + wording.source_of(name, language)[0]
+
+
+@pytest.mark.parametrize("form", [{"act": "correct", "name": "Matti M", "language": "fi"}, {"act": "restrict"}])
+def test_who_got_the_data_is_to_be_told_once(app: Flask, client: FlaskClient, form: dict[str, str]) -> None:
+    """GDPR 19."""
+    number = known()
+    with db.transaction() as session:
+        disclosures.note(
+            session, [number], recipient="Tax office", basis="Act 1558/1995, section 19", fields=["name"],
+            by=Actor(None, "test", ""), now=db.utcnow(),
+        )  # fmt: skip
+    for _ in range(2):
+        assert client.post(f"{PAGE}/{token()}", data=form).status_code == 303
+    with db.reading() as session:
+        assert [task.kind for task in session.scalars(select(Task))] == [tasks.TELL_RECIPIENT]
