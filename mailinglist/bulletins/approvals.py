@@ -302,7 +302,7 @@ def _digest(session: Session, list_id: int, issue: Issue) -> bytes:
     if issue.language is not None or issue.versions is not None or issue.imprint is not None:
         frozen += [issue.language, issue.versions]
     if issue.imprint is not None:
-        frozen += [issue.imprint]
+        frozen += [issue.imprint, issue.bulletin_id]
     return keys_of(session).seal(json.dumps(frozen, ensure_ascii=False).encode())
 
 

@@ -36,7 +36,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from .. import db, observe
-from .keys import Keys
+from .keys import Keys, assert_key
 from .tables import JournalBacklog, JournalMark
 
 _log = observe.logger(__name__)
@@ -104,12 +104,12 @@ class Reading:
     """What is missing or altered, in words."""
     last: Position | None = None
     """The last line that fits; None: there is none."""
+    macs: set[str] = field(default_factory=set)
+    """Of every genuine line, also of those that only say how the journal goes on."""
 
     def holds(self, position: Position) -> bool:
         """Whether the journal has come at least this far, with that very line."""
-        if self.last == position:
-            return True
-        return any(line.number == position.number and line.mac == position.mac for line in self.lines)
+        return position.mac in self.macs
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,13 +202,15 @@ def catch_up(session: Session, *, limit: int = 200) -> int:
     """Write down what the file would not take when it was due. Returns how many lines; 0: none waits, or it still
     won't.
 
-    Their rows go in this transaction; should its commit fail, they are written twice, which does no harm.
+    Their rows go in this transaction; should its commit fail, they are written twice, which does no harm. Raises
+    RegisterUnsound while the ban key is wrong.
     """
     waiting = session.scalars(
         select(JournalBacklog).order_by(JournalBacklog.id).limit(limit).with_for_update(skip_locked=True)
     ).all()
     if not waiting:
         return 0
+    assert_key(session)  # signed with a wrong key they would be lost
     try:
         journal_of(session).append([row.line for row in waiting])
     except OSError:
@@ -464,6 +466,7 @@ def read(journal: Journal) -> Reading:
             else:
                 reading.problems.extend(_breaks(last, line, after))
             last = Position(line.journal, line.number, line.mac)
+            reading.macs.add(line.mac)
             headed = headed or last == head.position
             if line.what in TAKEN_AWAY or line.what in GIVEN:
                 reading.lines.append(line)

@@ -14,8 +14,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from .keys import keys_of
-from .ledger import READDRESSED
-from .tables import ConsentText, Evidence, LedgerEntry, Notice
+from .ledger import MOVED, READDRESSED
+from .tables import ConsentText, Evidence, LedgerEntry, Notice, Person
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +53,24 @@ def entries(session: Session, folded: str) -> list[Entry]:
     return found
 
 
+def own(session: Session, folded: str, found: Sequence[Entry]) -> list[Entry]:
+    """Of these `entries` of an address those that tell of who has it now.
+
+    After a correction the chain goes on with the next holder of the address; what was before is of whom it was
+    corrected for, and their evidence is not for anybody else. While nobody has the address: all of them.
+    """
+    digest = keys_of(session).digest(folded)
+    if session.scalar(select(Person.id).where(Person.digest == digest)) is None:
+        return list(found)
+    named = {entry.chain for entry in found if entry.told["subject"] == digest.hex()}
+    moved = {entry.chain: entry.number for entry in found if entry.told["event"] == MOVED and entry.chain in named}
+    return [entry for entry in found if entry.number > moved.get(entry.chain, 0)]
+
+
 def prove(session: Session, folded: str) -> list[dict[str, Any]]:
-    """The same, as what the entries say, each with the text that was shown and the evidence that is still kept."""
-    found = entries(session, folded)
+    """What the entries say of who has the address, each with the text that was shown and the evidence that is still
+    kept."""
+    found = own(session, folded, entries(session, folded))
     texts = texts_of(session, found)
     evidence = evidence_of(session, found)
     history = []

@@ -35,7 +35,7 @@ def document(session: Session, address: Address, *, now: datetime) -> dict[str, 
     if not found:
         raise Unknown("The ledger knows nothing of this address.")
     texts, notices = proof.texts_of(session, found), proof.notices_of(session, found)
-    evidence = proof.evidence_of(session, found)
+    evidence = proof.evidence_of(session, proof.own(session, address.folded, found))
     used: dict[int, Seal] = {}
     chains = [_chain(session, chain, found, used) for chain in dict.fromkeys(entry.chain for entry in found)]
     signer = seals.signing_of(session)

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -30,6 +30,8 @@ from . import rights
 
 MARGIN = timedelta(hours=1)
 """How long before its backup a line may have been written, and not be in it: its transaction was still open."""
+ON_THEIR_WAY = 1000
+"""The same, in lines."""
 MOST_TOLD = 200
 """Joins and lifted bans that a report names one by one."""
 _GROUP = 500
@@ -55,19 +57,31 @@ class Replayed:
         return {"replayed": dict(self.counts), "missing": self.missing}
 
 
-def replay(session: Session, readings: Iterable[journal.Reading], *, copy_of: datetime, now: datetime) -> Replayed:
-    """Do again what was taken from us after the backup of `copy_of`. The session may write to a register that is held
-    (`keys.replaying`)."""
+def replay(
+    session: Session,
+    readings: Iterable[journal.Reading],
+    *,
+    copy_of: datetime,
+    positions: Mapping[str, int],
+    now: datetime,
+) -> Replayed:
+    """Do again what was taken from us after the backup of `copy_of`, when the journals had come as far as `positions`
+    says, by their names. The session may write to a register that is held (`keys.replaying`)."""
     lines = sorted(
-        (line for reading in readings for line in since(reading, copy_of)),
+        (line for reading in readings for line in since(reading, copy_of, positions)),
         key=lambda line: (line.written, line.journal, line.number),
     )
     return _Replay(session, lines, now).done()
 
 
-def since(reading: journal.Reading, copy_of: datetime) -> list[Line]:
-    """The lines of a journal that a backup of this moment may not know."""
-    return [line for line in reading.lines if line.written >= copy_of - MARGIN]
+def since(reading: journal.Reading, copy_of: datetime, positions: Mapping[str, int]) -> list[Line]:
+    """The lines of a journal that a backup may not know: by their numbers, since a clock may have been wrong, and by
+    their time. Too many do no harm: what the copy's ledger has is not done again."""
+    return [
+        line
+        for line in reading.lines
+        if line.number > positions.get(line.journal, 0) - ON_THEIR_WAY or line.written >= copy_of - MARGIN
+    ]
 
 
 class _Replay:

@@ -187,7 +187,8 @@ def _replayed(folders: Sequence[Path], accept: str | None, by: Actor) -> Restore
             raise Unknown("No restore waits for opt-outs.")
         keys.replaying(session)
         readings, troubles = _readings(session, folders, restoration)
-        again = replay.replay(session, readings, copy_of=restoration.copy_of, now=now)
+        positions = {known["journal"]: known["number"] for known in restoration.journals}
+        again = replay.replay(session, readings, copy_of=restoration.copy_of, positions=positions, now=now)
         # Until nothing is missing the journal stays as it is: somebody may yet put the whole file back in its place.
         journal.pass_over(session)
         restoration.report = _added(restoration.report, again)
@@ -198,7 +199,7 @@ def _replayed(folders: Sequence[Path], accept: str | None, by: Actor) -> Restore
             restoration.replayed_at = now
             keys.release(session)
             for reading in readings[1:]:
-                journal.take_over(session, replay.since(reading, restoration.copy_of))
+                journal.take_over(session, replay.since(reading, restoration.copy_of, positions))
         audit.note(session, "opt_outs_replayed", by=by, now=now, counts=dict(again.counts))
         session.flush()
         return Restored(

@@ -25,6 +25,7 @@ from typing import IO, Any
 
 from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
+from sqlalchemy.exc import DatabaseError
 
 from .. import db
 from ..errors import BadInput, Fault, NotAllowed
@@ -33,9 +34,10 @@ from .archive import PART, Writer
 Migrate = Callable[[Connection, str], None]
 """Makes the tables of a revision in an empty database."""
 
-LEAP = 10_000
+LEAP = 10_000_000
 """Numbers that no row gets after a restore: they may have been given out after the backup was made, and links, mails
-and Message-IDs that hold them must not come to mean something else."""
+and Message-IDs that hold them must not come to mean something else. More than the mails of any day; and a number of 32
+bits has room for two hundred restores."""
 
 _SQLITE = "database.sqlite"
 _VERSION = "alembic_version"
@@ -162,11 +164,16 @@ def is_empty(engine: Engine) -> bool:
     """Whether nothing would be lost: no tables, or none of those that people fill has a row."""
     if engine.dialect.name == "sqlite" and not Path(str(engine.url.database)).exists():
         return True
-    with engine.connect() as connection:
-        there = set(inspect(connection).get_table_names())
-        filled = there & {"persons", "ledger", "bans", "requests", "bulletins", "accounts"}
-        found = any(connection.scalar(text(f"SELECT 1 FROM {name} LIMIT 1")) for name in sorted(filled))  # noqa: S608
-        connection.rollback()
+    try:
+        with engine.connect() as connection:
+            there = set(inspect(connection).get_table_names())
+            filled = there & {"persons", "ledger", "bans", "requests", "bulletins", "accounts"}
+            found = any(connection.scalar(text(f"SELECT 1 FROM {name} LIMIT 1")) for name in sorted(filled))  # noqa: S608
+            connection.rollback()
+    except DatabaseError:
+        if engine.dialect.name != "sqlite":
+            raise
+        found = True  # a damaged file: there may be something in it still
     engine.dispose()
     return not found
 

@@ -118,6 +118,11 @@ def forget(session: Session, person_id: int, now: datetime) -> int:
     emptied = session.execute(
         update(Task).where(*own).values(words="", done_words=None), execution_options={"synchronize_session": False}
     )
+    # What was written about telling others may name them too.
+    others = (Task.person_id == person_id, Task.done_words.is_not(None))
+    session.execute(
+        update(Task).where(*others).values(done_words=None), execution_options={"synchronize_session": False}
+    )
     return changed(emptied)
 
 

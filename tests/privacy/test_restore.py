@@ -485,3 +485,29 @@ def test_a_restore_that_is_broken_off_sends_nothing(
     with pytest.raises(Fault, match="broken off"):
         restore.replay_again(app, journals=(), accept=None, by=BY)
     assert bring_back(app, old).released
+
+
+def test_a_clock_that_was_wrong_loses_no_leave(app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The backup was made while the clock was three hours ahead; then it was mended, and somebody left."""
+    with db.transaction() as session:
+        person(session, "matti@example.fi", now=NOW)
+    true = db.utcnow
+    monkeypatch.setattr(db, "utcnow", lambda: true() + timedelta(hours=3))
+    old = back_up(app, tmp_path / "old.tar.gz")
+    monkeypatch.setattr(db, "utcnow", true)
+    with db.transaction() as session:
+        leave(session, "matti@example.fi")
+    bring_back(app, old)
+    with db.reading() as session:
+        assert state(session, "matti@example.fi") == "left"
+
+
+def test_a_backup_from_before_the_first_opt_out_finds_its_journal(app: Flask, tmp_path: Path) -> None:
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        assert journal.look_through(session, now=NOW).problems == []
+        person(session, "matti@example.fi", now=NOW)
+        leave(session, "matti@example.fi")
+    with db.transaction() as session:
+        assert journal.look_through(session, now=NOW).problems == []
+    assert bring_back(app, old).released

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 
 import pytest
 from flask import Flask
@@ -8,12 +9,12 @@ from sqlalchemy import func, select
 
 from conftest import NOW
 from mailinglist import db, schema
-from mailinglist.consent import address, bans, notes, proof, register, requests, verification
+from mailinglist.consent import address, bans, notes, proof, register, registrar, requests, verification
 from mailinglist.consent.states import ALL_CHANNELS, State
 from mailinglist.consent.tables import Confirmation, Evidence, Note, Person, Request, Subscription
 from mailinglist.delivery import handoffs
 from mailinglist.errors import Unknown
-from mailinglist.privacy import rights
+from mailinglist.privacy import access, rights
 from making import ask, person, the_list
 
 MATTI = address.parse("Matti.Meikalainen@Example.fi")
@@ -122,4 +123,19 @@ def test_who_comes_back_is_a_new_person(app: Flask):
         rights.erase(session, MATTI, NOW)
     with db.transaction() as session:
         assert person(session, MATTI.mailbox, now=NOW).id > old
+        assert list(verification.verify(session)) == []
+
+
+def test_the_next_holder_of_an_address_sees_nothing_of_the_one_before(app: Flask) -> None:
+    told = registrar.Told("phone", "Anna rang: her address is misspelt", NOW.date(), "maija")
+    with db.transaction() as session:
+        first = person(session, "typo@example.fi", now=NOW)
+        right = address.parse("right@example.fi")
+        registrar.correct_address(session, first.id, right, told, now=NOW + timedelta(hours=1))
+        second = person(session, "typo@example.fi", now=NOW + timedelta(hours=2))
+        shown = json.dumps(access.document(session, second, now=NOW + timedelta(hours=3)))
+        assert "Anna rang" not in shown
+        assert [item["event"] for item in proof.prove(session, "typo@example.fi")] == ["asked", "confirmed"]
+        events = [item["event"] for item in proof.prove(session, "right@example.fi")]
+        assert events[:2] == ["asked", "confirmed"]
         assert list(verification.verify(session)) == []
