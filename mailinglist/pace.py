@@ -32,6 +32,8 @@ JOINING, LEAVING, KEYS = "joining", "leaving", "keys"
 SIGN_IN, ACCOUNT, FACTOR = "sign-in", "account", "factor"
 """Tries to sign in, by a client, with an address, and of a second factor by an account. All tries count, so that many
 at the same moment are no way around."""
+OWN_PAGE = "own-page"
+"""What is changed on one's own page, by its key's address; leaving and forbidding are never limited."""
 TEST_MAIL = "test-mail"
 """Test mails, by the account that sends them."""
 
@@ -44,6 +46,7 @@ _LIMITS = {
     ACCOUNT: parse_many("30 per minute; 120 per hour"),  # more than one client gets, which then can't shut others out
     # Each try guesses three codes of a million, and whoever tries has the password: a dozen years for an even chance.
     FACTOR: parse_many("5 per minute; 20 per hour; 50 per day"),
+    OWN_PAGE: parse_many("30 per minute; 120 per hour"),
     TEST_MAIL: parse_many("20 per hour; 60 per day"),
 }
 # Some proxies write the port behind the address: 192.0.2.1:4711, [2001:db8::1]:4711.

@@ -104,6 +104,8 @@ class Reading:
     """What is missing or altered, in words."""
     last: Position | None = None
     """The last line that fits; None: there is none."""
+    accepted: list[Position] = field(default_factory=list)
+    """Where a person said that opt-outs are lost: a copy from before does not know of what is missing there."""
     macs: set[str] = field(default_factory=set)
     """Of every genuine line, also of those that only say how the journal goes on."""
 
@@ -463,6 +465,7 @@ def read(journal: Journal) -> Reading:
                 continue
             if line.what == _ACCEPTED:
                 reading.problems.clear()  # a person has said so
+                reading.accepted.append(Position(line.journal, line.number, line.mac))
             else:
                 reading.problems.extend(_breaks(last, line, after))
             last = Position(line.journal, line.number, line.mac)

@@ -40,6 +40,8 @@ ABOUT, MANIFEST = "about.json", "manifest.json"
 _AGE = b"age-encryption.org/"
 _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
+_SMALL = 16 << 20
+"""Octets that `about.json` and the manifest have at most: they are read whole."""
 PART = ".part"
 """Ends the hidden name of a file that is being written, and that its writer holds a lock on."""
 
@@ -256,8 +258,9 @@ def _unpacked(plain: IO[bytes], take: Callable[[str, Any], None]) -> Contents:
         with gzip.GzipFile(fileobj=plain, mode="rb") as zipped:
             with tarfile.open(fileobj=zipped, mode="r|") as tar:
                 for info in tar:
-                    source = tar.extractfile(info)
-                    if source is None or stated is not None:
+                    source = tar.extractfile(info) if info.type == tarfile.REGTYPE else None
+                    small = info.name not in (ABOUT, MANIFEST) or info.size <= _SMALL
+                    if source is None or stated is not None or not small:
                         raise Fault("The backup was altered: it holds what is no part of one.")
                     if info.name == MANIFEST:
                         stated = json.loads(source.read())

@@ -232,6 +232,13 @@ def _readings(
                 f"The journal {position.journal}, which had {position.number:,} lines when the backup was made, is not "
                 "there, or does not reach so far."
             )
+    positions = {known["journal"]: known["number"] for known in restoration.journals}
+    troubles += [
+        f"{reading.path}: at line {place.number}, after the backup was made, opt-outs were said to be lost."
+        for reading in readings
+        for place in reading.accepted
+        if place.number > positions.get(place.journal, 0)
+    ]
     return readings, troubles
 
 

@@ -15,16 +15,16 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from babel.dates import format_date, format_datetime, format_time
-from flask import Response, request
+from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
 from .. import db, i18n, pace
-from ..consent import lists, own_page, people, requests, restriction
+from ..consent import lists, own_page, people, register, requests, restriction
 from ..consent.address import Address, parse
 from ..consent.own_page import Key, KeyExpired
 from ..consent.states import ALL_CHANNELS, Channel, State, channels
 from ..consent.tables import MailingList
-from ..errors import BadAddress, BadInput, MailinglistError, NotAllowed, Unknown
+from ..errors import BadAddress, BadInput, MailinglistError, NotAllowed, RegisterUnsound, Unknown
 from ..privacy import access, disclosures, rights, tasks
 from ..stationery.sentences import noted as _
 from . import pages, person_words, visitor
@@ -164,9 +164,12 @@ def act(token: str) -> Response:
         return _fresh(token)
     try:
         with db.reading() as session:
-            _speak(session, own_page.read(session, token, now=db.utcnow()))
+            key = own_page.read(session, token, now=db.utcnow())
+            _speak(session, key)
     except KeyExpired:
         return _expired()
+    if wanted not in _NEVER_LIMITED:
+        visitor.pace().spend(pace.OWN_PAGE, key.digest.hex())
     if wanted == "erase":
         return _erase(token)
     do = _ACTS.get(wanted)
@@ -176,11 +179,31 @@ def act(token: str) -> Response:
         with db.transaction() as session:
             now = db.utcnow()
             done = do(session, own_page.read(session, token, now=now), now)
+    except RegisterUnsound:
+        if wanted not in _NEVER_LIMITED:
+            raise
+        return _kept_for_later(key, wanted)
     except Unknown:
         return pages.go_to("preferences.look", token=token)  # erased meanwhile: the page says so
     except (BadInput, NotAllowed) as error:
         return _page(token, wrong=(wanted, error), status=error.http_status)
     return pages.go_to("preferences.look", token=token, done=done)
+
+
+def _kept_for_later(key: Key, wanted: str) -> Response:
+    """A leave or a ban that can't be entered now, while nothing is mailed either: kept, and entered by the worker once
+    the register is sound again. Who forbids mail leaves the list by which they know us, too."""
+    ban = _channels() if wanted == "ban" else ()
+    with db.transaction() as session:
+        person = own_page.holder(session, key)
+        number = requests.own_list(session, person.id) if person and wanted == "ban" else None
+        known = session.get(MailingList, number) if number is not None else None
+        row = _list(session) if wanted == "leave" else known or _default(session)
+        exit_token = register.unsubscribe_token(register.tokens_of(session), row.id, key.digest)
+        requests.write_down_exit(session, exit_token, origin=_origin("own page"), ban=ban, now=db.utcnow())
+        brand = brand_of(row, pages.settings())
+    forbid = url_for("leaving.leave", token=exit_token)
+    return pages.page("left", brand=brand, ban=request.form.get("channel") if ban else None, action=forbid)
 
 
 # ── acts: each returns the name of what is then said ──────────────────────────────────────────────────────────────────
@@ -248,6 +271,7 @@ def _unrestrict(session: Session, key: Key, now: datetime) -> str:
     return "unrestricted"
 
 
+_NEVER_LIMITED = ("leave", "ban")
 _ACTS: Mapping[str, Callable[[Session, Key, datetime], str]] = {
     "leave": _leave, "join": _join, "ban": _ban, "lift": _lift, "correct": _correct, "address": _address,
     "other": _other, "restrict": _restrict, "unrestrict": _unrestrict,

@@ -511,3 +511,23 @@ def test_a_backup_from_before_the_first_opt_out_finds_its_journal(app: Flask, tm
     with db.transaction() as session:
         assert journal.look_through(session, now=NOW).problems == []
     assert bring_back(app, old).released
+
+
+def test_a_loss_that_was_accepted_after_the_backup_is_named_again(app: Flask, tmp_path: Path) -> None:
+    """The copy has not the opt-outs that the database had when somebody accepted that the journal lost them."""
+    with db.transaction() as session:
+        person(session, "other@example.fi", now=NOW)
+        leave(session, "other@example.fi")
+        person(session, "matti@example.fi", now=NOW)
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        path = journal.journal_of(session).path
+    before = path.read_bytes()
+    with db.transaction() as session:
+        leave(session, "matti@example.fi")
+    path.write_bytes(before)
+    with db.transaction() as session:
+        journal.accept(session, now=NOW)
+    done = bring_back(app, old)
+    assert not done.released
+    assert any("said to be lost" in trouble for trouble in done.troubles)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from sqlalchemy import event, func, select
+from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
 
 import making
@@ -21,7 +21,7 @@ from mailinglist import db
 from mailinglist.consent import bans, export, gate, lists, notes, own_page, register, requests, verification
 from mailinglist.consent.address import parse
 from mailinglist.consent.states import ALL_CHANNELS, Channel, State
-from mailinglist.consent.tables import Ban, LedgerEntry, Person, Request
+from mailinglist.consent.tables import Ban, KeyCheck, LedgerEntry, Person, Request
 from mailinglist.delivery import post
 from mailinglist.delivery.tables import Handoff
 from mailinglist.privacy import disclosures, rights, tasks
@@ -463,3 +463,36 @@ def test_who_got_the_data_is_to_be_told_once(app: Flask, client: FlaskClient, fo
         assert client.post(f"{PAGE}/{token()}", data=form).status_code == 303
     with db.reading() as session:
         assert [task.kind for task in session.scalars(select(Task))] == [tasks.TELL_RECIPIENT]
+
+
+@pytest.mark.parametrize("form", [{"act": "leave", "list": "tector-tiedottaa"}, {"act": "ban", "channel": "all"}])
+def test_a_leave_or_a_ban_is_kept_while_the_ban_key_is_wrong(
+    app: Flask, client: FlaskClient, form: dict[str, str]
+) -> None:
+    """Nothing is mailed meanwhile, and the worker enters it once the key is right."""
+    known()
+    path = f"{PAGE}/{token()}?lang=en"
+    with db.transaction() as session:
+        right = session.get_one(KeyCheck, "ban").value
+        session.execute(update(KeyCheck).values(value=b"another"))
+    answer = client.post(path, data=form)
+    assert answer.status_code == 200
+    assert "You have left" in answer.text
+    assert client.post(path, data={"act": "restrict"}).status_code == 503
+    with db.transaction() as session:
+        session.execute(update(KeyCheck).where(KeyCheck.name == "ban").values(value=right))
+    with db.transaction() as session:
+        requests.take(session, now=db.utcnow())
+    assert state() == "left"
+    with db.reading() as session:
+        assert bool(bans.check(session, parse(MATTI)).channels) is (form["act"] == "ban")
+    sound()
+
+
+def test_acts_are_limited_but_leaving_and_forbidding(client: FlaskClient) -> None:
+    known()
+    path = f"{PAGE}/{token()}?lang=en"
+    answers = [client.post(path, data={"act": "restrict"}).status_code for _ in range(31)]
+    assert (answers[0], answers[-1]) == (303, 429)
+    assert client.post(path, data={"act": "ban", "channel": "all"}).status_code == 303
+    assert client.post(path, data={"act": "leave", "list": "tector-tiedottaa"}).status_code == 303
