@@ -311,6 +311,7 @@ class TestAtASetPace:
     def connections_and_pace(self) -> dict[str, str]:
         return {"send_rate": "100", "smtp_connections": "40"}
 
+    @pytest.mark.long  # it measures time, and a machine with other work misses it
     def test_slow_answers_do_not_slow_it_down(self, app: Flask, server: MailServer, manners: Manners):
         """No answer comes before 20 wait for one: a quarter of a second's mails, where a group is five."""
         bulletin = begun(40)
