@@ -5,9 +5,7 @@ Taken in as bans; or looked up, so that another system can clean its own list be
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import io
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -134,19 +132,13 @@ def look_up(session: Session, found: Iterable[Row]) -> Iterator[Found]:
 
 def table(found: Iterable[Found]) -> Iterator[str]:
     """The answers as CSV, in pieces (RFC 4180): line, what it holds, yes or no, and the channels."""
-    yield _csv([("line", "given", "banned", "channels")])
+    yield export.written([("line", "given", "banned", "channels")])
     rest = iter(found)
     while part := list(islice(rest, _GROUP)):
-        yield _csv(
+        yield export.written(
             (str(each.row.line), export.cell(each.row.text), "yes" if each.channels else "no", " ".join(each.channels))
             for each in part
         )
-
-
-def _csv(lines: Iterable[tuple[str, ...]]) -> str:
-    text = io.StringIO()
-    csv.writer(text).writerows(lines)
-    return text.getvalue()
 
 
 def _column(first: Sequence[str]) -> int | None:

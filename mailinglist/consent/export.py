@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -41,9 +41,9 @@ def lines(session: Session, row: MailingList, *, names: bool) -> Iterator[str]:
         .order_by(Person.folded),
         execution_options={"yield_per": _ROWS},
     )
-    yield _csv([columns])
+    yield written([columns])
     for part in rows.partitions():
-        yield _csv([tuple(cell(value or "") for value in person) for person in part])
+        yield written([tuple(cell(value or "") for value in person) for person in part])
 
 
 def cell(value: str) -> str:
@@ -52,7 +52,8 @@ def cell(value: str) -> str:
     return f"'{plain}" if plain.startswith(_CONTROL) else plain
 
 
-def _csv(rows: list[tuple[str, ...]]) -> str:
+def written(rows: Iterable[tuple[str, ...]]) -> str:
+    """Lines of a CSV file (RFC 4180)."""
     text = io.StringIO()
     csv.writer(text).writerows(rows)
     return text.getvalue()

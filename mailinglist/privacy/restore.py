@@ -187,7 +187,7 @@ def _replayed(folders: Sequence[Path], accept: str | None, by: Actor) -> Restore
             raise Unknown("No restore waits for opt-outs.")
         keys.replaying(session)
         readings, troubles = _readings(session, folders, restoration)
-        positions = {known["journal"]: known["number"] for known in restoration.journals}
+        positions = _positions(restoration)
         again = replay.replay(session, readings, copy_of=restoration.copy_of, positions=positions, now=now)
         # Until nothing is missing the journal stays as it is: somebody may yet put the whole file back in its place.
         journal.pass_over(session)
@@ -232,7 +232,7 @@ def _readings(
                 f"The journal {position.journal}, which had {position.number:,} lines when the backup was made, is not "
                 "there, or does not reach so far."
             )
-    positions = {known["journal"]: known["number"] for known in restoration.journals}
+    positions = _positions(restoration)
     troubles += [
         f"{reading.path}: at line {place.number}, after the backup was made, opt-outs were said to be lost."
         for reading in readings
@@ -240,6 +240,11 @@ def _readings(
         if place.number > positions.get(place.journal, 0)
     ]
     return readings, troubles
+
+
+def _positions(restoration: Restoration) -> dict[str, int]:
+    """How many lines each journal had when the backup was made, by its name."""
+    return {known["journal"]: known["number"] for known in restoration.journals}
 
 
 def _accept(session: Session, restoration: Restoration, words: str, by: Actor, now: datetime) -> None:

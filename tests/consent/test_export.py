@@ -63,7 +63,7 @@ def test_cells_are_no_formulas_and_names_only_for_those_who_may(app: Flask, monk
     ],
 )  # fmt: skip
 def test_no_formula_however_the_spreadsheet_divides_a_line(name: str):
-    line = export._csv([("a@example.fi", "fi", export.cell(name))])
+    line = export.written([("a@example.fi", "fi", export.cell(name))])
     for parts in (next(csv.reader(io.StringIO(line, newline=""))), re.split("[;\t\r\n]", line)):
         for part in parts:
             assert part.strip(' \t\r\n"')[:1] not in tuple("=+-@＝"), line
