@@ -130,7 +130,7 @@ class House:
             consignment = transfer.read(people.encode(), basis=Basis.CONSENT, source="bench", file="crash.csv")
             transfer.take_in(session, lists.find(session, lists.DEFAULT_SLUG), consignment, who="bench", now=now)
             bans = ban_lists.read("\n".join(sorted(self.banned)).encode())
-            ban_lists.take_in(session, bans, ALL_CHANNELS, source="bench", now=now)
+            ban_lists.take_in(session, bans.sha256, ALL_CHANNELS, source="bench", now=now)
         if self.server is not None:
             with self.app.app_context(), db.transaction() as session:
                 session.execute(text("ANALYZE"))  # the tests' server has no autovacuum to do it
