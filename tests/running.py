@@ -52,7 +52,11 @@ class Run:
             text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         if wait:
-            process.wait(30)
+            try:
+                process.wait(60)
+            except subprocess.TimeoutExpired:  # it must not stay, and take over when the first one ends
+                process.kill()
+                raise
         return process
 
     def below(self) -> dict[str, int]:

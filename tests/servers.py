@@ -1,4 +1,4 @@
-"""Real servers for the tests: PostgreSQL from a wheel (or one that is pointed at), and Valkey."""
+"""Real servers for the tests: PostgreSQL from a wheel (or one that is pointed at), Valkey, and the web role."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import shutil
 import signal
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -30,6 +31,8 @@ OF_TESTS = (
     "max_wal_size=128MB",
     "autovacuum=off",  # a database lives for one test; a worker on it would hold up the next one's making
 )
+ASK = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
+"""A request as a client writes it."""
 T = TypeVar("T")
 
 
@@ -185,6 +188,34 @@ def quick_place() -> str:
 def _folder(place: str) -> Iterator[Path]:
     with tempfile.TemporaryDirectory(prefix="mlpg-", dir=place, ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+
+
+@contextmanager
+def web_role(port: int, *arguments: str, environment: dict[str, str]) -> Iterator[None]:
+    """The web role in a process of its own, as Python starts it with `arguments`; it answers at `port`."""
+    process = subprocess.Popen([sys.executable, *arguments], env=environment, stderr=subprocess.DEVNULL)
+    try:
+        wait_for(lambda: _answers_soon(port), seconds=60)
+        yield
+    finally:
+        process.kill()
+        process.wait(10)
+
+
+def _answers_soon(port: int) -> bool:
+    try:
+        return seconds_to_answer(port) < 5
+    except OSError:
+        return False
+
+
+def seconds_to_answer(port: int) -> float:
+    """Seconds until the first bytes of an answer to ASK."""
+    began = time.monotonic()
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as client:
+        client.sendall(ASK)
+        assert client.recv(9) == b"HTTP/1.1 "
+    return time.monotonic() - began
 
 
 class Valkey:

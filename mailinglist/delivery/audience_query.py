@@ -13,8 +13,10 @@ who have no row yet count as not sent.
 from __future__ import annotations
 
 import json
+import math
+from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -42,6 +44,8 @@ _NEIGHBOURS = 8
 """Persons at each place: they lie on one page of the disk, so that eight cost little more than one."""
 _RARE = 100
 """Of the sample: fewer would make an estimate that is wrong by more than a fifth, once in 20 times."""
+_FEW = 25
+"""Of the sample: so many say the first digit. Fewer say only how many there are at most."""
 _FILES = 1_000
 _GOLDEN = 0.6180339887498949
 
@@ -57,7 +61,9 @@ class Count:
     """Active otherwise."""
     undeliverable: int
     about: bool = False
-    """The numbers are estimates, rounded to three digits."""
+    """The numbers are estimates, rounded to three digits; the audience to one, where so few of the sample are in it."""
+    below: bool = False
+    """Of the audience is known only that it is smaller than this; the others are estimates."""
 
 
 def members(session: Session, list_id: int, rule: Rule, *, zone: str | None = None) -> Select[int]:
@@ -106,7 +112,9 @@ def count(session: Session, list_id: int, rule: Rule) -> Count:
 
 def estimate(session: Session, list_id: int, rule: Rule) -> Count:
     """As `count`, in a tenth of a second or two, however many persons there are: of a large register by a sample, the
-    same one each time. What is rare in the sample, and a small register, is counted. Raises RegisterUnsound."""
+    same one each time. What is rare in the sample, and a small register, is counted. But who was not sent a bulletin
+    that nearly everybody was sent could only be counted by looking up each of a million among a million mails, which
+    takes a second: of them the sample says what it can. Raises RegisterUnsound."""
     highest = session.scalar(select(func.max(Person.id))) or 0
     if highest <= _SMALL:
         return count(session, list_id, rule)
@@ -130,26 +138,49 @@ def estimate(session: Session, list_id: int, rule: Rule) -> Count:
         .prefix_with("MATERIALIZED", dialect="postgresql")
     )  # fmt: skip
     zone = ZoneInfo(lists.settings_of(row).time_zone)
-    rows = session.execute(
-        select(seen.c.state, seen.c.banned, func.count())
-        .where(*_conditions(rule, zone, seen.c))
-        .group_by(seen.c.state, seen.c.banned)
+    unsent = true() if rule.not_sent is None else ~_looked_up(_was_sent(rule.not_sent, seen.c.person_id))
+    fitting = (
+        select(seen.c.state, seen.c.banned, unsent.label("unsent"))
+        .where(*_conditions(replace(rule, not_sent=None), zone, seen.c))
+        .subquery()
     )
-    found = {(state, bool(banned)): number for state, banned, number in rows}
-    if found.get((State.ACTIVE.value, False), 0) < _RARE:
+    rows = session.execute(
+        select(fitting.c.state, fitting.c.banned, fitting.c.unsent, func.count())
+        .group_by(fitting.c.state, fitting.c.banned, fitting.c.unsent)
+    )  # fmt: skip
+    found, sent = Counter[tuple[str, bool]](), 0
+    for state, banned, is_unsent, number in rows:
+        if is_unsent:
+            found[state, bool(banned)] = number
+        elif (state, bool(banned)) == (State.ACTIVE.value, False):
+            sent = number
+    fit = found[State.ACTIVE.value, False]
+    if fit < _RARE and fit + sent < _RARE:  # rare for another reason, by which it is found soon
         return count(session, list_id, rule)
 
-    def about(*which: tuple[State, bool]) -> int:
-        number = sum(found.get((state.value, banned), 0) for state, banned in which) * highest / len(ids)
-        return int(float(f"{number:.3g}"))
+    def about(*which: tuple[State, bool], digits: int = 3) -> int:
+        number = sum(found[state.value, banned] for state, banned in which) * highest / len(ids)
+        return int(float(f"{number:.{digits}g}"))
 
+    below = fit < min(_FEW, _RARE)
+    each, digits = highest / len(ids), 3 if fit >= _RARE else 1
     return Count(
-        audience=about((State.ACTIVE, False)),
+        audience=_at_most(fit, each) if below else about((State.ACTIVE, False), digits=digits),
         left=about((State.LEFT, False), (State.LEFT, True)),
         banned=about((State.ACTIVE, True)),
         undeliverable=about((State.UNDELIVERABLE, False), (State.UNDELIVERABLE, True)),
         about=True,
+        below=below,
     )
+
+
+def _at_most(seen: int, each: float) -> int:
+    """A round number that is too small once in 20 times at most, if so few of the sample were seen, of whom each stands
+    for `each`: by Poisson's law, and as if neighbours were always alike."""
+    places = seen / _NEIGHBOURS
+    bound = (places + 2 * math.sqrt(places) + 3) * _NEIGHBOURS * each
+    unit = 10 ** math.floor(math.log10(bound))
+    return int(math.ceil(bound / unit) * unit)
 
 
 def sources(session: Session, list_id: int, *, limit: int = 100) -> Sequence[str]:
@@ -223,10 +254,14 @@ def _conditions(rule: Rule, zone: ZoneInfo, sample: Any = None) -> Iterator[Colu
         yield of.source == rule.source
     for bulletin_id, wanted in ((rule.sent, True), (rule.not_sent, False)):
         if bulletin_id is not None:
-            sent = _was_sent(bulletin_id, of.person_id)
-            # One look-up for each of the sample: as an EXISTS it would become a join.
-            found = exists(sent) if sample is None else sent.scalar_subquery().is_not(None)
+            earlier = _was_sent(bulletin_id, of.person_id)
+            found = exists(earlier) if sample is None else _looked_up(earlier)
             yield found if wanted else ~found
+
+
+def _looked_up(earlier: Select[int]) -> ColumnElement[bool]:
+    """One look-up for each of a sample: as an EXISTS it would become a join."""
+    return earlier.scalar_subquery().is_not(None)
 
 
 def _was_sent(bulletin_id: int, person_id: Any) -> Select[int]:

@@ -35,7 +35,7 @@ def gather(session: Session, bulletin: Bulletin, *, settings: Settings) -> Matte
     last = _last(session, row.id, bulletin.id)
     written = _written(session, row, bulletin, approvals.issue_editions(last, row) if last else {})
     rule = _rule(bulletin.audience)
-    count = None if rule is None else audience_query.estimate(session, row.id, rule)
+    count = None if rule is None else _reach(session, row.id, rule)
     others = {} if rule is None else _others(session, row.id, rule, written)
     return Matter(
         written=written,
@@ -48,9 +48,14 @@ def gather(session: Session, bulletin: Bulletin, *, settings: Settings) -> Matte
         about=count is not None and count.about,
         others_about=frozenset(language for language, found in others.items() if found.about),
         usual=_usual(session, row.id, bulletin.id),
-        last_number=last.bulletin_id if last else None,
         stock_subjects=_stock_subjects(session, row.id, bulletin.id),
     )
+
+
+def _reach(session: Session, list_id: int, rule: Rule) -> audience_query.Count:
+    """An estimate, where it says how many; whether it is nobody must be known."""
+    found = audience_query.estimate(session, list_id, rule)
+    return audience_query.count(session, list_id, rule) if found.below else found
 
 
 def _written(
@@ -94,7 +99,7 @@ def _rule(source: str) -> Rule | None:
 
 def _others(session: Session, list_id: int, rule: Rule, written: Mapping[str, Written]) -> dict[str, Count]:
     missing = [each for each in LANGUAGES if each not in written and each in (rule.languages or LANGUAGES)]
-    counts = {each: audience_query.estimate(session, list_id, replace(rule, languages=(each,))) for each in missing}
+    counts = {each: _reach(session, list_id, replace(rule, languages=(each,))) for each in missing}
     return {language: found for language, found in counts.items() if found.audience}
 
 

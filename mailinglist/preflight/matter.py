@@ -47,8 +47,6 @@ class Matter:
     """How many of the audience have a language in which there is no version."""
     usual: tuple[int, ...]
     """For how many the last five bulletins were, the newest first."""
-    last_number: int | None
-    """Of the bulletin before this one."""
     stock_subjects: frozenset[str]
     """The subjects of the list's templates, in lower case."""
     about: bool = False

@@ -66,8 +66,7 @@ def check(matter: Matter) -> Iterator[Finding]:
             Where.VERSION,
             language,
         )
-    if matter.last_number is not None:
-        yield from _like_the_last(matter, matter.last_number)
+    yield from _like_the_last(matter)
 
 
 def _size(number: int, usual: tuple[int, ...], *, about: bool) -> Iterator[Finding]:
@@ -106,8 +105,7 @@ def _size(number: int, usual: tuple[int, ...], *, about: bool) -> Iterator[Findi
         )  # fmt: skip
 
 
-def _like_the_last(matter: Matter, number: int) -> Iterator[Finding]:
-    values = {"number": number}
+def _like_the_last(matter: Matter) -> Iterator[Finding]:
     for language, written in matter.written.items():
         last = written.last
         if written.mail is None or last is None:
@@ -116,7 +114,7 @@ def _like_the_last(matter: Matter, number: int) -> Iterator[Finding]:
             yield Finding(
                 "subject_as_last",
                 Level.WARNING,
-                Sentence(_("The last bulletin, number %(number)s, had the same subject."), values),
+                Sentence(_("The bulletin that was sent before this one had the same subject.")),
                 Sentence(_("Say what is new in this one.")),
                 Where.SUBJECT,
                 language,
@@ -125,13 +123,17 @@ def _like_the_last(matter: Matter, number: int) -> Iterator[Finding]:
             yield Finding(
                 "like_last",
                 Level.WARNING,
-                Sentence(_("This is nearly the same as the last bulletin, number %(number)s."), values),
                 Sentence(
-                    _("If it is for those who missed that one, choose the audience “was not sent” with its number.")
+                    _("This is nearly the same as the bulletin that was sent before it, “%(subject)s”."),
+                    {"subject": last.subject},
+                ),
+                Sentence(
+                    _("If it is for those who missed that one, choose it in the audience, "
+                      "under “Was not sent the earlier bulletin”.")
                 ),
                 Where.VERSION,
                 language,
-            )
+            )  # fmt: skip
 
 
 def alike(one: Composed, other: Composed) -> bool:

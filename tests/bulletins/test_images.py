@@ -20,6 +20,9 @@ from mailinglist.bulletins.tables import Image
 from mailinglist.errors import BadInput, Unknown
 from making import the_list
 
+# What is tested here does not come to the database, or would be the same on another.
+on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+
 MAIJA = Author(1, "Maija")
 BASE = "https://tiedote.example.fi"
 
@@ -49,6 +52,7 @@ def opened(image: Image) -> Pillow.Image:
     return Pillow.open(io.BytesIO(image.content))
 
 
+@on_sqlite
 def test_a_large_photo_is_made_small_upright_and_says_nothing_of_its_camera(session: Session):
     exif = Pillow.Exif()
     exif[0x0112] = 6  # lies on its side
@@ -63,6 +67,7 @@ def test_a_large_photo_is_made_small_upright_and_says_nothing_of_its_camera(sess
     assert images.path_of(kept) == f"/images/{kept.digest}.jpg"
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("form", "mode", "becomes"),
     [
@@ -80,6 +85,7 @@ def test_every_kind_comes_out_as_one_that_every_mail_program_shows(
     assert opened(kept).mode in ("RGB", "RGBA")
 
 
+@on_sqlite
 def test_text_in_a_png_and_frames_of_a_gif_are_gone(session: Session):
     notes = PngInfo()
     notes.add_text("Comment", "SecretComment")
@@ -103,6 +109,7 @@ def bomb() -> bytes:
     ) + chunk(b"IEND", b"")  # fmt: skip
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("data", "words"),
     [
@@ -125,11 +132,13 @@ def test_what_is_no_image_for_mails_is_refused_in_words(session: Session, data: 
         take(session, data)
 
 
+@on_sqlite
 def test_just_above_the_limit_of_pixels(session: Session):
     with pytest.raises(BadInput, match="too many pixels"):
         take(session, encoded(Pillow.new("1", (10_000, 2_001)), "PNG"))
 
 
+@on_sqlite
 @pytest.mark.parametrize("mode", ["L", "RGB"])
 def test_a_large_drawing_is_reduced_before_it_is_converted(
     session: Session, mode: str, monkeypatch: pytest.MonkeyPatch
@@ -149,6 +158,7 @@ def test_a_large_drawing_is_reduced_before_it_is_converted(
     assert max(width for width, _ in whole) <= 2_500
 
 
+@on_sqlite
 def test_one_image_is_decoded_at_a_time(session: Session, monkeypatch: pytest.MonkeyPatch):
     made_anew = images._made_anew
     taken: list[bool] = []
@@ -163,6 +173,7 @@ def test_one_image_is_decoded_at_a_time(session: Session, monkeypatch: pytest.Mo
     assert not images._decoding.locked()
 
 
+@on_sqlite
 def test_a_file_that_is_two_things_is_only_the_image(session: Session):
     kept = take(session, encoded(photo(30, 30), "JPEG") + b"<script>alert(1)</script>PK\x03\x04")
     assert b"script" not in kept.content

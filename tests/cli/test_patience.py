@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -20,9 +18,8 @@ from mailinglist.consent import import_jobs
 from mailinglist.settings import Settings
 from mailinglist.staff.levels import Level
 from making import the_list
-from servers import free_port, wait_for
+from servers import free_port, seconds_to_answer, web_role
 
-ASK = b"GET /health/live HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n"
 SHORT = Patience(everybody=1.0, silence=1.0, rate=8192, most=60)
 
 
@@ -156,29 +153,8 @@ def extra_settings() -> dict[str, str]:
 def port(app: Flask, settings: Settings) -> Iterator[int]:
     """Where the web role listens, with little patience."""
     number = settings.web_bind.port
-    process = subprocess.Popen([sys.executable, "-c", _SERVE], env=environment(settings), stderr=subprocess.DEVNULL)
-
-    def answers() -> bool:
-        try:
-            return ask(number) < 5
-        except OSError:
-            return False
-
-    try:
-        wait_for(answers, seconds=60)
+    with web_role(number, "-c", _SERVE, environment=environment(settings)):
         yield number
-    finally:
-        process.kill()
-        process.wait(10)
-
-
-def ask(number: int) -> float:
-    """Seconds until the first bytes of an answer."""
-    began = time.monotonic()
-    with socket.create_connection(("127.0.0.1", number), timeout=20) as client:
-        client.sendall(ASK)
-        assert client.recv(9) == b"HTTP/1.1 "
-    return time.monotonic() - began
 
 
 def upload(who: staffing.Signed, settings: Settings, port: int, *, cookie: str) -> tuple[bytes, float]:
@@ -227,7 +203,7 @@ def test_staff_upload_over_a_slow_line_and_slow_attacks_hold_up_nobody(
             client.sendall(b"POST /lists/tector-tiedottaa HTTP/1.1\r\nHost: x\r\nContent-Length: 9000\r\n\r\nem")
         threads = [trickle(client, b"x" * 40, every=0.1) for client in slow]
         # More of them than there are threads: two turns of a second each.
-        assert ask(port) < 4
+        assert seconds_to_answer(port) < 4
         for thread in threads:
             thread.join()
     finally:

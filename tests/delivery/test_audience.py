@@ -142,6 +142,33 @@ def test_a_sample_is_scaled_rounded_and_said_to_be_one(session: Session, monkeyp
     assert audience_query.estimate(session, row.id, Rule()) == exact
 
 
+def test_of_the_few_who_were_not_sent_a_bulletin_the_sample_says_what_it_can(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+):
+    fill(session)
+    row, few = the_list(session), Rule(not_sent=5)
+    exact = audience_query.count(session, row.id, few)
+    everybody = audience_query.count(session, row.id, Rule())
+    assert 10 < exact.audience < everybody.audience
+    for name, value in (("_SMALL", 0), ("_SAMPLE", 10_000), ("_RARE", exact.audience + 1), ("_FEW", 1)):
+        monkeypatch.setattr(audience_query, name, value)
+    rounded = int(float(f"{exact.audience:.1g}"))
+    assert audience_query.estimate(session, row.id, few) == replace(exact, audience=rounded, about=True)
+    monkeypatch.setattr(audience_query, "_FEW", exact.audience + 1)
+    below = audience_query.estimate(session, row.id, few)
+    assert below == replace(exact, audience=below.audience, about=True, below=True)
+    assert exact.audience < below.audience
+    assert len(str(below.audience).rstrip("0")) == 1
+    # Where nobody fits for another reason, that is soon found, and counted.
+    nobody = Rule(source="nowhere", not_sent=5)
+    assert audience_query.estimate(session, row.id, nobody) == audience_query.count(session, row.id, nobody)
+
+
+@pytest.mark.parametrize(("seen", "at_most"), [(0, 2_000), (8, 3_000), (24, 5_000)])
+def test_what_nobody_of_the_sample_is_may_still_be_some(seen: int, at_most: int):
+    assert audience_query._at_most(seen, 1_000_000 / 16_000) == at_most
+
+
 def test_a_small_register_is_counted(session: Session):
     fill(session)
     row = the_list(session)

@@ -33,6 +33,9 @@ from mailinglist.errors import Fault, NotAllowed
 from mailinglist.settings import Settings
 from making import person, the_list, written
 
+# What is tested here does not come to the database, or would be the same on another.
+on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+
 PEKKA = Author(2, "Pekka")
 DAY = '{"joined_after":"2026-11-02"}'
 
@@ -93,6 +96,7 @@ def mailed(session: Session, bulletin_id: int, settings: Settings) -> dict[str, 
     return found
 
 
+@on_sqlite
 def test_every_setting_is_either_seen_or_not(app: Flask) -> None:
     settings = {"name", *ListSettings.model_fields}
     assert imprint.SEEN.keys() | imprint.UNSEEN.keys() == settings
@@ -100,6 +104,7 @@ def test_every_setting_is_either_seen_or_not(app: Flask) -> None:
     assert OTHER.keys() | {"letters"} == settings
 
 
+@on_sqlite
 def test_no_setting_changes_what_was_approved(session: Session, settings: Settings) -> None:
     """Even where nothing made the approval void: each setting is changed below the approval, and the mails compared."""
     bulletin = bulletin_of(session)

@@ -7,7 +7,6 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -19,22 +18,26 @@ from mailinglist.settings import HostPort, Settings
 from running import ROLES, Run, get
 from servers import wait_for
 
-# The tests share one `run`, which costs some seconds to start: with `--dist loadgroup` they stay together.
-pytestmark = pytest.mark.xdist_group("run")
 
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
-    running = Run(tmp_path_factory.mktemp("run"))
+@pytest.mark.first
+def test_it_runs_whole(tmp_path: Path) -> None:
+    """One test, since each `run` costs twenty seconds of a processor: tests apart would be given to several processes,
+    and each would start its own."""
+    run = Run(tmp_path)
     try:
-        running.start()
-        yield running
-        running.stop()  # a failure here is an error of the whole file, as it should be
+        run.start()
+        _prints_addresses_that_answer(run)
+        run.join("matti@example.fi")
+        for role in ("worker", "web", "broker"):
+            _starts_again_what_was_killed(run, role)
+        _refuses_a_second_on_the_same_data(run)
+        _says_in_one_line_that_an_address_is_taken(run, tmp_path / "elsewhere")
+        run.stop()
     finally:
-        running.end()
+        run.end()
 
 
-def test_it_prints_addresses_that_answer(run: Run) -> None:
+def _prints_addresses_that_answer(run: Run) -> None:
     *lines, first = (re.sub(r" +", " ", line) for line in run.printed)
     assert "".join(lines) == (
         f"Sign-up page: {run.web}/lists/tector-tiedottaa\nStaff console: {run.web}/staff/\n"
@@ -46,19 +49,12 @@ def test_it_prints_addresses_that_answer(run: Run) -> None:
     assert run.below().keys() == ROLES
 
 
-def test_a_sign_up_becomes_a_letter_in_the_catcher(run: Run) -> None:
-    run.join("matti@example.fi")
-
-
-@pytest.mark.parametrize("role", ["worker", "web", "broker"])
-def test_a_killed_role_is_started_again(run: Run, role: str) -> None:
-    wait_for(lambda: run.below().keys() == ROLES)  # one that an earlier test killed may be on its way up
+def _starts_again_what_was_killed(run: Run, role: str) -> None:
+    wait_for(lambda: run.below().keys() == ROLES)  # the one that was killed before may be on its way up
     before = run.below()
     os.kill(before[role], signal.SIGKILL)
-    wait_for(lambda: run.below().keys() == ROLES and run.below()[role] != before[role])
-    assert {name: pid for name, pid in run.below().items() if name != role} == {
-        name: pid for name, pid in before.items() if name != role
-    }
+    wait_for(lambda: (below := run.below()).keys() == ROLES and below[role] != before[role])
+    assert run.below().items() - before.items() == {(role, run.below()[role])}, "the others stay"
     wait_for(lambda: _answers(f"{run.web}/health/ready"))
     wait_for(lambda: broker.find(run.data_dir))
 
@@ -70,7 +66,7 @@ def _answers(url: str) -> bool:
         return False
 
 
-def test_a_second_run_on_the_same_data_is_refused(run: Run) -> None:
+def _refuses_a_second_on_the_same_data(run: Run) -> None:
     assert run.process is not None
     second = run.call()
     output, errors = second.communicate()
@@ -81,12 +77,12 @@ def test_a_second_run_on_the_same_data_is_refused(run: Run) -> None:
     )
 
 
-def test_a_taken_address_is_said_in_one_line_and_nothing_stays(run: Run, tmp_path: Path) -> None:
-    second = run.call(MAILINGLIST_DATA_DIR=str(tmp_path))
+def _says_in_one_line_that_an_address_is_taken(run: Run, data_dir: Path) -> None:
+    second = run.call(MAILINGLIST_DATA_DIR=str(data_dir))
     _, errors = second.communicate()
     assert second.returncode == 3
     assert re.fullmatch(r"mailinglist: 127\.0\.0\.1:\d+ is already in use: .* MAILINGLIST_BIND\n", errors)
-    assert not broker.find(tmp_path)
+    assert not broker.find(data_dir)
 
 
 @pytest.mark.long

@@ -57,7 +57,10 @@ def count(number: int) -> Response:
     with db.reading() as session:
         bulletin = writing.find(session, number)
         return frame.part(
-            "bulletins/audience_count", number=figures.number, **_counted(session, bulletin, request.args)
+            "bulletins/audience_count",
+            number=figures.number,
+            many=figures.many,
+            **_counted(session, bulletin, request.args),
         )
 
 
@@ -127,7 +130,7 @@ def _page(
         languages_of=[(each, words_of_bulletins.language(each), None) for each in LANGUAGES],
         bases=[(each, words_of_bulletins.basis(each), None) for each in audience.BASES],
         sources=[any_of_them, *sources], earlier=[any_of_them, *earlier], pages=writing.beside(bulletin),
-        crumbs=writing.crumbs(bulletin), number=figures.number,
+        crumbs=writing.crumbs(bulletin), number=figures.number, many=figures.many,
         count_url=url_for("audience_pages.count", number=bulletin.id), **counted,
     )  # fmt: skip
 

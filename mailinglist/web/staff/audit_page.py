@@ -11,7 +11,7 @@ from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, words_of_acts
+from . import frame, words_of_acts, words_of_details
 from .days import beginning, day_of, ending
 
 _A_PAGE = 50
@@ -42,7 +42,7 @@ def look() -> Response:
     more = len(found) > _A_PAGE
     return frame.page(
         "audit", 422 if errors else 200, here="audit", errors=errors, values=values, entries=found[:_A_PAGE],
-        words=words_of_acts.act, about_words=words_of_acts.about,
+        words=words_of_acts.act, about_words=words_of_acts.about, details=words_of_details.details,
         acts=[("", pages.say("Every act")), *sorted(((each, words[each]) for each in noted), key=lambda item: item[1])],
         next_url=url_for("audit_page.look", **kept, before=found[_A_PAGE - 1].id) if more else None,
         first_url=url_for("audit_page.look", **kept) if before else None,

@@ -8,6 +8,7 @@ from datetime import timedelta
 from babel import dates, numbers
 
 from ... import i18n
+from ...delivery import audience_query
 from .. import pages
 
 _BETWEEN = re.compile(r"[\s,.'’]")
@@ -16,6 +17,13 @@ _BETWEEN = re.compile(r"[\s,.'’]")
 def number(value: float) -> str:
     """1,234 in English, 1 234 in Finnish and Swedish."""
     return str(numbers.format_decimal(value, format="#,##0", locale=i18n.locale(pages.language())))
+
+
+def many(count: audience_query.Count) -> str:
+    """How many recipients; of a large register only about, or no more than that there are fewer than so many."""
+    if count.below:
+        return pages.say("Fewer than %(number)s", number=number(count.audience))
+    return pages.say("About %(number)s", number=number(count.audience)) if count.about else number(count.audience)
 
 
 def rate(value: float) -> str:

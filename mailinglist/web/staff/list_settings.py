@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from typing import Any
 from zoneinfo import ZoneInfo, available_timezones
 
+from babel.core import get_global
 from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
@@ -224,10 +225,13 @@ def _look(
 
 
 def _zones(chosen: str) -> list[tuple[str, str]]:
-    """Time zones to choose from, by their cities: those of Europe, and the one that is chosen."""
-    named = {key: outbox.zone_place(ZoneInfo(key)) for key in available_timezones() if key.startswith("Europe/")}
-    named[chosen] = outbox.zone_place(ZoneInfo(chosen))
-    return sorted(((key, f"{place} ({key})") for key, place in named.items()), key=lambda each: each[1])
+    """Time zones to choose from, by their cities: those of Europe, and the one that is chosen. A zone with several
+    names (Europe/Kiev is Europe/Kyiv of old) stands there once, with the chosen name or the present one."""
+    former = get_global("zone_aliases")
+    ours = [key for key in available_timezones() if key.startswith("Europe/")]
+    ordered = [*sorted(ours, key=lambda key: (key not in former, key)), chosen]  # the later ones win
+    of_places = {outbox.zone_place(ZoneInfo(key)): key for key in ordered}
+    return sorted(((key, f"{place} ({key})") for place, key in of_places.items()), key=lambda each: each[1])
 
 
 def _change(slug: str, section: str) -> Response:

@@ -66,7 +66,7 @@ def look(number: int) -> Response:
         "sending/look", here="bulletins", bulletin=bulletin, subject=writing.title_of(bulletin), state=state,
         badge=words_of_bulletins.state(state), given=given, approval=approval, reach=reach, obstacles=obstacles,
         tested=tested, watched=watched, versions=versions, zone=outbox.zone_of(row).key,
-        beside=writing.beside(bulletin),
+        beside=writing.beside(bulletin), many=figures.many,
         rule=words_of_bulletins.rule(rule), number=figures.number, mended=wrong, looked_at=len(found) - wrong,
         steps=_steps(bulletin, status.state, obstacles, tested), crumbs=writing.crumbs(bulletin),
     )  # fmt: skip

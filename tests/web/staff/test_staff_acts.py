@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from functools import cache
 
+import pytest
 from flask import Flask
 
 import staffing
@@ -13,17 +14,21 @@ from mailinglist.places import PACKAGE
 from mailinglist.staff import audit
 from mailinglist.staff.audit import Actor
 from mailinglist.staff.levels import Level
-from mailinglist.web.staff import words_of_acts
+from mailinglist.web.staff import words_of_acts, words_of_details
+
+# What is tested here does not come to the database, or would be the same on another.
+on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 
 NOTING = {"note", "_note", "record", "_moved"}
 """The functions that write into the audit, and those that hand an act on to them: their second argument is the act."""
 
 
-def parsed() -> Iterator[ast.Module]:
-    for path in sorted(PACKAGE.rglob("*.py")):
-        yield ast.parse(path.read_text(encoding="utf-8"))
+@cache
+def parsed() -> list[ast.Module]:
+    return [ast.parse(path.read_text(encoding="utf-8")) for path in sorted(PACKAGE.rglob("*.py"))]
 
 
+@cache
 def noted() -> set[str]:
     found = set()
     for tree in parsed():
@@ -39,11 +44,45 @@ def noted() -> set[str]:
     return found
 
 
+@on_sqlite
 def test_every_act_has_a_sentence_and_nothing_else_has(app: Flask) -> None:
     with app.test_request_context():
         sentences = words_of_acts.acts()
     assert noted() == sentences.keys()
     assert len(set(sentences.values())) == len(sentences)
+
+
+@on_sqlite
+def test_every_detail_has_a_name(app: Flask) -> None:
+    keys = set()
+    for tree in parsed():
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and len(call.args) > 1:
+                name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+                said = {each.value for each in ast.walk(call.args[1]) if isinstance(each, ast.Constant)}
+                if name in NOTING and said & noted():
+                    keys |= {each.arg for each in call.keywords if each.arg}
+    with app.test_request_context():
+        named = words_of_details.names().keys()
+    assert keys - {"by", "about", "now"} <= named
+
+
+@on_sqlite
+def test_details_are_told_in_the_language_of_the_page(app: Flask) -> None:
+    told = {
+        "how": "phone",
+        "channels": ["post"],
+        "levels": ["editor"],
+        "number": 1234,
+        "encrypted": True,
+        "odd": {"a": 1},
+    }
+    with app.test_request_context(headers={"Accept-Language": "fi"}):
+        said = words_of_details.details(told)
+    assert said == [
+        ("Miten", "Puhelimitse"), ("Kanavat", "Postimarkkinointi"), ("Tasot", "Toimittaja"),
+        ("Määrä", "1\u00a0234"), ("Salattu", "Kyllä"), ("odd", "a: 1"),
+    ]  # fmt: skip
 
 
 def test_nothing_else_hands_an_act_on() -> None:

@@ -24,6 +24,9 @@ from mailinglist.web.guards import Guard, Route
 from mailinglist.web.routes import ROUTES
 from mailinglist.web.staff import frame
 
+# What is tested here does not come to the database, or would be the same on another.
+on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+
 TEST = Actor(None, "a test", "")
 POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; "
@@ -48,7 +51,7 @@ def test_a_form_of_ours_is_taken(chief: staffing.Signed) -> None:
     assert name_now(chief) == "Maija Uusi"
 
 
-@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+@on_sqlite
 def test_a_slash_at_the_end_of_an_address_does_not_matter(chief: staffing.Signed, client: FlaskClient) -> None:
     """Each page answers by itself: a redirect would be made from what the visitor wrote."""
     values = {"number": 7, "slug": "tector-tiedottaa", "revision": 1, "secret": "x", "key": "confirm", "language": "fi"}
@@ -68,6 +71,7 @@ def test_a_slash_at_the_end_of_an_address_does_not_matter(chief: staffing.Signed
         assert chief.get(elsewhere).status_code == 404
 
 
+@on_sqlite
 @pytest.mark.parametrize(
     ("token", "headers"),
     [
@@ -93,12 +97,14 @@ def test_the_token_of_somebody_else_is_refused(app: Flask, chief: staffing.Signe
     assert chief.post("/staff/account", {"name": "Evil", "language": "en"}, token=other.token()).status_code == 403
 
 
+@on_sqlite
 def test_the_token_may_come_in_a_header(chief: staffing.Signed) -> None:
     headers = {"Origin": staffing.ORIGIN, "X-CSRF-Token": chief.token()}
     answer = chief.client.post("/staff/account", data={"name": "Maija Uusi", "language": "en"}, headers=headers)
     assert answer.status_code == 303
 
 
+@on_sqlite
 def test_a_form_of_the_door_comes_from_our_own_page_too(client: FlaskClient) -> None:
     form = {"address": "a@example.fi", "password": "b"}
     for headers in ({}, {"Origin": "https://evil.example"}):
@@ -106,6 +112,7 @@ def test_a_form_of_the_door_comes_from_our_own_page_too(client: FlaskClient) -> 
     assert client.post("/staff/login", data=form, headers={"Origin": staffing.ORIGIN}).status_code == 422
 
 
+@on_sqlite
 def test_headers_of_every_page(chief: staffing.Signed, client: FlaskClient) -> None:
     for answer in (
         chief.get("/staff/"),
@@ -128,6 +135,7 @@ ELSEWHERE = [
 ]  # fmt: skip
 
 
+@on_sqlite
 def test_no_way_out(chief: staffing.Signed) -> None:
     for wanted in ELSEWHERE:
         for answer in (
@@ -137,6 +145,7 @@ def test_no_way_out(chief: staffing.Signed) -> None:
             assert (answer.status_code, answer.location) == (303, "/staff/"), wanted
 
 
+@on_sqlite
 def test_the_way_on_is_gone(chief: staffing.Signed) -> None:
     answer = chief.post("/staff/secrecy", {"next": "/staff/audit?who=3&act=sign_in"})
     assert answer.location == "/staff/audit?who=3&act=sign_in"
@@ -218,12 +227,14 @@ def test_only_what_is_marked_asks_by_itself() -> None:
     assert asking == {route.endpoint for route in ROUTES if route.polled}
 
 
+@on_sqlite
 def test_what_was_done_is_said_once(chief: staffing.Signed) -> None:
     chief.post("/staff/account", {"name": "Maija Uusi", "language": "en"})
     assert "Saved." in chief.get("/staff/account").text
     assert "Saved." not in chief.get("/staff/account").text
 
 
+@on_sqlite
 def test_nobody_else_can_say_it(chief: staffing.Signed) -> None:
     chief.client.set_cookie("staff_said", "IkV2aWwi.aaaa.bbbb")
     assert chief.get("/staff/account").status_code == 200
@@ -234,6 +245,7 @@ def test_the_list_that_one_works_on_is_remembered(chief: staffing.Signed) -> Non
     assert chief.post("/staff/list", {"list": "tector-tiedottaa"}).location == "/staff/"
 
 
+@on_sqlite
 def test_a_name_with_markup_is_inert(chief: staffing.Signed) -> None:
     evil = "<script>alert(1)</script>{{ 7*7 }}\"'"
     chief.post("/staff/account", {"name": evil, "language": "en"})
@@ -243,6 +255,7 @@ def test_a_name_with_markup_is_inert(chief: staffing.Signed) -> None:
         assert "&lt;script&gt;alert(1)&lt;/script&gt;{{ 7*7 }}" in page
 
 
+@on_sqlite
 @pytest.mark.parametrize("language", ["fi", "sv", "en"])
 def test_pages_speak_the_language_of_the_account(app: Flask, language: str) -> None:
     who = staffing.signed_in(app, Level.READER, language=language)
@@ -250,6 +263,7 @@ def test_pages_speak_the_language_of_the_account(app: Flask, language: str) -> N
     assert words[language] in who.client.get("/staff/", headers={"Accept-Language": "de"}).text
 
 
+@on_sqlite
 def test_the_cookie_is_bound_to_the_host_under_https(settings: Settings) -> None:
     app = create_app(settings.model_copy(update={"base_url": "https://lists.example.fi"}))
     with app.app_context():
@@ -271,6 +285,7 @@ def accounts_address(account_id: int) -> str:
         return accounts.find(session, account_id).address
 
 
+@on_sqlite
 def test_a_route_may_take_more_than_other_forms(app: Flask) -> None:
     def length() -> Response:
         return pages.text(str(len(request.form["words"])))
@@ -284,6 +299,7 @@ def test_a_route_may_take_more_than_other_forms(app: Flask) -> None:
     assert who.post("/staff/small", {"words": "x" * 150_000}).status_code == 413
 
 
+@on_sqlite
 def test_only_a_preview_stands_in_a_frame_of_ours_and_nothing_in_it_runs(app: Flask) -> None:
     def mail() -> Response:
         exchange().preview = True

@@ -21,6 +21,9 @@ from mailinglist.bulletins import blocks, drafts
 from mailinglist.consent import lists
 from mailinglist.staff.levels import Level
 
+# What is tested here does not come to the database, or would be the same on another.
+on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+
 TYPED = (
     "{{ 7*191 }} {{ config }} {% raw %}x{% endraw %} {% set y = 1 %} {{ ''.__class__ }} {{ url_for('home.look') }} "
     "{name.__class__} {name()} ${1300+37} #{1300+37} %(x)s %s {0}"
@@ -51,6 +54,7 @@ def post_form(who: staffing.Signed, path: str, form: dict[str, object]) -> str:
     return str(answer.location)
 
 
+@on_sqlite
 def test_in_names_of_staff(app: Flask, chief: staffing.Signed) -> None:
     post_form(chief, "/staff/account", {"name": TYPED, "language": "en"})
     made = chief.post("/staff/staff/add", {"name": TYPED, "address": "uusi@example.fi", "levels": ["editor"]})
@@ -61,6 +65,7 @@ def test_in_names_of_staff(app: Flask, chief: staffing.Signed) -> None:
     assert_as_typed(chief.get("/staff/audit").text, times=2)
 
 
+@on_sqlite
 def test_in_a_list_s_names_address_and_consent_texts(app: Flask, chief: staffing.Signed) -> None:
     shown = chief.get(LIST).text
     names = ("name", "name_fi", "name_sv", "name_en", "controller", "postal_address")
@@ -82,11 +87,13 @@ def test_in_a_list_s_names_address_and_consent_texts(app: Flask, chief: staffing
     assert_as_typed(app.test_client().get("/privacy").text)
 
 
+@on_sqlite
 def test_in_a_new_list_s_name(chief: staffing.Signed) -> None:
     post_form(chief, "/staff/lists", {"slug": "toinen", "name": TYPED})
     assert_as_typed(chief.get("/staff/lists").text)
 
 
+@on_sqlite
 def test_in_a_bulletin_from_the_editor_to_the_mail(chief: staffing.Signed) -> None:
     with db.transaction() as session:
         lists.set_value(session, making.the_list(session), "postal_address", "Katu 1", now=db.utcnow())
@@ -122,6 +129,7 @@ def test_in_a_bulletin_from_the_editor_to_the_mail(chief: staffing.Signed) -> No
     assert_as_typed(mail.text, times=4)
 
 
+@on_sqlite
 def test_in_a_letter_s_wording(app: Flask, chief: staffing.Signed) -> None:
     body = "Moi!\n\n{typed}\n\n> {{consent}}\n\n**[Juu]({{confirm_url}})**\n\n[En]({{not_me_url}})"
     path = f"{LIST}/letters/confirm/fi"
