@@ -6,7 +6,7 @@ import argparse
 
 from crashing import DATABASES, FAULTS
 
-from . import crash, delay, dkim, growth, pages, send
+from . import bans, crash, delay, dkim, growth, pages, send
 
 
 def main() -> None:
@@ -48,6 +48,14 @@ def main() -> None:
     looking.add_argument("--times", type=int, default=100, help="how often each page is asked for")
     looking.add_argument("--database", choices=DATABASES, default="postgresql")
     looking.set_defaults(main=pages.main)
+
+    forbidding = what.add_parser("bans", help="a list of a million looked up among a million bans, and their cost")
+    forbidding.add_argument("--bans", type=int, default=1_000_000)
+    forbidding.add_argument("--lines", type=int, default=1_000_000, help="of the list that is looked up")
+    forbidding.add_argument("--people", type=int, default=100_000, help="on the list, for the gate")
+    forbidding.add_argument("--imported", type=int, default=100_000, help="new bans that are taken in from a file")
+    forbidding.add_argument("--database", choices=DATABASES, default="postgresql")
+    forbidding.set_defaults(main=bans.main)
 
     chosen = vars(parser.parse_args())
     del chosen["what"]

@@ -12,18 +12,29 @@ What is checked:
 1. The file is written in its one way (JSON, sorted keys, indented by one space, UTF-8, a line break at the end), and
    its signature (Ed25519, RFC 8032) is over all of it but the signature: so no byte was changed.
 2. In each chain, each entry holds the SHA-256 of the one before and itself; the entries are numbered without gaps.
-3. Texts and evidence are those whose SHA-256 the entries name.
-4. Where a chain is sealed: the seal's signature holds; and from the chain, its number of entries and its last hash, a
-   path leads to the Merkle root that the seal names (RFC 6962 section 2.1, RFC 9162 section 2.1.3.2). So at the time of
-   the seal the chain had these entries and no others.
+3. Where an address was corrected, the history lies in several chains. Each chain that an entry says it comes from is
+   there, up to the entry that says where it went; and there is no chain that nothing leads to.
+4. Texts, privacy notices and evidence are those whose SHA-256 the entries name.
+5. Where a chain is sealed: the seal's signature holds; and from the chain, its number of entries and its last hash, a
+   path leads to the Merkle root that the seal names (RFC 6962 section 2.1, RFC 9162 section 2.1.3.2). So of the entries
+   that this chain had at the time of the seal none was changed, left out or put in, not even by whoever signed the
+   file.
 
-What it can't know: whose the key is. Compare the key that it prints with the one that the sender of the mails gives
-you in another way, or hand it in with --key. That the address belongs to the keyed digest in the entries is said by
-whoever signed: the digest's own key is secret, so that nobody can test addresses against it.
+What it can't know:
+
+- Whose the key is. Compare the key that it prints with the one that the sender of the mails gives you in another way,
+  or hand it in with --key.
+- What came after the seal. Those entries stand on the signature of the file alone: whoever signed could leave the last
+  of them out.
+- Whether the address has another chain, that no entry in this file names; and that the address belongs to the keyed
+  digest in the entries. Both are said by whoever signed: the digest's own key is secret, so that nobody can test
+  addresses against it.
 """
 
 import hashlib
+import html
 import json
+import re
 import sys
 
 FORMAT = "mailinglist consent proof 1"
@@ -85,16 +96,21 @@ def check(content, key=None):
     if key is not None and key != proof["key"]:
         raise Wrong("it was signed with another key than the one given.")
     seals = check_seals(proof["seals"])
-    lines, bodies, used = [], [], set()
+    lines, bodies, used, chains = [], [], set(), {}
     for chain in proof["chains"]:
         hashes = check_chain(chain)
-        bodies += [(entry["number"], json.loads(entry["body"])) for entry in chain["entries"]]
+        own = [(entry["number"], json.loads(entry["body"])) for entry in chain["entries"]]
+        if chain["chain"] in chains:
+            raise Wrong("it holds a chain twice.")
+        chains[chain["chain"]] = [body for _, body in own]
+        bodies += own
         lines.append(check_head(chain, hashes, seals, used))
     if used != set(seals):
         raise Wrong("it holds a seal that no chain stands in.")
     check_texts(proof, [body for _, body in bodies])
     if proof["subject"] not in {body["subject"] for _, body in bodies}:
         raise Wrong("no entry is about this address.")
+    lines += check_ways(proof["subject"], chains)
     told = [line for _, body in sorted(bodies, key=lambda item: item[0]) for line in tell(body, proof)]
     keys = {seal["key"] for seal in proof["seals"]} - {proof["key"]}
     return [
@@ -104,6 +120,7 @@ def check(content, key=None):
         *lines,
         "",
         *told,
+        *(line for notice in proof["notices"] for line in ("", *words_of(notice))),
     ]
 
 
@@ -148,7 +165,7 @@ def check_seals(rows):
 
 def check_head(chain, hashes, seals, used):
     """Where the chain stands in its seal, as a line."""
-    name = f"Chain {chain['chain']}: {len(hashes)} entries"
+    name = f"Chain {chain['chain']}: {len(hashes)} {'entry' if len(hashes) == 1 else 'entries'}"
     place = chain["sealed"]
     if place is None:
         return f"{name}, not sealed yet."
@@ -160,7 +177,9 @@ def check_head(chain, hashes, seals, used):
     path = [bytes.fromhex(each) for each in place["path"]]
     if root_by_path(sha256(b"\x00" + content), place["index"], seal["chains"], path) != bytes.fromhex(seal["root"]):
         raise Wrong(f"the chain does not stand in seal {place['seal']}.")
-    return f"{name}; {count} of them, and no others, were there when seal {seal['number']} was made, {seal['at']}."
+    since = len(hashes) - count
+    told = f"{name}; {count} of them, and no others, were there when seal {seal['number']} was made, {seal['at']}"
+    return f"{told}; {since} since, as whoever signed says." if since else f"{told}."
 
 
 def root_by_path(found, index, size, path):
@@ -179,6 +198,29 @@ def root_by_path(found, index, size, path):
             found = sha256(b"\x01" + found + beside)
         at, last = at // 2, last // 2
     return found if last == 0 else None
+
+
+def check_ways(subject, chains):
+    """Which chain goes on from which, as lines: none that is named may be missing, and none be there for nothing."""
+    lines = []
+    reached = [name for name, bodies in chains.items() if subject in {body["subject"] for body in bodies}]
+    for name in reached:  # grows on the way
+        for origin in dict.fromkeys(body["other_chain"] for body in chains[name] if body["event"] == "readdressed"):
+            went = {body["other_chain"] for body in chains.get(origin, ()) if body["event"] == "moved"}
+            if name not in went:
+                raise Wrong(f"the history from before the address was corrected is missing: chain {origin}.")
+            lines.append(f"Chain {name} goes on from chain {origin}: the address was corrected.")
+            if origin not in reached:
+                reached.append(origin)
+        goals = dict.fromkeys(body["other_chain"] for body in chains[name] if body["event"] == "moved")
+        lines += [
+            f"Somebody's history goes on from chain {name} in chain {goal}, which is not in this file."
+            for goal in goals
+            if goal not in chains
+        ]
+    if set(reached) != set(chains):
+        raise Wrong("it holds a chain that is not of this address, and that nothing leads to.")
+    return lines
 
 
 def check_texts(proof, bodies):
@@ -204,11 +246,26 @@ def tell(body, proof):
         if body.get("text") == sha256(f"{text['language']}\n{text['body']}".encode()).hex():
             yield f"    text shown, version {text['version']} ({text['language']}):"
             yield from (f"        {line}" for line in text["body"].splitlines())
+    for notice in proof["notices"]:
+        if body.get("notice") == sha256(f"{notice['language']}\n{notice['body']}".encode()).hex():
+            yield f"    privacy notice in force, below: {name_of(notice)}"
     for content in proof["evidence"]:
         if body.get("evidence") == sha256(content.encode("utf-8")).hex():
             yield f"    evidence: {content}"
     if body.get("evidence") in proof["evidence_not_kept"]:
         yield "    evidence: not kept any more"
+
+
+def name_of(notice):
+    digest = sha256(f"{notice['language']}\n{notice['body']}".encode()).hex()
+    return f"version {notice['version']} ({notice['language']}), SHA-256 {digest}"
+
+
+def words_of(notice):
+    """A privacy notice in lines, without its HTML."""
+    yield f"The privacy notice, {name_of(notice)}:"
+    words = html.unescape(re.sub(r"<[^>]*>", "", notice["body"].replace("<br>", "\n")))
+    yield from (f"    {line.strip()}" for line in words.splitlines() if line.strip())
 
 
 # Ed25519, checking only (RFC 8032 sections 5.1 and 6). Slow, and not for secrets: there are none here.

@@ -197,6 +197,22 @@ class House:
             worker.wait(30)
         self.workers = [self._worker() for _ in self.workers]
 
+    def rest(self) -> None:
+        """Ask the workers and the scheduler to leave, as one does before a restore."""
+        asked = [process for process in (*self.workers, self._scheduler) if process is not None]
+        for process in asked:
+            process.terminate()
+        for process in asked:
+            process.wait(60)
+        self.workers, self._scheduler = [], None
+        with self.app.app_context():
+            db.db.engine.dispose()
+
+    def go_on(self) -> None:
+        """Fresh workers, and the scheduler."""
+        self._scheduler = self._role("scheduler")
+        self.workers = [self._worker() for _ in range(2)]
+
     # ── bulletins ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def send(self) -> tuple[int, int]:

@@ -145,6 +145,12 @@ class Postgres:
         """Away with a database, whoever is still connected."""
         self._tell(f"DROP DATABASE {database} WITH (FORCE)")
 
+    def dump(self, database: str) -> bytes:
+        """What `pg_dump` writes of it."""
+        command = [self._programs / "pg_dump", "--host", self.folder, "--username", "postgres", database]
+        done = subprocess.run(command, user=self._user, check=True, capture_output=True, cwd=self.folder)
+        return done.stdout
+
     def _tell(self, statement: str) -> None:
         """Over one connection as long as it holds: a new one costs as much as a third of a database."""
         if self._line is None or self._line.closed:

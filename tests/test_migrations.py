@@ -22,8 +22,9 @@ from conftest import NOW, SECRETS
 from mailinglist import db, migrate
 from mailinglist.app import create_app
 from mailinglist.bulletins import approvals
-from mailinglist.consent import lists
-from mailinglist.consent.keys import keys_of
+from mailinglist.consent import bans, lists
+from mailinglist.consent.keys import keys_of, remember
+from mailinglist.consent.states import Channel
 from mailinglist.delivery import dispatch
 from mailinglist.delivery.tables import STATES
 from mailinglist.errors import Fault
@@ -221,6 +222,40 @@ def test_what_was_approved_under_0003_is_still_approved(empty: Flask) -> None:
         assert approvals.issue_of(session, 7)
         assert approvals.approval_of(session, 7)
         assert approvals.give_out(session, 7, now=NOW).imprint is None
+
+
+@pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
+def test_bans_of_0009_are_about_all_lists(empty: Flask) -> None:
+    """Each keeps its number and words, counts on every list, and one for a single list may stand beside it."""
+    with db.db.engine.connect() as connection:
+        made = migrate.config()
+        made.attributes["connection"] = connection
+        command.upgrade(made, "0009")
+    with db.transaction() as session:
+        old = MetaData()
+        old.reflect(session.connection())
+        remember(session)
+        digest = keys_of(session).digest("matti@example.fi")
+        values = {"digest": digest, "source": "letter", "given_at": NOW}
+        before = [
+            {**values, "channel": "email", "lifted_at": NOW, "lifted_by": "Matti rang"},
+            {**values, "channel": "email", "lifted_at": None, "lifted_by": None},
+            {**values, "channel": "post", "lifted_at": None, "lifted_by": None},
+        ]
+        for name, rows in (("lists", [_OF_THE_FIRST_REVISION["lists"][0]]), ("bans", before)):
+            session.execute(old.tables[name].insert(), rows)
+    migrate.upgrade(empty)
+    with db.transaction() as session:
+        assert _rows(session, metadata.tables["bans"]) == [
+            {**row, "id": number, "list_id": 0} for number, row in enumerate(before, 1)
+        ]
+        row = lists.find(session, "one")
+        assert bans.forbids_mail(session, [digest], row)
+        assert bans.add(session, digest, [Channel.EMAIL, Channel.POST], source="again", now=NOW) == ()
+        assert len(bans.add(session, digest, [Channel.EMAIL], only=row, source="again", now=NOW)) == 1
+        assert len(_rows(session, metadata.tables["bans"])) == 4
+    with pytest.raises(DBAPIError), db.transaction() as session:
+        session.execute(metadata.tables["bans"].insert().values(channel="post", **values))
 
 
 def _rows(session: Session, table: Table) -> list[dict[str, Any]]:

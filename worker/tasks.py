@@ -10,7 +10,7 @@ from mailinglist import db
 from mailinglist.consent import growth as growth_of_lists
 from mailinglist.consent import import_errand, seals_outside
 from mailinglist.delivery import owner_mail, post
-from mailinglist.privacy import needs, notice, retention, safekeeping
+from mailinglist.privacy import disclosures, needs, notice, retention, safekeeping
 from mailinglist.settings import SETTINGS
 
 
@@ -67,10 +67,12 @@ def keep_safe() -> None:
 
 @shared_task(name="tidy")  # type: ignore[untyped-decorator]
 def tidy() -> None:
-    """Let go what is not needed any more; have the privacy notices say what holds now."""
+    """Let go what is not needed any more; have the privacy notices say what holds now, and recipients of data told of
+    what was corrected by files of people."""
     with _app().app_context():
         with db.transaction() as session:
             notice.refresh_all(session, _app().config[SETTINGS], now=db.utcnow())
+            disclosures.tell_of_imports(session, now=db.utcnow())
         retention.run(stop=_stopping)
 
 

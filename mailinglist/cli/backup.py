@@ -54,6 +54,10 @@ def backup(file: Path, as_json: bool) -> None:
     "--journal", "journals", type=_FOLDER, multiple=True, metavar="FOLDER",
     help="Another machine's journal of opt-outs, its head beside it as journal.head. May be given several times.",
 )  # fmt: skip
+@click.option(
+    "--unauthenticated", is_flag=True,
+    help="Also a backup that does not prove to be of this installation: an old one, or one of another ban key.",
+)  # fmt: skip
 @click.option("--replay", is_flag=True, help="No new restore: go on with the opt-outs of the last one.")
 @click.option(
     "--accept-lost", "accept", metavar="WORDS",
@@ -64,6 +68,7 @@ def restore(
     file: Path | None,
     identity: Path | None,
     replace: bool,
+    unauthenticated: bool,
     journals: tuple[Path, ...],
     replay: bool,
     accept: str | None,
@@ -80,8 +85,8 @@ def restore(
         app = create_app(load())
         with output.progress("Restoring"):
             done = restoring.restore(
-                app, file, identity=identity, replace=replace, journals=journals, by=actor(),
-                make_tables=migrate.make_tables, upgrade=migrate.upgrade,
+                app, file, identity=identity, replace=replace, journals=journals, unauthenticated=unauthenticated,
+                by=actor(), make_tables=migrate.make_tables, upgrade=migrate.upgrade,
             )  # fmt: skip
     else:
         with opened() as app, output.progress("Replaying"):
@@ -108,6 +113,8 @@ _DONE = (
 def _told(done: restoring.Restored) -> Iterator[str]:
     report = done.report
     yield f"Restored: the database as it was at {output.when(done.copy_of)}."
+    if not report.get("authentic", True):
+        yield "NOT AUTHENTICATED: nothing shows that this installation made this backup, or that nobody altered it."
     yield from _told_of_opt_outs(report)
     bulletins, mails = output.count(report["paused"], "bulletin"), output.count(report["uncertain"], "mail")
     yield f"Paused: {bulletins}. Uncertain: {mails}, open when the backup was made."
@@ -141,7 +148,7 @@ def _told_of_opt_outs(report: dict[str, Any]) -> Iterator[str]:
         yield f"  {output.count(joins, 'join')}, {output.count(lifts, 'lifted ban')}"
     for item in report["missing"][:_SHOWN]:
         who = f"person {item['person']}" if item["person"] else f"not in the copy (digest {item['digest'][:12]}…)"
-        about = item["list"] or ", ".join(item["channels"])
+        about = "  ".join(filter(None, (item["list"], ", ".join(item["channels"]))))
         at = output.when(datetime.fromisoformat(item["at"]))
         yield f"  {at}  {item['what'].replace('_', ' ')}  {about}  {who}"
     if len(report["missing"]) > _SHOWN:

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..consent import ban_lists, ledger, register
+from ..consent import ban_lists, ledger, lists, register
 from ..consent import bans as register_of_bans
 from ..consent.address import parse
 from ..consent.ban_lists import Found, Row
+from ..consent.bans import Forbidden
 from ..consent.keys import keys_of
 from ..consent.sheet import Refusal
 from ..consent.states import Channel, channels
+from ..consent.tables import MailingList
 from . import output
 from .opening import opened, record, who
 
 _NOT_KNOWN = 3
 _CHANNELS = click.Choice([*(channel.value for channel in Channel), "all"])
+_on_one_list = click.option(
+    "--list", "slug", metavar="SLUG", help="On this list alone, by its short name; on all lists if not given."
+)
 
 
 @click.group()
@@ -34,57 +39,70 @@ def bans() -> None:
 @bans.command()
 @click.argument("address")
 @click.option("--channel", type=_CHANNELS, required=True, help="What is forbidden.")
+@_on_one_list
 @click.option("--source", required=True, metavar="TEXT", help="Who forbade it, and how; kept as evidence.")
-def add(address: str, channel: str, source: str) -> None:
+def add(address: str, channel: str, slug: str | None, source: str) -> None:
     """Forbid marketing to an address. It need not be in the register; no form and no reason are needed."""
     found, now = parse(address), db.utcnow()
     with opened(), db.transaction() as session:
-        standing = register_of_bans.check(session, found)
-        fresh = tuple(name for name in channels(channel) if name not in standing.channels)
+        only = lists.find(session, slug) if slug else None
+        held = register_of_bans.check(session, found).forbidden
+        fresh = tuple(name for name in channels(channel) if Forbidden(name, slug) not in held)
         if fresh:
             person = register.find(session, found)
             content = {"how": "staff", "source": source, "recorded_by": who()}
             evidence = ledger.file_evidence(session, content, person_id=person.id if person else None, now=now)
             digest = keys_of(session).digest(found.folded)
-            register_of_bans.add(session, digest, fresh, source=source, now=now, evidence=evidence)
-            record(session, "ban_added", about=f"person {person.id}" if person else "", channels=list(fresh))
-    output.line(f"Forbidden: {', '.join(fresh)}." if fresh else "That was forbidden already.")
+            register_of_bans.add(session, digest, fresh, only=only, source=source, now=now, evidence=evidence)
+            about = f"person {person.id}" if person else ""
+            record(session, "ban_added", about=about, channels=list(fresh), **_scope(only))
+    named = ", ".join(str(Forbidden(name, slug)) for name in fresh)
+    output.line(f"Forbidden: {named}." if fresh else "That was forbidden already.")
 
 
 @bans.command()
 @click.argument("address", required=False)
 @click.option("--file", type=click.File("rb"), help="Ask about every line of a file instead; - is standard input.")
 @click.option("--channel", type=_CHANNELS, default="all", help="Ask about one channel; any of them if not given.")
+@click.option(
+    "--list", "slug", metavar="SLUG", help="Ask what counts for this list; without it, a ban of any list counts."
+)
 @click.option("--banned-only", is_flag=True, help="With --file: leave out the lines that are free.")
 @output.as_json
-def check(address: str | None, file: BinaryIO | None, channel: str, banned_only: bool, as_json: bool) -> int:
+def check(
+    address: str | None, file: BinaryIO | None, channel: str, slug: str | None, banned_only: bool, as_json: bool
+) -> int:
     """Ask whether marketing to an address is forbidden: exit 0 free, 1 banned, 3 not known.
 
+    A ban of one list alone is told with its list; with --list those of other lists don't count.
+
     With --file, about many, so that another system can clean its list: addresses or their SHA-256 in hex, one a line or
-    in a column named email, address or sha256. Prints CSV (line, given, banned, channels), with --json one object a
-    line, and on stderr how many. Exits 1 if any is banned.
+    in a column named email, address or sha256. Names can't be looked up: of who is banned only a keyed code of the
+    address is held. Prints CSV (line, given, banned, channels, one_list), with --json one object a line, and on stderr
+    how many. Exits 1 if any is banned.
     """
     if (address is None) == (file is None):
         raise click.UsageError("Give an address, or --file.")
     wanted = channels(channel)
     if file is not None:
-        return _check_file(file.read(), wanted, banned_only=banned_only, as_json=as_json)
+        return _check_file(file.read(), wanted, slug, banned_only=banned_only, as_json=as_json)
     found = parse(address or "")
     with opened(), db.transaction() as session:
-        standing = register_of_bans.check(session, found)
+        standing = register_of_bans.check(session, found, lists.find(session, slug) if slug else None)
         person = register.find(session, found)
         record(session, "ban_checked", about=f"person {person.id}" if person else "")
     banned = any(name in standing.channels for name in wanted)
     if as_json:
-        output.document({"banned": banned, "channels": standing.channels})
+        told = {"banned": banned, "channels": standing.channels, "in_force": _plain(standing.forbidden)}
+        output.document(told)
     elif not standing.known:
         output.line("not known")
     else:
-        output.line(f"banned: {', '.join(standing.channels)}" if banned else "free")
+        output.line(f"banned: {', '.join(map(str, standing.forbidden))}" if banned else "free")
     return 1 if banned else 0 if standing.known else _NOT_KNOWN
 
 
-def _check_file(data: bytes, wanted: tuple[Channel, ...], *, banned_only: bool, as_json: bool) -> int:
+def _check_file(data: bytes, wanted: tuple[Channel, ...], slug: str | None, *, banned_only: bool, as_json: bool) -> int:
     asked = banned = 0
     refused: list[Refusal] = []
 
@@ -96,10 +114,10 @@ def _check_file(data: bytes, wanted: tuple[Channel, ...], *, banned_only: bool, 
 
     def answered(session: Session) -> Iterator[Found]:
         nonlocal asked, banned
-        for each in ban_lists.look_up(session, read()):
-            forbidden = any(channel in each.channels for channel in wanted)
-            asked, banned = asked + 1, banned + forbidden
-            if forbidden or not banned_only:
+        only = lists.find(session, slug) if slug else None
+        for each in ban_lists.look_up(session, read(), only, wanted):
+            asked, banned = asked + 1, banned + bool(each.forbidden)
+            if each.forbidden or not banned_only:
                 yield each
 
     with opened():
@@ -114,18 +132,26 @@ def _check_file(data: bytes, wanted: tuple[Channel, ...], *, banned_only: bool, 
     return 1 if banned else 0
 
 
+def _plain(forbidden: Iterable[Forbidden]) -> list[dict[str, str | None]]:
+    return [{"channel": each.channel.value, "list": each.list} for each in forbidden]
+
+
 def _objects(found: Iterator[Found]) -> Iterator[str]:
     for each in found:
-        told = {"line": each.row.line, "given": each.row.text, "banned": bool(each.channels), "channels": each.channels}
+        told = {
+            "line": each.row.line, "given": each.row.text, "banned": bool(each.forbidden), "channels": each.channels,
+            "in_force": _plain(each.forbidden),
+        }  # fmt: skip
         yield json.dumps(told, ensure_ascii=False) + "\n"
 
 
 @bans.command("import")
 @click.argument("file", type=click.File("rb"))
 @click.option("--channel", type=_CHANNELS, default=Channel.EMAIL.value, show_default=True, help="What is forbidden.")
+@_on_one_list
 @click.option("--source", metavar="TEXT", help="Where the list comes from; the file's name if not given.")
 @output.as_json
-def import_(file: BinaryIO, channel: str, source: str | None, as_json: bool) -> int:
+def import_(file: BinaryIO, channel: str, slug: str | None, source: str | None, as_json: bool) -> int:
     """Take in a list of bans: addresses, or the SHA-256 of addresses in hex, one a line or in a column of a CSV file.
 
     The column is named email, address or sha256; other columns are not read. The whole file is read before the first
@@ -138,10 +164,11 @@ def import_(file: BinaryIO, channel: str, source: str | None, as_json: bool) -> 
     with opened(), output.progress("Taking in", len(found.sha256)) as done:
         for group in found.groups():
             with db.transaction() as session:
+                only = lists.find(session, slug) if slug else None
                 fresh = ban_lists.take_in(
-                    session, group, channels(channel), source=source or f"list {name}", now=db.utcnow()
+                    session, group, channels(channel), only=only, source=source or f"list {name}", now=db.utcnow()
                 )
-                record(session, "bans_imported", added=fresh, unchanged=len(group) - fresh)
+                record(session, "bans_imported", added=fresh, unchanged=len(group) - fresh, **_scope(only))
             added += fresh
             done(len(group))
     if as_json:
@@ -157,13 +184,25 @@ def import_(file: BinaryIO, channel: str, source: str | None, as_json: bool) -> 
 @bans.command()
 @click.argument("address")
 @click.option("--channel", type=_CHANNELS, required=True, help="What is allowed again.")
+@click.option("--list", "slug", metavar="SLUG", help="Lift the ban of this list alone; that of all lists if not given.")
 @click.option("--evidence", required=True, metavar="TEXT", help="What the person said, when, and to whom.")
-def lift(address: str, channel: str, evidence: str) -> None:
-    """Lift a ban, on evidence that the person wants it."""
+def lift(address: str, channel: str, slug: str | None, evidence: str) -> None:
+    """Lift a ban, on evidence that the person wants it. Bans of other scope stay in force."""
     with opened(), db.transaction() as session:
+        only = lists.find(session, slug) if slug else None
+        which = [Forbidden(name, only.slug if only else None) for name in channels(channel)]
         lifted = register_of_bans.lift(
-            session, parse(address), channels(channel), evidence=evidence, who=who(), now=db.utcnow()
-        )
+            session, parse(address), which, evidence=evidence, who=who(), now=db.utcnow()
+        )  # fmt: skip
         person = register.find(session, parse(address))
-        record(session, "ban_lifted", about=f"person {person.id}" if person else "", channels=list(lifted))
-    output.line(f"Allowed again: {', '.join(lifted)}.")
+        about = f"person {person.id}" if person else ""
+        record(session, "ban_lifted", about=about, channels=[each.channel.value for each in lifted], **_scope(only))
+        rest = register_of_bans.check(session, parse(address)).forbidden
+    output.line(f"Allowed again: {', '.join(map(str, lifted))}.")
+    if rest:
+        output.line(f"Still forbidden: {', '.join(map(str, rest))}.")
+
+
+def _scope(only: MailingList | None) -> dict[str, Any]:
+    """What the audit keeps of a ban's scope: nothing where it is about all lists."""
+    return {"list": only.id} if only else {}

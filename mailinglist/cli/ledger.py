@@ -100,7 +100,7 @@ def proof(address: str, out: Path | None, html: Path | None, lang: str | None, a
         _write(found, out, html, lang or DEFAULT_LANGUAGE)
         return
     with opened(), db.transaction() as session:
-        history = consent_proof.prove(session, found.folded)
+        history = consent_proof.prove(session, found.folded, with_notices=True)
         record(session, "proof_seen", entries=len(history))
     if not history:
         raise Unknown("The ledger knows nothing of this address.")
@@ -166,6 +166,9 @@ def _told(item: dict[str, Any]) -> Iterator[str]:
         label = "in letter" if item["event"] == "asked" and item.get("source") == "staff" else "shown"
         for part in (item.get("text_shown") or "the text is gone").splitlines():
             yield f"  {label:<9} {part}"
+    if "notice_shown" in item:
+        version, language = item["notice_version"], item["notice_language"]
+        yield f"  {'notice':<9} version {version} in {language}, SHA-256 {item['notice']} (--json has its text)"
     if "evidence" in item:
         content = item.get("evidence_content")
         told = json.dumps(content, ensure_ascii=False, sort_keys=True) if content else "no longer kept"

@@ -173,7 +173,7 @@ def show(address: str, as_json: bool) -> None:
         version = f", consent text version {standing.text_version}" if standing.text_version else ""
         since = output.when(standing.since)
         output.line(f"  {standing.list}  {standing.state} since {since}, on the basis of {standing.basis}{version}")
-    output.line(f"  bans      {', '.join(found.bans) or 'none'}")
+    output.line(f"  bans      {', '.join(map(str, found.in_force)) or 'none'}")
 
 
 @people.command()

@@ -64,7 +64,14 @@ def retention_(dry_run: bool, as_json: bool) -> None:
     "--fields", required=True, metavar="NAME,…", help=f"What is given, of: {', '.join(disclosures.FIELDS)}."
 )  # fmt: skip
 @click.option("--reference", default="", metavar="TEXT", help="The recipient's own case number.")
-def disclose(addresses: tuple[str, ...], recipient: str, basis: str, fields: str, reference: str) -> None:
+@click.option(
+    "--restricted-on", "ground", type=click.Choice(list(disclosures.GROUNDS)), default=None,
+    help="On what data of somebody who has restricted their use may be given (GDPR 18(2)): their consent, legal "
+    "claims, the rights of others, or important public interest.",
+)  # fmt: skip
+def disclose(
+    addresses: tuple[str, ...], recipient: str, basis: str, fields: str, reference: str, ground: str | None
+) -> None:
     """Write down a disclosure, and print what may be given, as JSON. Without a legal basis it is refused."""
     now = db.utcnow()
     chosen = [field.strip() for field in fields.split(",") if field.strip()]
@@ -77,7 +84,7 @@ def disclose(addresses: tuple[str, ...], recipient: str, basis: str, fields: str
             persons.append(person)
         noted = disclosures.note(
             session, [person.id for person in persons], recipient=recipient, basis=basis, fields=chosen,
-            reference=reference, by=actor(), now=now,
+            reference=reference, ground=ground or "", by=actor(), now=now,
         )  # fmt: skip
         documents = [access.document(session, person, now=now) for person in persons]
         note(session, "data_disclosed", about=f"disclosure {noted.id}", number=noted.number, fields=list(noted.fields))

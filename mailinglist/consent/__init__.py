@@ -7,7 +7,7 @@
     register   persons, subscriptions, confirmations: ask, confirm, leave, disown, erase
     registrar  what staff write down for a person: joins, leaves, bans, corrections, another address
     own_page   the mailed key to one's own page, and what its holder changes; `restriction` (GDPR 18)
-    bans       marketing bans, by keyed digest
+    bans       marketing bans, by keyed digest, of all lists or of one; `bans_held` shows staff those in force
     journal    each opt-out also in a file outside the database, before it is answered
     gate       one rule, one SQL expression: may this person be mailed this, now, and if not, why
     people     read only: one person, for show; `search` finds them by address or domain; `notes` about them

@@ -1,6 +1,7 @@
 """Lists from outside, of addresses or of their SHA-256 in hex (REQUIREMENTS 2.5), one a line or in a CSV column.
 
-Taken in as bans; or looked up, so that another system can clean its own list before it writes to anybody.
+Taken in as bans; or looked up, so that another system can clean its own list before it writes to anybody. Names can't
+be looked up: of who is banned the program holds a keyed digest of the address, and no name.
 """
 
 from __future__ import annotations
@@ -12,15 +13,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
 
-from sqlalchemy import select
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Text, any_, cast, literal, select
 from sqlalchemy.orm import Session
 
 from ..errors import BadAddress, BadInput
-from . import address, bans, export, sheet
+from . import address, bans, export, gate, sheet
+from .bans import Forbidden
 from .keys import assert_sound, keys_of
 from .sheet import Refusal
-from .states import Channel
-from .tables import Ban
+from .states import ALL_CHANNELS, Channel
+from .tables import Ban, MailingList
 
 MAX_BYTES = 256 * 2**20
 
@@ -59,7 +61,20 @@ class Found:
     """What is forbidden for one line of a list."""
 
     row: Row
-    channels: tuple[str, ...]
+    forbidden: tuple[Forbidden, ...]
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels, each once."""
+        return bans.channels_of(self.forbidden)
+
+    @property
+    def narrow(self) -> tuple[str, ...]:
+        """Of them what is forbidden on one list alone, as `channel:list`."""
+        everywhere = {each.channel for each in self.forbidden if each.list is None}
+        return tuple(
+            f"{each.channel}:{each.list}" for each in self.forbidden if each.list and each.channel not in everywhere
+        )
 
 
 def rows(data: bytes) -> Iterator[Row]:
@@ -100,43 +115,78 @@ def read(data: bytes) -> BanList:
 
 
 def take_in(
-    session: Session, sha256: Iterable[bytes], channels: Sequence[Channel], *, source: str, now: datetime
+    session: Session,
+    sha256: Iterable[bytes],
+    channels: Sequence[Channel],
+    *,
+    only: MailingList | None = None,
+    source: str,
+    now: datetime,
 ) -> int:
-    """Forbid `channels` for the addresses of these SHA-256. Returns for how many something was new.
+    """Forbid `channels` for the addresses of these SHA-256, on all lists or on one `only`. Returns for how many
+    something was new.
 
     Raises BadInput (no source), RegisterUnsound.
     """
     keys = keys_of(session)
-    return bans.add_many(session, [keys.digest_of_sha256(each) for each in sha256], channels, source=source, now=now)
+    digests = [keys.digest_of_sha256(each) for each in sha256]
+    return bans.add_many(session, digests, channels, only=only, source=source, now=now)
 
 
-def look_up(session: Session, found: Iterable[Row]) -> Iterator[Found]:
-    """What is forbidden for each line that was not refused, in their order. Raises RegisterUnsound.
+def look_up(
+    session: Session, found: Iterable[Row], only: MailingList | None = None, channels: Iterable[Channel] = ALL_CHANNELS
+) -> Iterator[Found]:
+    """What of `channels` is forbidden for each line that was not refused, in their order: by any ban, or by those that
+    count for one list `only`. Raises RegisterUnsound.
 
     In groups, in bounded memory: the session has to stay open while it is read.
     """
     assert_sound(session)
     keys = keys_of(session)
+    slugs = dict(session.execute(select(MailingList.id, MailingList.slug)).all())
+    counts: list[ColumnElement[bool]] = [
+        Ban.lifted_at.is_(None),
+        Ban.channel.in_([channel.value for channel in channels]),
+    ]
+    if only is not None:
+        counts.append(gate.reaches(only.id))
     rest = (row for row in found if row.sha256)
     while part := list(islice(rest, _GROUP)):
         digests = [[keys.digest_of_sha256(each) for each in row.sha256] for row in part]
-        held: dict[bytes, set[str]] = {}
-        wanted = {digest for each in digests for digest in each}
-        in_force = select(Ban.digest, Ban.channel).where(Ban.digest.in_(wanted), Ban.lifted_at.is_(None))
-        for digest, channel in session.execute(in_force):
-            held.setdefault(digest, set()).add(channel)
+        held: dict[bytes, set[Forbidden]] = {}
+        wanted = list({digest for each in digests for digest in each})
+        in_force = select(Ban.digest, Ban.channel, Ban.list_id).where(_named(session, wanted), *counts)
+        for digest, channel, list_id in session.execute(in_force):
+            ban = Forbidden(Channel(channel), bans.name_of(list_id, slugs.get(list_id)))
+            held.setdefault(digest, set()).add(ban)
         for row, own in zip(part, digests, strict=True):
-            names = set[str]().union(*(held.get(digest, ()) for digest in own))
-            yield Found(row, tuple(channel.value for channel in Channel if channel.value in names))
+            forbidden = [held[digest] for digest in own if digest in held]
+            yield Found(row, bans.in_order(set[Forbidden]().union(*forbidden)) if forbidden else ())
+
+
+def _named(session: Session, digests: Sequence[bytes]) -> ColumnElement[bool]:
+    """SQL: the row's Ban names one of these. One parameter for PostgreSQL: five thousand cost psycopg and the server's
+    parser more than the look-up does."""
+    if session.get_bind().dialect.name == "sqlite":
+        return Ban.digest.in_(digests)
+    array = ",".join(f'"\\\\x{digest.hex()}"' for digest in digests)
+    return Ban.digest == any_(cast(literal(f"{{{array}}}", Text), ARRAY(LargeBinary)))
 
 
 def table(found: Iterable[Found]) -> Iterator[str]:
-    """The answers as CSV, in pieces (RFC 4180): line, what it holds, yes or no, and the channels."""
-    yield export.written([("line", "given", "banned", "channels")])
+    """The answers as CSV, in pieces (RFC 4180): line, what it holds, yes or no, the channels, and which of them on one
+    list alone."""
+    yield export.written([("line", "given", "banned", "channels", "one_list")])
     rest = iter(found)
     while part := list(islice(rest, _GROUP)):
         yield export.written(
-            (str(each.row.line), export.cell(each.row.text), "yes" if each.channels else "no", " ".join(each.channels))
+            (
+                str(each.row.line),
+                export.cell(each.row.text),
+                "yes" if each.forbidden else "no",
+                " ".join(each.channels),
+                " ".join(each.narrow),
+            )
             for each in part
         )
 

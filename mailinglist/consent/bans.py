@@ -1,7 +1,9 @@
 """The marketing bans: their only writer. By keyed digest, channel by channel; they outlive the person (REQUIREMENTS
 2.5).
 
-A ban needs no form and no reason (GDPR 21(2)–(4)). It is lifted by the person or on evidence, never by an import.
+A ban needs no form and no reason (GDPR 21(2)–(4)). It is about all lists, or about one alone where somebody says so;
+each stands by itself, and is lifted by itself: by the person or on evidence, never by an import. What was written down
+before bans could be about one list is about all.
 """
 
 from __future__ import annotations
@@ -11,18 +13,35 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.orm import Session
 
 from ..db import insert_new
 from ..errors import BadInput, NotAllowed
-from . import journal, ledger
+from . import gate, journal, ledger
 from .address import Address
 from .keys import assert_sound, keys_of
 from .states import Channel
-from .tables import Ban, Person
+from .tables import ALL_LISTS, Ban, MailingList, Person
 
 _CHUNK = 500
+# Nothing else may pass for “forbidden already”: a number that was given out twice must be an error, not a lost ban.
+_THE_SAME: dict[str, Any] = {
+    "index_elements": ["digest", "channel", "list_id"], "index_where": Ban.lifted_at.is_(None)
+}  # fmt: skip
+_ORDER = {channel: number for number, channel in enumerate(Channel)}
+
+
+@dataclass(frozen=True, slots=True)
+class Forbidden:
+    """What one ban forbids."""
+
+    channel: Channel
+    list: str | None = None
+    """On this one list, by its slug; None: on all lists."""
+
+    def __str__(self) -> str:
+        return f"{self.channel} ({self.list} only)" if self.list else str(self.channel)
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +50,24 @@ class Standing:
 
     known: bool
     """A person with this address is in the register, or a ban names it."""
-    channels: tuple[str, ...]
-    """Channels that are banned."""
+    forbidden: tuple[Forbidden, ...]
+    """The bans that were asked about and are in force, in a fixed order."""
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """Their channels."""
+        return channels_of(self.forbidden)
+
+
+def in_order(forbidden: Iterable[Forbidden]) -> tuple[Forbidden, ...]:
+    """By channel, and of each on all lists before on one."""
+    return tuple(sorted(forbidden, key=_place))
+
+
+def channels_of(forbidden: Iterable[Forbidden]) -> tuple[str, ...]:
+    """The channels of these bans, each once, in a fixed order."""
+    named = {each.channel for each in forbidden}
+    return tuple(channel.value for channel in Channel if channel in named)
 
 
 def digests(session: Session, address: Address) -> tuple[bytes, ...]:
@@ -41,24 +76,44 @@ def digests(session: Session, address: Address) -> tuple[bytes, ...]:
     return tuple(dict.fromkeys((keys.digest(address.folded), keys.digest(address.mailbox))))
 
 
-def in_force(session: Session, wanted: Sequence[bytes]) -> tuple[str, ...]:
-    """Channels banned for any of these digests, in a fixed order. Raises RegisterUnsound when bans can't be read."""
+def in_force(session: Session, wanted: Sequence[bytes]) -> tuple[Forbidden, ...]:
+    """What is forbidden for any of these digests: by channel, and of each on all lists before on one. Raises
+    RegisterUnsound when bans can't be read."""
+    return tuple(given(session, wanted))
+
+
+def given(session: Session, wanted: Sequence[bytes]) -> dict[Forbidden, datetime]:
+    """The same, each with when it was first given."""
     assert_sound(session)
-    found = set(session.scalars(select(Ban.channel).where(Ban.digest.in_(wanted), Ban.lifted_at.is_(None))))
-    return tuple(channel.value for channel in Channel if channel.value in found)
+    rows = session.execute(
+        select(Ban.channel, Ban.list_id, MailingList.slug, Ban.given_at)
+        .outerjoin(MailingList, MailingList.id == Ban.list_id)
+        .where(Ban.digest.in_(wanted), Ban.lifted_at.is_(None))
+        .order_by(Ban.given_at)
+    )
+    found: dict[Forbidden, datetime] = {}
+    for channel, list_id, slug, at in rows:
+        found.setdefault(Forbidden(Channel(channel), name_of(list_id, slug)), at)
+    return {ban: found[ban] for ban in in_order(found)}
 
 
-def forbids_mail(session: Session, wanted: Sequence[bytes]) -> bool:
-    """Whether an e-mail ban is in force for any of these digests. `gate.banned` says the same in SQL."""
-    return Channel.EMAIL.value in in_force(session, wanted)
+def name_of(list_id: int, slug: str | None) -> str | None:
+    """What a ban's list is called: its slug, or its number where there is no such list; None: it is about all."""
+    return None if list_id == ALL_LISTS else slug or f"number {list_id}"
 
 
-def check(session: Session, address: Address) -> Standing:
-    """Whether marketing to this address is forbidden, by channel."""
-    wanted = digests(session, address)
-    channels = in_force(session, wanted)
-    known = bool(channels) or session.scalar(select(Person.id).where(Person.folded == address.folded)) is not None
-    return Standing(known=known, channels=channels)
+def forbids_mail(session: Session, wanted: Sequence[bytes], row: MailingList) -> bool:
+    """Whether mail of this list is forbidden for any of these digests. `gate.banned` says the same of a person."""
+    assert_sound(session)
+    return bool(session.scalar(select(exists().where(Ban.digest.in_(wanted), gate.against_mail(row.id)))))
+
+
+def check(session: Session, address: Address, row: MailingList | None = None) -> Standing:
+    """Whether marketing to this address is forbidden, by channel: all bans, or those that count for one list."""
+    found = in_force(session, digests(session, address))
+    known = bool(found) or session.scalar(select(Person.id).where(Person.folded == address.folded)) is not None
+    counts = found if row is None else tuple(each for each in found if each.list in (None, row.slug))
+    return Standing(known=known, forbidden=counts)
 
 
 def add(
@@ -66,71 +121,89 @@ def add(
     digest: bytes,
     channels: Iterable[Channel],
     *,
+    only: MailingList | None = None,
     source: str,
     now: datetime,
     evidence: bytes | None = None,
 ) -> tuple[Channel, ...]:
-    """Forbid `channels` for the address of this case-folded keyed digest. Returns those that were not banned yet.
+    """Forbid `channels` for the address of this case-folded keyed digest, on all lists or on one `only`. Returns those
+    that were not banned yet so.
 
     Only new ones make a ledger entry: saying it twice is one ban. Raises RegisterUnsound, BadInput.
     """
     if not source.strip():
         raise BadInput("A ban needs its source: who forbade it, and how.")
     assert_sound(session)
-    rows = [{"digest": digest, "channel": c.value, "source": source[:200], "given_at": now} for c in channels]
+    list_id, slug = _of(only)
+    rows = [
+        {"digest": digest, "channel": c.value, "list_id": list_id, "source": source[:200], "given_at": now}
+        for c in channels
+    ]
     # Two clicks at once: the second finds the first one's row, and adds nothing.
-    statement = insert_new(session, Ban).values(rows).on_conflict_do_nothing().returning(Ban.channel)
+    statement = insert_new(session, Ban).values(rows).on_conflict_do_nothing(**_THE_SAME).returning(Ban.channel)
     fresh = tuple(Channel(name) for name in sorted(session.scalars(statement)))
     if fresh:
         chain = _chain(session, digest)
-        fact = ledger.Fact("banned", channels=[c.value for c in fresh], evidence=evidence)
+        fact = ledger.Fact("banned", list=slug, channels=[c.value for c in fresh], evidence=evidence)
         ledger.append(session, chain, digest, fact, now=now)
-        journal.note(session, journal.BANNED, digest, channels=fresh, now=now)
+        journal.note(session, journal.BANNED, digest, list_slug=slug, channels=fresh, now=now)
     return fresh
 
 
 def add_many(
-    session: Session, wanted: Sequence[bytes], channels: Sequence[Channel], *, source: str, now: datetime
+    session: Session,
+    wanted: Sequence[bytes],
+    channels: Sequence[Channel],
+    *,
+    only: MailingList | None = None,
+    source: str,
+    now: datetime,
 ) -> int:
-    """Forbid `channels` for many digests; set-based. Returns for how many something was new."""
+    """`add` for many digests; set-based. Returns for how many something was new."""
     assert_sound(session)
+    list_id, slug = _of(only)
     if not source.strip():
         raise BadInput("A ban needs its source: who forbade it, and how.")
     changed = 0
     for start in range(0, len(wanted), _CHUNK):
         part = list(dict.fromkeys(wanted[start : start + _CHUNK]))
         rows = [
-            {"digest": digest, "channel": c.value, "source": source[:200], "given_at": now}
+            {"digest": digest, "channel": c.value, "list_id": list_id, "source": source[:200], "given_at": now}
             for digest in part
             for c in channels
         ]
-        statement = insert_new(session, Ban).values(rows).on_conflict_do_nothing().returning(Ban.digest, Ban.channel)
+        new = insert_new(session, Ban).values(rows).on_conflict_do_nothing(**_THE_SAME)
         fresh: dict[bytes, list[str]] = {}
-        for digest, channel in session.execute(statement):
+        for digest, channel in session.execute(new.returning(Ban.digest, Ban.channel)):
             fresh.setdefault(digest, []).append(channel)
         if not fresh:
             continue
         chains = ledger.chains_of(session, list(fresh))
         chains |= dict(session.execute(select(Person.digest, Person.chain).where(Person.digest.in_(list(fresh)))).all())
-        facts = [(chains[digest], digest, ledger.Fact("banned", channels=found)) for digest, found in fresh.items()]
+        facts = [
+            (chains[digest], digest, ledger.Fact("banned", list=slug, channels=found))
+            for digest, found in fresh.items()
+        ]
         ledger.append_many(session, facts, now=now)
         for together in {tuple(sorted(found)) for found in fresh.values()}:
             alike = [digest for digest, found in fresh.items() if tuple(sorted(found)) == together]
-            journal.note_many(session, journal.BANNED, alike, channels=together, now=now)
+            journal.note_many(session, journal.BANNED, alike, list_slug=slug, channels=together, now=now)
         changed += len(fresh)
     return changed
 
 
 def lift(
-    session: Session, address: Address, channels: Iterable[Channel], *, evidence: str, who: str, now: datetime
-) -> tuple[str, ...]:
-    """Lift bans on evidence that the person wants it. Returns the channels lifted. Raises NotAllowed, BadInput."""
+    session: Session, address: Address, which: Iterable[Channel | Forbidden], *, evidence: str, who: str, now: datetime
+) -> tuple[Forbidden, ...]:
+    """Lift bans on evidence that the person wants it: a channel by itself means the ban on all lists. Returns those
+    that were lifted. Raises NotAllowed, BadInput."""
     if not evidence.strip():
         raise BadInput("Lifting a ban needs evidence: what the person said, when, and to whom.")
     person = session.scalar(select(Person.id).where(Person.digest == keys_of(session).digest(address.folded)))
     content = {"lifted_by": who, "evidence": evidence}
+    named = [each if isinstance(each, Forbidden) else Forbidden(each) for each in which]
     lifted = _lift(
-        session, digests(session, address), channels, words=evidence, source="staff", evidence=content,
+        session, digests(session, address), named, words=evidence, source="staff", evidence=content,
         person_id=person, now=now,
     )  # fmt: skip
     if not lifted:
@@ -141,46 +214,55 @@ def lift(
 def lift_by_key(
     session: Session,
     wanted: Sequence[bytes],
-    channels: Iterable[Channel],
+    which: Iterable[Forbidden],
     *,
     person_id: int | None,
     origin: dict[str, Any],
     now: datetime,
-) -> tuple[str, ...]:
+) -> tuple[Forbidden, ...]:
     """Lift bans for whoever holds a key that was mailed to the address of these digests: that is the evidence
-    (REQUIREMENTS 2.1). Returns the channels lifted; none, where there was nothing to lift. Raises RegisterUnsound."""
+    (REQUIREMENTS 2.1). Returns those that were lifted; none, where there was nothing to lift. Raises
+    RegisterUnsound."""
     words = "by the person, with a key that was mailed to the address"
-    return _lift(
-        session, wanted, channels, words=words, source="own page", evidence=origin, person_id=person_id, now=now
-    )
+    return _lift(session, wanted, which, words=words, source="own page", evidence=origin, person_id=person_id, now=now)
 
 
 def _lift(
     session: Session,
     wanted: Sequence[bytes],
-    channels: Iterable[Channel],
+    which: Iterable[Forbidden],
     *,
     words: str,
     source: str,
     evidence: dict[str, Any],
     person_id: int | None,
     now: datetime,
-) -> tuple[str, ...]:
-    names = [channel.value for channel in channels]
+) -> tuple[Forbidden, ...]:
     assert_sound(session)
-    in_question = (Ban.digest.in_(wanted), Ban.channel.in_(names), Ban.lifted_at.is_(None))
-    found: dict[bytes, list[str]] = {}
-    for digest, channel in session.execute(select(Ban.digest, Ban.channel).where(*in_question).with_for_update()):
-        found.setdefault(digest, []).append(channel)
+    named = set(which)
+    rows = session.execute(
+        select(Ban.id, Ban.digest, Ban.channel, Ban.list_id, MailingList.slug)
+        .outerjoin(MailingList, MailingList.id == Ban.list_id)
+        .where(Ban.digest.in_(wanted), Ban.lifted_at.is_(None))
+        .order_by(Ban.id)
+        .with_for_update(of=Ban)
+    )
+    numbers: list[int] = []
+    found: dict[tuple[bytes, str | None], list[Channel]] = {}
+    for number, digest, channel, list_id, slug in rows:
+        ban = Forbidden(Channel(channel), name_of(list_id, slug))
+        if ban in named:
+            numbers.append(number)
+            found.setdefault((digest, ban.list), []).append(ban.channel)
     if not found:
         return ()
-    session.execute(update(Ban).where(*in_question).values(lifted_at=now, lifted_by=words[:500]))
+    session.execute(update(Ban).where(Ban.id.in_(numbers)).values(lifted_at=now, lifted_by=words[:500]))
     filed = ledger.file_evidence(session, evidence, person_id=person_id, now=now)
-    for digest, lifted in found.items():
-        fact = ledger.Fact("ban_lifted", channels=lifted, source=source, evidence=filed)
+    for (digest, one), channels in found.items():
+        fact = ledger.Fact("ban_lifted", list=one, channels=channels, source=source, evidence=filed)
         ledger.append(session, _chain(session, digest), digest, fact, now=now)
-        journal.note(session, journal.LIFTED, digest, channels=lifted, now=now)
-    return tuple(name for name in (c.value for c in Channel) if any(name in lifted for lifted in found.values()))
+        journal.note(session, journal.LIFTED, digest, list_slug=one, channels=channels, now=now)
+    return in_order({Forbidden(channel, one) for (_, one), channels in found.items() for channel in channels})
 
 
 def forget_words(session: Session, wanted: Sequence[bytes]) -> None:
@@ -191,3 +273,11 @@ def forget_words(session: Session, wanted: Sequence[bytes]) -> None:
 def _chain(session: Session, digest: bytes) -> bytes:
     chain = session.scalar(select(Person.chain).where(Person.digest == digest))
     return chain or ledger.chain_of(session, digest)
+
+
+def _of(only: MailingList | None) -> tuple[int, str | None]:
+    return (only.id, only.slug) if only is not None else (ALL_LISTS, None)
+
+
+def _place(ban: Forbidden) -> tuple[int, str]:
+    return _ORDER[ban.channel], ban.list or ""

@@ -10,8 +10,9 @@ reasons, and for no other: the chain says that the person was erased, or the ent
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
@@ -23,6 +24,7 @@ from .tables import Evidence, LedgerEntry, Person, Subscription
 _BANS = ("banned", "ban_lifted")
 _ENDED = (State.LEFT.value, State.NONE.value)
 _CLIENT = "client"
+_PERSONS = 200
 
 
 def unneeded(session: Session, *, before: datetime, limit: int) -> list[bytes]:
@@ -32,18 +34,34 @@ def unneeded(session: Session, *, before: datetime, limit: int) -> list[bytes]:
     a ban that somebody gave whom we did not know. What an import rests on names nobody, and stays.
     """
     found: list[bytes] = []
-    for person_id, chain in _came_back(session, before):
-        held = set(session.scalars(select(Evidence.digest).where(Evidence.person_id == person_id)))
-        found += [digest for digest in _overtaken(session, chain, before) if digest in held]
-        if len(found) >= limit:
-            return found[:limit]
+    last: int | None = 0
+    while last is not None and len(found) < limit:
+        digests, last = unneeded_after(session, last, before=before, persons=_PERSONS)
+        found += digests
+    return found[:limit]
+
+
+def unneeded_after(session: Session, after: int, *, before: datetime, persons: int) -> tuple[list[bytes], int | None]:
+    """The same of up to `persons` persons whose number is beyond `after`; and the last of them, to go on from. None:
+    there is nobody beyond, and what names nobody is among the digests."""
+    last, came_back = _came_back(session, after, before, persons)
+    held = set(session.scalars(select(Evidence.digest).where(Evidence.person_id.in_([each[0] for each in came_back]))))
+    facts: dict[bytes, list[dict[str, Any]]] = {chain: [] for _, chain in came_back}
+    for chain, body in session.execute(
+        select(LedgerEntry.chain, LedgerEntry.body)
+        .where(LedgerEntry.chain.in_(list(facts)))
+        .order_by(LedgerEntry.chain, LedgerEntry.seq)
+    ):
+        facts[chain].append(json.loads(body))
+    found = [digest for told in facts.values() for digest in _overtaken(told, before) if digest in held]
+    if last is not None:
+        return found, last
     nobodys = session.execute(
         select(Evidence.digest, Evidence.content)
         .where(Evidence.person_id.is_(None), Evidence.created_at < before)
         .order_by(Evidence.id)
     )
-    found += [digest for digest, content in nobodys if _CLIENT in json.loads(content)]
-    return found[:limit]
+    return found + [digest for digest, content in nobodys if _CLIENT in json.loads(content)], None
 
 
 def let_go(session: Session, digests: Sequence[bytes]) -> int:
@@ -62,28 +80,32 @@ def forget_of_bans(session: Session, subjects: Sequence[bytes]) -> int:
     return _deleted(session, Evidence.digest.in_(bound) & Evidence.person_id.is_(None)) if bound else 0
 
 
-def _came_back(session: Session, before: datetime) -> Iterator[tuple[int, bytes]]:
-    """Persons who are on a list that they left once, and of whom old evidence is held: number and chain."""
+def _came_back(
+    session: Session, after: int, before: datetime, limit: int
+) -> tuple[int | None, list[tuple[int, bytes]]]:
+    """Of the next persons who are on a list that they left once, those of whom old evidence is held: number and chain.
+    Before that the last of all; None: there are no more."""
+    # By the subscriptions' key, so that only the next ones are read, however many there are.
+    once_left = (Subscription.person_id > after, Subscription.epoch > 0, Subscription.state != State.LEFT.value)
+    numbers = session.scalars(
+        select(Subscription.person_id).where(*once_left).distinct().order_by(Subscription.person_id).limit(limit)
+    ).all()
     old = select(Evidence.id).where(Evidence.person_id == Person.id, Evidence.created_at < before).exists()
     rows = session.execute(
         select(Person.id, Person.chain)
-        .join(Subscription, Subscription.person_id == Person.id)
-        .where(Subscription.epoch > 0, Subscription.state != State.LEFT.value, Person.restricted_at.is_(None), old)
-        .group_by(Person.id, Person.chain)
+        .where(Person.id.in_(numbers), Person.restricted_at.is_(None), old)
         .order_by(Person.id)
     )
-    for row in rows:
-        yield row[0], row[1]
+    return numbers[-1] if len(numbers) == limit else None, [(number, chain) for number, chain in rows]
 
 
-def _overtaken(session: Session, chain: bytes, before: datetime) -> list[bytes]:
-    """What entries of this chain rest on that a leave before this moment ended, list by list."""
-    bodies = session.scalars(select(LedgerEntry.body).where(LedgerEntry.chain == chain).order_by(LedgerEntry.seq))
+def _overtaken(facts: Iterable[dict[str, Any]], before: datetime) -> list[bytes]:
+    """What entries of one chain rest on that a leave before this moment ended, list by list. A leave ends no ban."""
     open_: dict[str, list[bytes]] = {}
     over: list[bytes] = []
-    for fact in map(json.loads, bodies):
+    for fact in facts:
         slug = fact.get("list")
-        if slug is None or datetime.fromisoformat(fact["at"]) >= before:
+        if slug is None or fact["event"] in _BANS or datetime.fromisoformat(fact["at"]) >= before:
             continue
         if "evidence" in fact:
             open_.setdefault(slug, []).append(bytes.fromhex(fact["evidence"]))

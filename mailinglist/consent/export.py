@@ -36,7 +36,7 @@ def lines(session: Session, row: MailingList, *, names: bool) -> Iterator[str]:
     rows = session.execute(
         select(Person.mailbox, Person.language, *((Person.name,) if names else ()))
         .join(Subscription, Subscription.person_id == Person.id)
-        .where(Subscription.list_id == row.id, Subscription.state == State.ACTIVE.value, ~gate.banned())
+        .where(Subscription.list_id == row.id, Subscription.state == State.ACTIVE.value, ~gate.banned(row.id))
         .where(Person.restricted_at.is_(None))
         .order_by(Person.folded),
         execution_options={"yield_per": _ROWS},

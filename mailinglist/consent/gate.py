@@ -1,9 +1,9 @@
 """The gate: one rule, one SQL expression. May this person be mailed this, now, and if not, why?
 
 Two kinds of mail. *Marketing*: bulletins, and the confirmation, welcome and "already on the list" letters; an e-mail
-ban, or a restriction (GDPR 18), stops these. *Service*: what a person asked for about their own data, such as a link to
-leave by; neither stops these. The same expression serves a million and one. It fails closed: every reading first makes
-sure that the bans can be read.
+ban of all lists or of this one, or a restriction (GDPR 18), stops these. *Service*: what a person asked for about their
+own data, such as a link to leave by; neither stops these. The same expression serves a million and one. It fails
+closed: every reading first makes sure that the bans can be read.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, String, case, exists, func, literal, null, select, type_coerce
+from sqlalchemy import ColumnElement, String, and_, case, exists, func, literal, null, select, type_coerce
 from sqlalchemy.orm import Session
 
 from ..db import among
 from . import keys
 from .address import Address
 from .states import Channel, State
-from .tables import Ban, Person, Subscription
+from .tables import ALL_LISTS, Ban, Person, Subscription
 
 
 class Mail(Enum):
@@ -52,13 +52,20 @@ _STATES: dict[Mail, tuple[State, ...]] = {
 }
 
 
-def banned() -> ColumnElement[bool]:
-    """SQL: an e-mail ban is in force for the row's Person, by its address as written or case-folded."""
-    return exists().where(
-        Ban.digest.in_([Person.digest, Person.exact_digest]),
-        Ban.channel == Channel.EMAIL.value,
-        Ban.lifted_at.is_(None),
-    )
+def reaches(list_id: int) -> ColumnElement[bool]:
+    """SQL: the row's Ban counts for this list: it is about all lists, or about this one alone. The one place that knows
+    how far a ban reaches."""
+    return Ban.list_id.in_((ALL_LISTS, list_id))
+
+
+def against_mail(list_id: int) -> ColumnElement[bool]:
+    """SQL: the row's Ban is in force and forbids mail of this list. Whoever asks about bans on mail asks by it."""
+    return and_(Ban.channel == Channel.EMAIL.value, reaches(list_id), Ban.lifted_at.is_(None))
+
+
+def banned(list_id: int) -> ColumnElement[bool]:
+    """SQL: mail of this list is forbidden for the row's Person, by its address as written or case-folded."""
+    return exists().where(Ban.digest.in_([Person.digest, Person.exact_digest]), against_mail(list_id))
 
 
 def reason(mail: Mail, *, list_id: int, now: datetime) -> ColumnElement[str | None]:
@@ -76,7 +83,7 @@ def reason(mail: Mail, *, list_id: int, now: datetime) -> ColumnElement[str | No
             standing = func.nullif(standing, literal(allowed.value))
     whens: list[tuple[ColumnElement[bool], ColumnElement[Any]]] = []
     if mail.marketing:
-        whens.append((banned(), literal("banned")))
+        whens.append((banned(list_id), literal("banned")))
         whens.append((Person.restricted_at.is_not(None), literal("restricted")))  # GDPR 18
     if mail is Mail.CONFIRM:
         whens.append((func.coalesce(Person.muted_until > now, False), literal("muted")))

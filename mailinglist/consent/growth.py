@@ -24,7 +24,7 @@ from .states import Channel, Event, State
 from .tables import Bookmark, DailyCount, LedgerEntry, MailingList, Subscription
 
 EVERYWHERE = 0
-"""Instead of a list's id: bans, which are of no list."""
+"""Instead of a list's id: bans of all lists."""
 
 CONFIRMED, IMPORTED, LEFT, BANNED, ASKED = "confirmed", "imported", "left", "banned", "asked"
 UNDELIVERABLE, RESTORED = "undeliverable", "restored"
@@ -50,7 +50,7 @@ class Day:
     left: int = 0
     undeliverable: int = 0
     banned: int = 0
-    """Addresses that an e-mail ban was recorded for, on whatever list they are, or on none."""
+    """Addresses that an e-mail ban was recorded for, of all lists or of this one, whether or not they were on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +135,8 @@ def by_day(session: Session, list_id: int, *, since: date, until: date) -> tuple
         )
     )
     for day, what, number in rows:
-        found.setdefault(day, {})[what] = number
+        counts = found.setdefault(day, {})
+        counts[what] = counts.get(what, 0) + number
     return tuple(Day(day, **found.get(day, {})) for day in _days(since, until))
 
 
@@ -182,7 +183,8 @@ def _counted(body: dict[str, Any]) -> tuple[str | None, date, str] | None:
     """
     day, event, slug = date.fromisoformat(body["at"][:10]), body["event"], body.get("list")
     if event == "banned":
-        return (None, day, BANNED) if Channel.EMAIL.value in body["channels"] else None
+        # A ban of one list alone is counted there, one of all lists under none.
+        return (slug, day, BANNED) if Channel.EMAIL.value in body["channels"] else None
     before = body.get("before")
     if event in _JOINS and before != _ACTIVE and body.get("source") != CORRECTION:
         return slug, day, _JOINS[event]

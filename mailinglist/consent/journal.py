@@ -80,9 +80,12 @@ class Line:
     who: tuple[bytes, ...] = ()
     """Keyed digests of case-folded addresses."""
     list: str | None = None
+    """Of a ban: the one list that it is about; None: all lists."""
     channels: tuple[str, ...] = ()
     to: bytes | None = None
     """Of MOVED: the keyed digest of the address that the person has now."""
+    source: str = ""
+    """Of ERASED: how it was asked for; empty: it is not said."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,14 +137,16 @@ def note(
     list_slug: str | None = None,
     channels: Iterable[str] = (),
     to: bytes | None = None,
+    source: str = "",
     now: datetime,
 ) -> None:
     """Have it written that something was taken from us (or given) by whoever has this keyed digest.
 
     `now` is that of the ledger's entry: by it a restored copy is asked whether it knows. `to`: of a corrected address,
-    the digest of the new one. The line is on disk before the session's transaction commits.
+    the digest of the new one. `source`: of an erasure, how it was asked for. The line is on disk before the session's
+    transaction commits.
     """
-    note_many(session, what, [digest], list_slug=list_slug, channels=channels, to=to, now=now)
+    note_many(session, what, [digest], list_slug=list_slug, channels=channels, to=to, source=source, now=now)
 
 
 def note_many(
@@ -152,6 +157,7 @@ def note_many(
     list_slug: str | None = None,
     channels: Iterable[str] = (),
     to: bytes | None = None,
+    source: str = "",
     now: datetime,
 ) -> None:
     """`note` for many persons at once, who share all the rest."""
@@ -164,6 +170,7 @@ def note_many(
         **({"list": list_slug} if list_slug else {}),
         **({"channels": forbidden} if forbidden else {}),
         **({"to": to.hex()} if to else {}),
+        **({"source": source} if source else {}),
     }
     noted += [{**alike, "who": list(digests[start : start + _PIECE])} for start in range(0, len(digests), _PIECE)]
 
@@ -520,6 +527,7 @@ def _parsed(journal: Journal, raw: bytes) -> tuple[Line | None, str]:
         said["journal"], said["n"], mac, said["what"], datetime.fromisoformat(said["at"]),
         datetime.fromisoformat(said["given"]), tuple(map(bytes.fromhex, said["who"])), said.get("list"),
         tuple(said.get("channels", ())), bytes.fromhex(said["to"]) if "to" in said else None,
+        said.get("source", ""),
     )  # fmt: skip
     return line, said["after"]
 

@@ -30,6 +30,7 @@ class Keys:
         self._ledger = _derive(ban_secret, b"mailinglist ledger head")
         self._issues = _derive(ban_secret, b"mailinglist frozen issue")
         self._journal = _derive(ban_secret, b"mailinglist journal")
+        self._backup = _derive(ban_secret, b"mailinglist backup")
         self.check = hmac.digest(_derive(ban_secret, b"mailinglist key check"), b"check", "sha256")
 
     def digest(self, address: str) -> bytes:
@@ -47,6 +48,10 @@ class Keys:
     def journal_mac(self, content: bytes) -> bytes:
         """The MAC of a line of the journal, or of its head."""
         return hmac.digest(self._journal, content, "sha256")
+
+    def backup_mac(self, content: bytes) -> bytes:
+        """The MAC of a backup's manifest: who can write where backups lie but has no key can't make one that fits."""
+        return hmac.digest(self._backup, content, "sha256")
 
     def head_mac(self, chain: bytes, count: int, last_hash: bytes) -> bytes:
         """The MAC of a chain's head."""

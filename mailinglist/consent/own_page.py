@@ -4,6 +4,9 @@ The key is a signed token that names a person by the keyed digests of their addr
 can read mails to the address holds it, which is what proves that they may (GDPR 11, 12(6); REQUIREMENTS 2.1). It opens
 what is held under that address now: after a correction of the address it no longer opens the person, and after an
 erasure only the bans that are kept. Part of `register`, with the same rows and rules.
+
+Staff may have corrected an address to a wrong one. So until a confirmation letter was answered from a corrected
+address, the key opens only what is held under it, leaving and forbidding (`opens_all`).
 """
 
 from __future__ import annotations
@@ -18,16 +21,19 @@ from sqlalchemy.orm import Session
 from ..errors import BadInput, NotAllowed, TokenSpent, Unknown
 from ..i18n import LANGUAGES
 from ..tokens import Purpose, Tokens
-from . import bans, ledger, lists, register, requests, sheet
+from . import bans, ledger, lists, proof, register, requests, sheet
 from .address import parse
+from .bans import Forbidden
 from .register import Origin
 from .states import Channel, Event, State
-from .tables import Ban, MailingList, Person
+from .tables import MailingList, Person
 
 GOOD_FOR = timedelta(hours=1)
 SOURCE = "own page"
 """What the register says of where an act came from."""
 _VERSION = 1
+_A_SECOND = timedelta(seconds=1)
+"""A key names whole seconds."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,21 +88,32 @@ def holder(session: Session, key: Key) -> Person | None:
     return session.scalar(select(Person).where(Person.digest == key.digest))
 
 
-def held(session: Session, key: Key) -> Person:
-    """The same, locked, for a change. Raises Unknown."""
+def opens_all(session: Session, person: Person) -> bool:
+    """Whether a key to the person's address opens all that is held about them, and every act: what was before a
+    correction of the address too. See `proof.confirmed`."""
+    return proof.confirmed(session, person)
+
+
+def held(session: Session, key: Key, *, confirmed: bool = True) -> Person:
+    """The same, locked, for a change. Raises Unknown; with `confirmed` NotAllowed, where the address has to be
+    confirmed first."""
     person = session.scalar(select(Person).where(Person.digest == key.digest).with_for_update())
     if person is None:
         raise Unknown("Nobody with this address is in the register.")
+    if confirmed and not opens_all(session, person):
+        raise NotAllowed("The address has to be confirmed first.")
     return person
 
 
-def bans_in_force(session: Session, key: Key) -> list[Ban]:
-    """The bans on the address of the key, the oldest first. Raises RegisterUnsound when they can't be read."""
-    bans.in_force(session, key.digests)
-    rows = session.scalars(
-        select(Ban).where(Ban.digest.in_(key.digests), Ban.lifted_at.is_(None)).order_by(Ban.given_at, Ban.id)
-    )
-    return list(rows)
+def used(session: Session, key: Key) -> None:
+    """Somebody pressed something on the page of this key, also of one that has expired: it came to its mailbox."""
+    requests.key_used(session, key.digest, until=key.issued_at + _A_SECOND)
+
+
+def bans_in_force(session: Session, key: Key) -> dict[Forbidden, datetime]:
+    """The bans on the address of the key, each with when it was first given. Raises RegisterUnsound when they can't be
+    read."""
+    return bans.given(session, key.digests)
 
 
 # ── what the holder of a key changes ──────────────────────────────────────────────────────────────────────────────────
@@ -107,17 +124,19 @@ def ask_for_fresh(
 ) -> None:
     """A fresh key in place of one that has expired, by mail to the same address, where it is still known: `row` is the
     list whose look the letter has for somebody who is on none."""
+    used(session, key)
     person = holder(session, key)
-    if person is not None:
+    address = parse(person.mailbox) if person is not None else requests.kept_for_key(session, key.digest)
+    if address is not None:
         requests.write_down(
-            session, row, parse(person.mailbox), kind=requests.KEY, entrance="web", language=language, origin=origin,
-            now=now,
-        )  # fmt: skip
+            session, row, address, kind=requests.KEY, entrance="web", language=language, origin=origin, now=now
+        )
 
 
 def leave(session: Session, key: Key, row: MailingList, *, origin: Origin, now: datetime) -> bool:
     """Leave a list at once. Returns whether they were on it. Raises Unknown, RegisterUnsound."""
-    return register.end(session, held(session, key), row, Event.LEAVE, source=SOURCE, origin=origin, now=now)
+    person = held(session, key, confirmed=False)
+    return register.end(session, person, row, Event.LEAVE, source=SOURCE, origin=origin, now=now)
 
 
 def ask_to_join(session: Session, key: Key, row: MailingList, *, language: str, origin: Origin, now: datetime) -> None:
@@ -126,8 +145,8 @@ def ask_to_join(session: Session, key: Key, row: MailingList, *, language: str, 
     Raises Unknown; NotAllowed (a ban on e-mail, or a restriction, is in force: it has to be lifted first, or no letter
     could go; or on the list already).
     """
-    person = held(session, key)
-    if bans.forbids_mail(session, key.digests):
+    person = held(session, key, confirmed=False)
+    if bans.forbids_mail(session, key.digests, row):
         raise NotAllowed("You have forbidden marketing by e-mail. Lift the ban first.")
     if person.restricted_at is not None:
         raise NotAllowed("You have restricted the use of your data. End the restriction first.")
@@ -150,16 +169,17 @@ def forbid(
 
 
 def lift(
-    session: Session, key: Key, channels: Collection[Channel], *, origin: Origin, now: datetime
-) -> tuple[str, ...]:
-    """Lift bans: that the key was mailed to the address is the evidence. Returns the channels. Nothing to lift is no
-    error: it may have been pressed twice. Raises RegisterUnsound."""
+    session: Session, key: Key, which: Collection[Forbidden], *, origin: Origin, now: datetime
+) -> tuple[Forbidden, ...]:
+    """Lift bans: that the key was mailed to the address is the evidence. Returns what was lifted. Nothing to lift is no
+    error: it may have been pressed twice. Raises NotAllowed (the address has to be confirmed first: bans went along
+    with it), RegisterUnsound."""
     person = holder(session, key)
+    if person is not None and not opens_all(session, person):
+        raise NotAllowed("The address has to be confirmed first.")
     mailed_at = ledger.moment(key.issued_at)
     shown = {**origin, "evidence": "a key that was mailed to the address", "key_mailed_at": mailed_at}
-    return bans.lift_by_key(
-        session, key.digests, channels, person_id=person.id if person else None, origin=shown, now=now
-    )
+    return bans.lift_by_key(session, key.digests, which, person_id=person.id if person else None, origin=shown, now=now)
 
 
 def correct(

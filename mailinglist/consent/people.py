@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from ..errors import Unknown
 from . import bans, notes, proof, register
 from .address import Address, fold
+from .bans import Forbidden
 from .notes import Noted
 from .tables import Ban, Confirmation, ConsentText, MailingList, Person, Request, Subscription
 
@@ -36,7 +37,9 @@ class Profile:
     language: str
     subscriptions: tuple[Standing, ...]
     bans: tuple[str, ...]
-    """Channels on which marketing is forbidden."""
+    """Channels on which marketing is forbidden, on whatever lists."""
+    in_force: tuple[Forbidden, ...]
+    """The bans one by one, with their lists."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,8 @@ class BanHeld:
     """One ban, in force while it has not been lifted."""
 
     channel: str
+    list: str | None
+    """The one list that it is about, by its slug; None: all lists."""
     source: str
     given_at: datetime
     lifted_at: datetime | None
@@ -117,7 +122,8 @@ class Whole:
 
 def look_up(session: Session, address: Address) -> Profile:
     """The person with this case-folded address. Raises Unknown, RegisterUnsound."""
-    channels = bans.in_force(session, bans.digests(session, address))
+    forbidden = bans.in_force(session, bans.digests(session, address))
+    channels = bans.channels_of(forbidden)
     person = register.find(session, address)
     if person is None:
         kept = f"; a marketing ban is kept for it ({', '.join(channels)})" if channels else ""
@@ -129,7 +135,7 @@ def look_up(session: Session, address: Address) -> Profile:
         .where(Subscription.person_id == person.id)
         .order_by(MailingList.id)
     )
-    return Profile(person.mailbox, person.language, tuple(Standing(*row) for row in rows), channels)
+    return Profile(person.mailbox, person.language, tuple(Standing(*row) for row in rows), channels, forbidden)
 
 
 def whole(session: Session, person_id: int) -> Whole:
@@ -172,11 +178,17 @@ def _bans(session: Session, person: Person) -> tuple[BanHeld, ...]:
     wanted = [person.digest, person.exact_digest]
     bans.in_force(session, wanted)  # raises where bans can't be read
     rows = session.execute(
-        select(Ban.channel, Ban.source, Ban.given_at, Ban.lifted_at, Ban.lifted_by)
+        select(Ban.channel, Ban.list_id, MailingList.slug, Ban.source, Ban.given_at, Ban.lifted_at, Ban.lifted_by)
+        .outerjoin(MailingList, MailingList.id == Ban.list_id)
         .where(Ban.digest.in_(wanted))
         .order_by(Ban.lifted_at.is_not(None), Ban.given_at, Ban.channel)
     )
-    return tuple(BanHeld(*row) for row in rows)
+    return tuple(
+        BanHeld(
+            row.channel, bans.name_of(row.list_id, row.slug), row.source, row.given_at, row.lifted_at, row.lifted_by
+        )
+        for row in rows
+    )
 
 
 def _requests(session: Session, person: Person) -> tuple[Asked, ...]:

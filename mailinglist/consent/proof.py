@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,11 @@ from sqlalchemy.orm import Session
 
 from .keys import keys_of
 from .ledger import MOVED, READDRESSED
+from .states import Event
 from .tables import ConsentText, Evidence, LedgerEntry, Notice, Person
+
+_ERASED = "erased"
+_FOR_EVER = 2**63
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,46 +43,64 @@ def entries(session: Session, folded: str) -> list[Entry]:
     since. Empty: nothing known.
     """
     named = select(LedgerEntry.chain).where(LedgerEntry.subject == keys_of(session).digest(folded)).distinct()
-    found = _read(session, list(session.scalars(named)))
-    known = {entry.told["chain"] for entry in found}
-    earlier = found
-    while origins := _origins(earlier, known):
-        known |= origins.keys()
-        earlier = [
-            entry
-            for entry in _read(session, [bytes.fromhex(chain) for chain in origins])
-            if entry.number < origins[entry.told["chain"]]
-        ]
-        found = sorted([*found, *earlier], key=lambda entry: entry.number)
-    return found
+    read: dict[bytes, list[Entry]] = {}
+    until = dict.fromkeys(session.scalars(named), _FOR_EVER)  # of each chain: the entries before this one
+    while fresh := until.keys() - read.keys():
+        read.update({chain: [] for chain in fresh})
+        for entry in _read(session, list(fresh)):
+            read[entry.chain].append(entry)
+        while _reach_back(read, until):
+            pass
+    found = (entry for chain, held in read.items() for entry in held if entry.number < until[chain])
+    return sorted(found, key=lambda entry: entry.number)
 
 
 def own(session: Session, folded: str, found: Sequence[Entry]) -> list[Entry]:
-    """Of these `entries` of an address those that tell of who has it now.
+    """Of these `entries` of an address those that tell of who has it now, at each address that they had.
 
     After a correction the chain goes on with the next holder of the address; what was before is of whom it was
     corrected for, and their evidence is not for anybody else. While nobody has the address: all of them.
     """
-    digest = keys_of(session).digest(folded)
-    if session.scalar(select(Person.id).where(Person.digest == digest)) is None:
+    chain = session.scalar(select(Person.chain).where(Person.digest == keys_of(session).digest(folded)))
+    if chain is None:
         return list(found)
-    named = {entry.chain for entry in found if entry.told["subject"] == digest.hex()}
-    moved = {entry.chain: entry.number for entry in found if entry.told["event"] == MOVED and entry.chain in named}
-    return [entry for entry in found if entry.number > moved.get(entry.chain, 0)]
+    return sorted((entry for stay in _stays(chain, found) for entry in stay), key=lambda entry: entry.number)
 
 
-def prove(session: Session, folded: str) -> list[dict[str, Any]]:
+def confirmed(session: Session, person: Person) -> bool:
+    """Whether the address that the person has now is known to be theirs.
+
+    It is if they came with it: by a sign-up, or from a list that was taken in. A correction by staff may hold a slip,
+    and whoever has that mailbox is then somebody else: so a corrected address counts once a confirmation letter was
+    answered from it. Back at an address that was theirs, nothing has to be shown anew.
+    """
+    here = person.digest.hex()
+    for stay in _stays(person.chain, entries(session, person.folded)):
+        if stay and stay[-1].told["subject"] != here:
+            continue
+        came = _came(stay)
+        answered = (entry.number for entry in stay if entry.told["event"] == Event.CONFIRM.value)
+        if came is None or any(number > came.number for number in answered):
+            return True
+    return False
+
+
+def prove(session: Session, folded: str, *, with_notices: bool = False) -> list[dict[str, Any]]:
     """What the entries say of who has the address, each with the text that was shown and the evidence that is still
-    kept."""
+    kept; and, if wanted, with the privacy notice that was in force, as HTML."""
     found = own(session, folded, entries(session, folded))
     texts = texts_of(session, found)
     evidence = evidence_of(session, found)
+    notices = notices_of(session, found) if with_notices else {}
     history = []
     for entry in found:
         item = {"entry": entry.number, "hash": entry.hash.hex(), **entry.told}
         shown = texts.get(entry.told.get("text", ""))
         if shown is not None:
             item["text_shown"] = shown.body
+        notice = notices.get(entry.told.get("notice", ""))
+        if notice is not None:
+            item |= {"notice_version": notice.version, "notice_language": notice.language, "notice_shown": notice.body}
         if "evidence" in entry.told:
             kept = evidence.get(entry.told["evidence"])
             item["evidence_content"] = json.loads(kept) if kept is not None else None
@@ -116,10 +138,47 @@ def _read(session: Session, chains: Sequence[bytes]) -> list[Entry]:
     return [Entry(*row, json.loads(row.body)) for row in rows]
 
 
-def _origins(found: Iterable[Entry], known: set[str]) -> dict[str, int]:
-    """Chains that these entries go on from and that are not known yet, each with the entry that says so."""
-    return {
-        entry.told["other_chain"]: entry.number
-        for entry in found
-        if entry.told["event"] == READDRESSED and entry.told["other_chain"] not in known
-    }
+def _stays(chain: bytes, found: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """For whoever has this chain now: their entries at each address that they had, the present one first.
+
+    A chain is of one address, and may tell of several holders: each that was corrected away ends with MOVED.
+    """
+    by_chain: dict[bytes, list[Entry]] = {}
+    for entry in sorted(found, key=lambda each: each.number, reverse=True):
+        by_chain.setdefault(entry.chain, []).append(entry)
+    came: Entry | None = None
+    while True:
+        stay: list[Entry] = []
+        going = came is not None  # an earlier stay ends with MOVED; any other MOVED is of who was there before
+        for entry in by_chain.get(chain, ()):
+            if came is not None and entry.number >= came.number:
+                continue
+            going = going and entry.told["event"] == MOVED
+            if entry.told["event"] == MOVED and not going:
+                break
+            stay.append(entry)
+        stay.reverse()
+        yield stay
+        came = _came(stay)
+        if came is None:
+            return
+        chain = bytes.fromhex(came.told["other_chain"])
+
+
+def _came(stay: Sequence[Entry]) -> Entry | None:
+    """The entry with which somebody came from another address; None: they entered the register here, or anew since."""
+    erased = max((entry.number for entry in stay if entry.told["event"] == _ERASED), default=0)
+    return next((each for each in stay if each.told["event"] == READDRESSED and each.number > erased), None)
+
+
+def _reach_back(read: Mapping[bytes, Sequence[Entry]], until: dict[bytes, int]) -> bool:
+    """Take in whatever chains the entries go on from, each up to the last entry that says so: somebody may come to an
+    address more than once. Returns whether that was more."""
+    more = False
+    for chain, held in read.items():
+        for entry in held:
+            if entry.told["event"] == READDRESSED and entry.number < until[chain]:
+                before = bytes.fromhex(entry.told["other_chain"])
+                if until.get(before, 0) < entry.number:
+                    until[before], more = entry.number, True
+    return more

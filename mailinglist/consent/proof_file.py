@@ -5,7 +5,12 @@ its head stands in a seal. The file's one way of being written is JSON with sort
 UTF-8, with a line break at the end; and a signature over all of it but the signature itself. So no byte of it can be
 changed.
 
-A chain's head with a seal shows how many entries the person had at that moment: none of them can be left out.
+Where an address was corrected, the history lies in several chains: all that lead to this address are in it, each up to
+the correction.
+
+A chain's head in a seal shows how many entries the chain had at that moment: of these none can be changed or left out,
+not even by who has the signing key. What is newer than the seal, and that the address has no chain but these, is said
+by who signed.
 """
 
 from __future__ import annotations

@@ -240,7 +240,7 @@ def confirm(session: Session, token: str, *, origin: Origin, now: datetime) -> K
         return Knock(door, found.list, found.text, person, found.confirmation)
     if door is not Door.OPEN:
         raise TokenSpent("This link has expired." if door is Door.EXPIRED else "This link was overtaken by a leave.")
-    if bans.forbids_mail(session, [person.digest, person.exact_digest]):
+    if bans.forbids_mail(session, [person.digest, person.exact_digest], found.list):
         raise Banned("Marketing to this address is forbidden. The ban has to be lifted first.")
     before = standing.standing
     after = move(before, Event.CONFIRM)
@@ -524,15 +524,15 @@ def lapse(session: Session, person: Person, row: MailingList, *, now: datetime) 
     return session.scalar(select(Subscription.list_id).where(Subscription.person_id == person.id).limit(1)) is None
 
 
-def forget(session: Session, person: Person, *, now: datetime) -> dict[str, int]:
-    """Erase the person from this room (GDPR 17). Counts of rows deleted.
+def forget(session: Session, person: Person, *, source: str = "", now: datetime) -> dict[str, int]:
+    """Erase the person from this room (GDPR 17). Counts of rows deleted. `source`: how they asked for it.
 
     Kept: bans, as keyed digests (21(3): else the next import would mail them again); the ledger's entries, which hold
     keyed digests and digests only (17(3)(e): proof that what was sent was allowed).
     """
-    fact = ledger.Fact("erased")
+    fact = ledger.Fact("erased", source=source or None)
     ledger.append(session, person.chain, person.digest, fact, now=now)
-    journal.note(session, journal.ERASED, person.digest, now=now)
+    journal.note(session, journal.ERASED, person.digest, source=source, now=now)
     counts = {"notes": notes.forget(session, person.id)}
     for name, table in (("confirmations", Confirmation), ("subscriptions", Subscription), ("evidence", Evidence)):
         removed = session.execute(delete(table).where(table.person_id == person.id))

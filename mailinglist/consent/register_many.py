@@ -19,10 +19,10 @@ from sqlalchemy.orm import Session
 from .. import db
 from ..errors import NotAllowed
 from ..i18n import DEFAULT_LANGUAGE
-from . import journal, ledger
+from . import gate, journal, ledger
 from .keys import assert_sound, keys_of
 from .sheet import Entry, Refusal
-from .states import Basis, Channel, Event, State, move
+from .states import Basis, Event, State, move
 from .tables import Ban, LedgerEntry, MailingList, Person, Subscription
 
 GROUP = 1000
@@ -153,11 +153,7 @@ class _Group:
         banned: set[bytes] = set()
         for part in _parts([digest for entrant in entrants for digest in (entrant.digest, entrant.exact_digest)]):
             banned.update(
-                self._session.scalars(
-                    select(Ban.digest).where(
-                        Ban.digest.in_(part), Ban.channel == Channel.EMAIL.value, Ban.lifted_at.is_(None)
-                    )
-                )
+                self._session.scalars(select(Ban.digest).where(Ban.digest.in_(part), gate.against_mail(self._row.id)))
             )
         refused = {e.digest for e in entrants if not banned.isdisjoint((e.digest, e.exact_digest))}
         return self._sifted(entrants, refused, _BANNED)

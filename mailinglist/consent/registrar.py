@@ -19,6 +19,7 @@ from ..errors import BadInput, Banned, NotAllowed, Unknown
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
 from . import bans, journal, ledger, lists, register, requests, sheet
 from .address import Address
+from .bans import Forbidden
 from .keys import assert_sound, keys_of
 from .states import Channel, Event, State, move
 from .tables import MailingList, Person, Subscription
@@ -68,7 +69,7 @@ def enter(
     """
     origin = _origin(told, now)
     name = sheet.text_of(name or "", "the name")
-    if bans.forbids_mail(session, bans.digests(session, address)):
+    if bans.forbids_mail(session, bans.digests(session, address), row):
         raise Banned("Marketing to this address is forbidden. The ban has to be lifted first.")
     known = register.find(session, address)
     if known is not None:
@@ -95,9 +96,16 @@ def leave(session: Session, person_id: int, row: MailingList, told: Told, *, now
 
 
 def forbid(
-    session: Session, address: Address, channels: Collection[Channel], told: Told, *, now: datetime
+    session: Session,
+    address: Address,
+    channels: Collection[Channel],
+    told: Told,
+    *,
+    only: MailingList | None = None,
+    now: datetime,
 ) -> tuple[Channel, ...]:
-    """Record a marketing ban, as the person asked: it needs no reason (GDPR 21(2)). Returns the channels that are new.
+    """Record a marketing ban on all lists, or on one `only`, as the person asked: it needs no reason (GDPR 21(2)).
+    Returns the channels that are new.
 
     Also for an address that is in no register. Raises BadInput, RegisterUnsound.
     """
@@ -107,17 +115,17 @@ def forbid(
     person = register.find(session, address)
     filed = ledger.file_evidence(session, origin, person_id=person.id if person else None, now=now)
     digest = keys_of(session).digest(address.folded)
-    return bans.add(session, digest, channels, source=f"staff: {told.how}", evidence=filed, now=now)
+    return bans.add(session, digest, channels, only=only, source=f"staff: {told.how}", evidence=filed, now=now)
 
 
 def lift(
-    session: Session, address: Address, channels: Collection[Channel], told: Told, *, now: datetime
-) -> tuple[str, ...]:
-    """Lift bans, on evidence that the person wants it. Returns the channels. Raises BadInput, NotAllowed (no such
-    ban)."""
+    session: Session, address: Address, which: Collection[Channel | Forbidden], told: Told, *, now: datetime
+) -> tuple[Forbidden, ...]:
+    """Lift bans, on evidence that the person wants it; a channel by itself means the ban on all lists. Returns what was
+    lifted. Raises BadInput, NotAllowed (no such ban)."""
     origin = _origin(told, now)
     evidence = f"{told.how}, {told.on.isoformat()}: {origin['evidence']}"
-    return bans.lift(session, address, channels, evidence=evidence, who=told.who, now=now)
+    return bans.lift(session, address, which, evidence=evidence, who=told.who, now=now)
 
 
 def correct_details(
@@ -168,11 +176,10 @@ def correct_address(
     filed = ledger.file_evidence(session, {**origin, "corrected": ["address"]}, person_id=person.id, now=now)
     waiting = _move(session, person, address, filed, now)
     _ban_along(session, person, forbidden, now)
-    if bans.forbids_mail(session, [person.digest, person.exact_digest]):
-        return ()
-    for row in waiting:
+    asked = [row for row in waiting if not bans.forbids_mail(session, [person.digest, person.exact_digest], row)]
+    for row in asked:
         _request(session, row, address, person.language, origin, None, now)
-    return tuple(waiting)
+    return tuple(asked)
 
 
 def _move(session: Session, person: Person, address: Address, filed: bytes, now: datetime) -> list[MailingList]:
@@ -227,10 +234,14 @@ def _move(session: Session, person: Person, address: Address, filed: bytes, now:
     return waiting
 
 
-def _ban_along(session: Session, person: Person, channels: Collection[str], now: datetime) -> None:
-    if channels:
-        named = [Channel(channel) for channel in channels]
-        bans.add(session, person.digest, named, source="went along with a corrected address", now=now)
+def _ban_along(session: Session, person: Person, forbidden: Collection[Forbidden], now: datetime) -> None:
+    if not forbidden:
+        return
+    rows = {row.slug: row for row in lists.every(session)}
+    for slug in dict.fromkeys(each.list for each in forbidden):
+        named = [each.channel for each in forbidden if each.list == slug]
+        only = rows.get(slug) if slug else None
+        bans.add(session, person.digest, named, only=only, source="went along with a corrected address", now=now)
 
 
 def _corrected(session: Session, person: Person, origin: register.Origin, now: datetime) -> None:

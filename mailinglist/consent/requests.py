@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from .. import db
@@ -34,6 +34,10 @@ CONFIRM_LETTER, ALREADY_LETTER, LEAVE_LETTER, KEY_LETTER = "confirm", "already",
 
 # Per address: one letter in 10 minutes, three a day, of each kind of request, on every entrance alike.
 _ADDRESS_LIMITS = ((timedelta(minutes=10), 1), (timedelta(days=1), 3))
+# Of keys to one's own page ten a day: a stranger can bring them about, and must not shut anybody out (`key_used`).
+_KEY_LIMITS = ((timedelta(minutes=10), 1), (timedelta(days=1), 10))
+USED = "used"
+"""The outcome of a request for a key that came to the person."""
 # Per domain and in total, letters in a minute; beyond, requests wait a minute.
 _DOMAIN_A_MINUTE = 300
 _TOTAL_A_MINUTE = 3000
@@ -221,7 +225,7 @@ def _take_exit(session: Session, request: Request, row: MailingList, now: dateti
 
 
 def _take_join(session: Session, request: Request, row: MailingList, address: Address, now: datetime) -> str:
-    if bans.forbids_mail(session, bans.digests(session, address)):
+    if bans.forbids_mail(session, bans.digests(session, address), row):
         return "banned"
     person = register.enter(session, address, language=request.language, name=request.name, now=now)
     request.person_id = person.id
@@ -283,6 +287,35 @@ def _take_key(session: Session, request: Request, address: Address, now: datetim
     return "key"
 
 
+def key_used(session: Session, digest: bytes, *, until: datetime) -> None:
+    """Whoever has the address of this keyed digest pressed something on the page that a key of theirs opens, and the
+    letter with the key was written no later than `until`: up to there, letters with keys do not count any more.
+
+    So a stranger who asks for keys in somebody's name mails them ten a day at most, and can't shut them out: the newest
+    of the ten is in their mailbox, and its page, also once it has expired, leads on to a fresh one. Opening the page is
+    not enough, since mail filters open the links of each mail: then there would be no limit at all. And one key counts
+    once, however often it is pressed: whoever finds an old one can't have letter after letter sent.
+    """
+    person_id = session.scalar(select(Person.id).where(Person.digest == digest))
+    theirs = (Request.digest == digest) if person_id is None else (Request.person_id == person_id)
+    session.execute(
+        update(Request)
+        .where(theirs, Request.kind == KEY, Request.outcome == KEY_LETTER, Request.letter_at <= until)
+        .values(outcome=USED)
+    )
+
+
+def kept_for_key(session: Session, digest: bytes) -> Address | None:
+    """The address that a key was mailed to some hours ago at most, of somebody who is known by a ban only."""
+    mailbox = session.scalar(
+        select(Request.mailbox)
+        .where(Request.digest == digest, Request.mailbox.is_not(None))
+        .order_by(Request.id.desc())
+        .limit(1)
+    )
+    return parse(mailbox) if mailbox else None
+
+
 def own_list(session: Session, person_id: int) -> int | None:
     """The list that the person knows us by: one that they are on, else one that they were on."""
     return session.scalar(
@@ -301,17 +334,18 @@ def _enough(session: Session, request: Request, standing: Subscription | None, n
     """Whether the address has had its letters for now.
 
     Counted since the person's own last act: who has just answered or left proved that the mailbox is theirs, and nobody
-    else can bring that about.
+    else can bring that about. With keys it is the use of one.
     """
     acted = standing.acted_at if standing else None
     theirs = Request.digest == request.digest if request.person_id is None else Request.person_id == request.person_id
-    for window, most in _ADDRESS_LIMITS:
+    for window, most in _KEY_LIMITS if request.kind == KEY else _ADDRESS_LIMITS:
         since = now - window if acted is None else max(now - window, acted)
         sent = session.scalar(
             select(func.count())
             .select_from(Request)
             .where(
                 theirs, Request.kind == request.kind, Request.letter.is_not(None), Request.letter_at > since,
+                Request.outcome != USED,
             )
         )  # fmt: skip
         if (sent or 0) >= most:
@@ -372,14 +406,24 @@ def letters_enqueued(session: Session, requests: Collection[int]) -> None:
     session.execute(update(Request).where(Request.id.in_(list(requests))).values(letter_due=False))
 
 
-def clear(session: Session, *, before: datetime) -> int:
-    """Delete requests that were taken before this moment and that no confirmation letter rests on. Returns how many."""
-    rested_on = select(Confirmation.request_id)
+def over(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    """SQL: the row's Request was taken before this moment, and no confirmation letter rests on it."""
+    resting = exists().where(Confirmation.request_id == Request.id)
+    return Request.taken_at < before, ~Request.letter_due, ~resting
+
+
+def clear_after(session: Session, after: int, *, before: datetime, limit: int) -> tuple[int, int | None]:
+    """Delete those that are `over` among up to `limit` requests whose number is beyond `after`. Returns how many went,
+    and the number of the last that was looked at, to go on from; None: there is none beyond that is old enough."""
+    beyond = select(Request.id).where(Request.id > after, Request.received_at < before).order_by(Request.id)
+    last = session.scalar(select(func.max(beyond.limit(limit).subquery().c.id)))
+    if last is None:
+        return 0, None
     removed = session.execute(
-        delete(Request).where(Request.taken_at < before, ~Request.letter_due, Request.id.not_in(rested_on)),
+        delete(Request).where(Request.id > after, Request.id <= last, *over(before)),
         execution_options={"synchronize_session": False},
     )
-    return db.changed(removed)
+    return db.changed(removed), last
 
 
 def forget(session: Session, person: Person) -> int:

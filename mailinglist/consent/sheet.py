@@ -55,6 +55,7 @@ _FOREIGN = (
     ),
 )
 
+_LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _SPREADSHEET = "save it as “CSV UTF-8”"
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -193,9 +194,9 @@ def records(text: str, *, limited: bool = True) -> Iterator[tuple[int, list[str]
 
     Cells are parted by whichever of comma, semicolon and tab the first line has most of. Raises BadInput.
     """
-    first = text.lstrip("\r\n").splitlines()[0]
+    first = next(_lines(text.lstrip("\r\n")))
     delimiter = max(",;\t", key=first.count)
-    reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
+    reader = csv.reader(io.StringIO(text, newline="") if limited else _lines(text), delimiter=delimiter, strict=True)
     begin = 1
     while True:
         try:
@@ -209,6 +210,11 @@ def records(text: str, *, limited: bool = True) -> Iterator[tuple[int, list[str]
         if any(cell.strip() for cell in cells):
             yield begin, cells
         begin = reader.line_num + 1
+
+
+def _lines(text: str) -> Iterator[str]:
+    """As a `StringIO` reads them, which would take four times the memory of a long text."""
+    return (found[0] for found in _LINE.finditer(text))
 
 
 def column_name(cell: str) -> str:

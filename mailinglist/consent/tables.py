@@ -179,6 +179,7 @@ class Confirmation(Base):
     __tablename__ = "confirmations"
     __table_args__ = (
         Index("ix_confirmations_person_id", "person_id"),
+        Index("ix_confirmations_request_id", "request_id"),
         Index(
             "ix_confirmations_welcome", "id", postgresql_where=text("welcome_due"), sqlite_where=text("welcome_due = 1")
         ),
@@ -201,20 +202,26 @@ class Confirmation(Base):
     """True from the confirmation until the desk has enqueued the welcome letter."""
 
 
+ALL_LISTS = 0
+"""Stands for every list where a list's number could stand."""
+
+
 class Ban(Base):
-    """A marketing ban: one channel of one address, by keyed digest. Outlives the person's erasure (REQUIREMENTS
-    2.5)."""
+    """A marketing ban: one channel of one address, by keyed digest, on all lists or on one. Outlives the person's
+    erasure (REQUIREMENTS 2.5)."""
 
     __tablename__ = "bans"
     __table_args__ = (
         CheckConstraint("channel IN ('email', 'post', 'phone', 'disclosure')", name="channel"),
-        Index("uq_bans_in_force", "digest", "channel", unique=True,
+        Index("uq_bans_in_force", "digest", "channel", "list_id", unique=True,
               postgresql_where=text("lifted_at IS NULL"), sqlite_where=text("lifted_at IS NULL")),
     )  # fmt: skip
 
     id: Mapped[int] = mapped_column(primary_key=True)
     digest: Mapped[bytes] = mapped_column(Digest)
     channel: Mapped[str] = mapped_column(String(16))
+    list_id: Mapped[int] = mapped_column(default=ALL_LISTS, server_default=text("0"))
+    """The one list that it is about; ALL_LISTS: every list. No key of the table of lists, which has no row for that."""
     source: Mapped[str] = mapped_column(String(200))
     given_at: Mapped[datetime] = mapped_column(UtcDateTime)
     lifted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
@@ -332,7 +339,7 @@ class ImportJob(Base):
 
 
 class DailyCount(Base):
-    """How many of an event there were on one day (UTC) on one list; list 0: bans, which are of no list."""
+    """How many of an event there were on one day (UTC) on one list; list 0: bans of all lists."""
 
     __tablename__ = "daily_counts"
 

@@ -19,6 +19,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,9 +30,11 @@ from .. import db
 from ..periods import EVIDENCE_AT_LEAST
 from . import seal_check, seals
 from .address import fold
+from .bans import name_of
 from .findings import Problem, octets
 from .keys import keys_of
 from .ledger import MOVED, READDRESSED, SEALS, START, text_digest
+from .restriction import RESTRICTED, UNRESTRICTED
 from .states import Basis, Event, State
 from .tables import Ban, ChainHead, ConsentText, Evidence, LedgerEntry, MailingList, Notice, Person, Subscription
 from .triggers import missing_triggers
@@ -114,14 +117,31 @@ class _Stand:
 
 _NOWHERE = _Stand(State.NONE.value)
 
+_Banned = tuple[str, str | None]
+"""A channel, and the one list that the ban is about; None: all lists."""
+
+
+@cache
+def _banned(channel: str, slug: str | None) -> _Banned:
+    """One object for all that are alike: there may be a million."""
+    return channel, slug
+
+
+def _said(ban: _Banned) -> str:
+    channel, slug = ban
+    return f"{channel} of list {slug} alone" if slug else channel
+
+
+_Restricted = bool | tuple[bytes, int]
+
 
 @dataclass(slots=True)
 class _Told:
     """What one chain says of the register."""
 
     stands: dict[str, _Stand] = field(default_factory=dict)
-    bans: dict[bytes, set[str]] = field(default_factory=dict)
-    """Channels forbidden, by the digest that the ban names."""
+    bans: dict[bytes, set[_Banned]] = field(default_factory=dict)
+    """What is forbidden, by the digest that the ban names."""
     subject: bytes = b""
     """The digest that the last entry names."""
     erased: bool = False
@@ -132,6 +152,15 @@ class _Told:
     """It tells of nothing else."""
     goal: bytes = b""
     """The chain of the same person after their address was corrected."""
+    restricted: _Restricted = False
+    """Whether the use of their data is restricted; else the chain that knows, and the how many-th entry there of their
+    going away to this one."""
+    gone: list[tuple[bytes, _Restricted]] = field(default_factory=list)
+    """Of each entry of somebody's going away: to which chain, and whether they were restricted."""
+    going: bool = False
+    """The last entry told of somebody's going."""
+    came: dict[bytes, int] = field(default_factory=dict)
+    """How many entries tell of somebody's coming, by the chain that they came from."""
 
     def hear(self, body: dict[str, Any]) -> None:
         """Take in one entry."""
@@ -139,9 +168,12 @@ class _Told:
         event = body["event"]
         if event in _OF_BANS:
             forbidden = self.bans.setdefault(self.subject, set())
-            (forbidden.update if event == "banned" else forbidden.difference_update)(body.get("channels", ()))
+            # An entry without a list is about all lists, as every ban was at first.
+            named = [_banned(channel, body.get("list")) for channel in body.get("channels", ())]
+            (forbidden.update if event == "banned" else forbidden.difference_update)(named)
             return
         self.erased = self.of_bans = False
+        self._hear_restriction(event, body)
         if event == "erased":
             self.stands.clear()
             self.erased, self.erased_at = True, body["seq"]
@@ -150,6 +182,23 @@ class _Told:
             self.goal = bytes.fromhex(body["other_chain"])
         elif "state" in body and "list" in body:
             self.stands[body["list"]] = self.stands.get(body["list"], _NOWHERE).after(body)
+
+    def _hear_restriction(self, event: str, body: dict[str, Any]) -> None:
+        """A restriction goes along with a corrected address: each entry of going away has its like in the other
+        chain."""
+        if self.going and event != MOVED:
+            self.restricted = False  # whoever has the address now is somebody else
+        self.going = event == MOVED
+        if event in (RESTRICTED, UNRESTRICTED):
+            self.restricted = event == RESTRICTED
+        elif event == "erased":
+            self.restricted = False
+        elif event == MOVED:
+            self.gone.append((bytes.fromhex(body["other_chain"]), self.restricted))
+        elif event == READDRESSED:
+            before = bytes.fromhex(body["other_chain"])
+            self.came[before] = self.came.get(before, 0) + 1
+            self.restricted = before, self.came[before]
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +242,8 @@ _HEADS = select(
 
 _STANDINGS = (
     select(
-        Person.chain, Person.id, Person.digest, MailingList.slug, Subscription.state, Subscription.basis,
-        Subscription.since, ConsentText.digest.label("text"),
+        Person.chain, Person.id, Person.digest, Person.restricted_at, MailingList.slug, Subscription.state,
+        Subscription.basis, Subscription.since, ConsentText.digest.label("text"),
     )
     .select_from(Person)
     .outerjoin(Subscription, Subscription.person_id == Person.id)
@@ -216,7 +265,9 @@ class _Reading:
         self._goals: dict[bytes, bytes] = {}
         self._erased: set[bytes] = set()
         self._last_erasure = 0
-        self._bans: dict[bytes, set[str]] = {}
+        self._gone: dict[tuple[bytes, bytes], list[_Restricted]] = {}
+        self._restrictions: list[tuple[bytes, bool, tuple[bytes, int]]] = []
+        self._bans: dict[bytes, set[_Banned]] = {}
 
     def problems(self) -> Iterator[Problem]:
         keys = keys_of(self._session)
@@ -230,12 +281,18 @@ class _Reading:
             yield from _unknown(standings.before(chain))
             told = _Told()
             yield from self._verify_chain(entries.of(chain), chain, count, last_hash, told)
-            yield from _verify_register(list(standings.of(chain)), chain, told)
-            for digest, channels in told.bans.items():
-                self._bans.setdefault(digest, set()).update(channels)
+            rows = list(standings.of(chain))
+            yield from _verify_register(rows, chain, told)
+            if rows and not told.erased:
+                yield from self._verify_restriction(rows[0], chain, told)
+            for goal, restricted in told.gone:
+                self._gone.setdefault((chain, goal), []).append(restricted)
+            for digest, forbidden in told.bans.items():
+                self._bans.setdefault(digest, set()).update(forbidden)
         yield from self._strays(entries.before(None))
         yield from _unknown(standings.before(None))
         yield from self._verify_bans()
+        yield from self._verify_restrictions()
         yield from self._verify_missing()
         if self._sealed is not None:
             yield from seal_check.tree(self._session, self._sealed, self._tree)
@@ -314,22 +371,52 @@ class _Reading:
             goal = self._goals.get(goal)
         return False
 
+    def _verify_restriction(self, row: Any, chain: bytes, told: _Told) -> Iterator[Problem]:
+        """Whether the use is restricted (GDPR 18) as the chain says; if another one knows, that is seen at the end."""
+        restricted = row.restricted_at is not None
+        if not isinstance(told.restricted, bool):
+            self._restrictions.append((chain, restricted, told.restricted))
+        elif restricted is not told.restricted:
+            yield _not_as_told(chain, restricted=restricted)
+
+    def _verify_restrictions(self) -> Iterator[Problem]:
+        for chain, restricted, where in self._restrictions:
+            here = chain
+            told: _Restricted = where
+            seen = set()
+            while not isinstance(told, bool) and (here, told) not in seen:
+                seen.add((here, told))
+                before, number = told
+                of_it = self._gone.get((before, here), [])
+                # What is missing there is a problem of its own.
+                here, told = before, of_it[number - 1] if number <= len(of_it) else restricted
+            if restricted is not told:
+                yield _not_as_told(chain, restricted=restricted)
+
     def _verify_bans(self) -> Iterator[Problem]:
         """The bans in force must be those that the ledger tells of."""
+        slugs = dict(self._session.execute(select(MailingList.id, MailingList.slug)).all())
         rows = self._session.execute(
-            select(Ban.digest, Ban.channel).where(Ban.lifted_at.is_(None)), execution_options=_STREAMED
+            select(Ban.digest, Ban.channel, Ban.list_id).where(Ban.lifted_at.is_(None)), execution_options=_STREAMED
         )
-        for digest, channel in rows:
+        for digest, channel, list_id in rows:
             forbidden = self._bans.get(digest, set())
-            if channel not in forbidden:
-                yield Problem(f"a ban on {channel} is in force that the ledger does not know")
-            forbidden.discard(channel)
-        for channels in self._bans.values():
-            for channel in sorted(channels):
-                yield Problem(f"a ban on {channel} that the ledger tells of is not in force")
+            held = _banned(channel, name_of(list_id, slugs.get(list_id)))
+            if held not in forbidden:
+                yield Problem(f"a ban on {_said(held)} is in force that the ledger does not know")
+            forbidden.discard(held)
+        for told in self._bans.values():
+            for held in sorted(told, key=_said):
+                yield Problem(f"a ban on {_said(held)} that the ledger tells of is not in force")
 
 
 # ── the register ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _not_as_told(chain: bytes, *, restricted: bool) -> Problem:
+    says = "restricted" if restricted else "not restricted"
+    words = f"the use of the person's data is {says} in the register, and the ledger says otherwise"
+    return Problem(words, chain=chain.hex())
 
 
 def _unknown(rows: Iterator[Any]) -> Iterator[Problem]:

@@ -41,10 +41,10 @@ def proof(
     `language`: which version; None: the list's, or the first. `name`: the recipient's; None: fallbacks are shown.
     Its unsubscribe link is real: it would take this very address off the list, if it were on it.
     """
-    if bans.forbids_mail(session, bans.digests(session, address)):
-        raise Banned("Marketing to this address is forbidden.")
     bulletin = drafts.find(session, bulletin_id)
     row = session.get_one(MailingList, bulletin.list_id)
+    if bans.forbids_mail(session, bans.digests(session, address), row):
+        raise Banned("Marketing to this address is forbidden.")
     if refused := gate.left_or_muted(session, address, list_id=row.id, now=now):
         raise NotAllowed(f"Nothing is mailed to this address: {refused}.")
     issue = approvals.issue_of(session, bulletin_id)

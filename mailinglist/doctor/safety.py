@@ -79,6 +79,9 @@ def _check_backup(session: Session, settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "backup", Level.FAILURE, f"overdue: {since}, and one is wanted every {settings.backup_every} h", mend
         )
+    elif made is None:
+        mend = "the worker makes the first one within minutes; or give: mailinglist backup FILE"
+        yield Finding("backup", Level.WARNING, "there is none yet", mend)
     elif settings.backup_recipient is None:
         mend = f"set {PREFIX}BACKUP_RECIPIENT to an age recipient, and keep its secret key elsewhere"
         yield Finding("backup", Level.WARNING, f"{since}; not encrypted", mend)

@@ -20,8 +20,9 @@ Owns: disclosures, tasks, what retention let go, backups and restorations.
 
 Promises: every table and every folder stands in the registry; a test fails for one that does not. An erasure is one
 transaction, and says what it deleted, what is kept, whom to tell, and when the last backup is gone. No data leave for
-somebody outside without a legal basis on record. A restored backup sends nothing before every leave, ban and erasure
-given since is in it, or a person has said which are lost.
+somebody outside without a legal basis on record. A restored backup proves to be ours, or stands on record as one that
+does not; it sends nothing before every leave, ban and erasure given since is in it, or a person has said which are
+lost.
 
 Refuses: to erase a ban, or the ledger's entries: without the first the next import would mail the person again (GDPR
 21(3)), without the second nobody could show that what was sent was allowed (17(3)(e)).

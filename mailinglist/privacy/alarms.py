@@ -46,8 +46,10 @@ def of_list(session: Session, row: MailingList, now: datetime) -> Iterator[Need]
     if backup.overdue(session, settings, now=now):
         made = backup.last(session)
         mend = _("Tell who looks after the program: the disk for backups may be full, or the worker may have stopped.")
-        if made is None:
+        if made is None and backup.failed(session):
             yield _need(row, _("There is no backup: the first one failed."), mend)
+        elif made is None:
+            yield _need(row, _("There is no backup yet."), mend)
         else:
             hours = int((now - made.began_at).total_seconds() // 3600)
             yield _need(row, _("The last backup is %(hours)s hours old."), mend, hours=hours)

@@ -5,11 +5,15 @@ members, in this order:
 
     about.json      when, of which database and revision, by which version; how far the journals of opt-outs had come
     …               the database: see `snapshot`
-    manifest.json   of each member the size, the SHA-256 and, of tables, the number of rows
+    manifest.json   of each member the size, the SHA-256 and, of tables, the number of rows; and a MAC of all that
 
 The manifest comes last, so that a file without one was cut. `write` puts nothing under the final name before it has
 read all of it back. To be able to read back what only the recipient can open, it is encrypted to a second key as well,
 which is made for this one file, and forgotten.
+
+The MAC is made with the ban key, which a restore needs anyway. Without it whoever can write where backups lie could
+hand us a register of their own: anybody can encrypt to the recipient. What it can't tell is which of our own backups
+somebody put there: the journal of opt-outs makes good for an old one.
 
 Keys of the program are not in it: whoever finds a backup must not be able to test addresses against the bans. Keep them
 elsewhere: without the ban key no backup can be restored.
@@ -21,6 +25,7 @@ import contextlib
 import fcntl
 import gzip
 import hashlib
+import hmac
 import io
 import json
 import os
@@ -45,6 +50,9 @@ _SMALL = 16 << 20
 PART = ".part"
 """Ends the hidden name of a file that is being written, and that its writer holds a lock on."""
 
+Mac = Callable[[bytes], bytes]
+"""Makes the MAC of a manifest: `Keys.backup_mac`."""
+
 
 @dataclass(slots=True)
 class Member:
@@ -61,6 +69,8 @@ class Contents:
 
     about: dict[str, Any] = field(default_factory=dict)
     members: dict[str, Member] = field(default_factory=dict)
+    authentic: bool | None = None
+    """Whether the manifest's MAC was made with our key; None: it has none."""
 
     @property
     def rows(self) -> int:
@@ -93,7 +103,7 @@ class Writer:
 Fill = Callable[[Writer], None]
 
 
-def write(path: Path, fill: Fill, *, recipient: str | None) -> Contents:
+def write(path: Path, fill: Fill, *, recipient: str | None, mac: Mac) -> Contents:
     """Write a backup, read it back, and only then give it its name. `fill` adds the members but the manifest.
 
     Raises NotAllowed (there is such a file), Fault (it could not be written, or reads otherwise than it was written).
@@ -107,12 +117,12 @@ def write(path: Path, fill: Fill, *, recipient: str | None) -> Contents:
         clear_parts(path.parent)
         with os.fdopen(os.open(part, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600), "r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX)  # while it is, nobody takes it for what a crash left
-            members = _written(file, fill, recipient, own)
+            members = _written(file, fill, recipient, own, mac)
             file.flush()
             os.fsync(file.fileno())
             file.seek(0)
-            found = _read(file, own, lambda _name, _member: None)
-            if found.members != members:
+            found = _read(file, own, lambda _name, _member: None, mac)
+            if found.members != members or not found.authentic:
                 raise Fault("The backup reads otherwise than it was written: the disk may be failing.")
             os.link(part, path)  # never replaces a file
         _sync(path.parent)
@@ -136,24 +146,40 @@ def clear_parts(folder: Path) -> None:
             part.with_name(f"{part.name}-journal").unlink(missing_ok=True)  # of SQLite's copy
 
 
-def read(path: Path, take: Callable[[str, IO[bytes]], None], *, identity: Path | None) -> Contents:
-    """Hand each member but about and manifest to `take`, as a stream; what it leaves unread is read here.
+def read(path: Path, take: Callable[[str, IO[bytes]], None], *, identity: x25519.Identity | None, mac: Mac) -> Contents:
+    """Hand each member but about and manifest to `take`, as a stream; what it leaves unread is read here. Only at the
+    end it is known whether the file is ours (`Contents.authentic`).
 
     Raises BadInput (no backup, or encrypted and no key fits), Fault (it was cut or altered; `take` may have had some).
     """
     try:
         with path.open("rb") as file:
-            return _read(file, _identity(identity) if identity else None, take)
+            return _read(file, identity, take, mac)
     except OSError as error:
         raise BadInput(f"{path} can't be read: {error.strerror or type(error).__name__}.") from error
+
+
+def identity_of(path: Path) -> x25519.Identity:
+    """The secret key in a file of `age-keygen`; it is read once, so that it may be a pipe. Raises BadInput."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadInput(f"{path} can't be read: it should be the file that `age-keygen` wrote.") from error
+    for line in lines:
+        if line.strip().startswith("AGE-SECRET-KEY-"):
+            with contextlib.suppress(IdentityError):
+                return x25519.Identity.from_str(line.strip())
+    raise BadInput(f"{path} holds no secret key of age.")
 
 
 # ── writing ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _written(file: IO[bytes], fill: Fill, recipient: str | None, own: x25519.Identity | None) -> dict[str, Member]:
+def _written(
+    file: IO[bytes], fill: Fill, recipient: str | None, own: x25519.Identity | None, mac: Mac
+) -> dict[str, Member]:
     if recipient is None or own is None:
-        return _packed(file, fill)
+        return _packed(file, fill, mac)
     reader, writer = os.pipe()
     members: dict[str, Member] = {}
     failed: list[BaseException] = []
@@ -161,7 +187,7 @@ def _written(file: IO[bytes], fill: Fill, recipient: str | None, own: x25519.Ide
     def pack() -> None:
         try:
             with os.fdopen(writer, "wb") as into:
-                members.update(_packed(into, fill))
+                members.update(_packed(into, fill, mac))
         except BaseException as error:  # the other side sees a pipe that ends, and this one is raised below
             failed.append(error)
 
@@ -183,7 +209,7 @@ def _written(file: IO[bytes], fill: Fill, recipient: str | None, own: x25519.Ide
     return members
 
 
-def _packed(into: IO[bytes], fill: Fill) -> dict[str, Member]:
+def _packed(into: IO[bytes], fill: Fill, mac: Mac) -> dict[str, Member]:
     with (
         gzip.GzipFile(fileobj=into, mode="wb", compresslevel=6, mtime=0, filename="") as zipped,
         tarfile.open(fileobj=zipped, mode="w|", format=tarfile.PAX_FORMAT) as tar,
@@ -195,30 +221,23 @@ def _packed(into: IO[bytes], fill: Fill) -> dict[str, Member]:
             name: {"size": m.size, "sha256": m.sha256, **({"rows": m.rows} if m.rows is not None else {})}
             for name, m in members.items()
         }
-        writer.add_json(MANIFEST, {"members": stated})
+        writer.add_json(MANIFEST, {"members": stated, "mac": mac(_canonical(stated)).hex()})
     return members
+
+
+def _canonical(stated: Any) -> bytes:
+    """What the MAC is of: the manifest's members, written in one way."""
+    return json.dumps(stated, sort_keys=True, separators=(",", ":")).encode()
 
 
 # ── reading ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _identity(path: Path) -> x25519.Identity:
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} can't be read: it should be the file that `age-keygen` wrote.") from error
-    for line in lines:
-        if line.strip().startswith("AGE-SECRET-KEY-"):
-            with contextlib.suppress(IdentityError):
-                return x25519.Identity.from_str(line.strip())
-    raise BadInput(f"{path} holds no secret key of age.")
-
-
-def _read(file: IO[bytes], own: x25519.Identity | None, take: Callable[[str, Any], None]) -> Contents:
+def _read(file: IO[bytes], own: x25519.Identity | None, take: Callable[[str, Any], None], mac: Mac) -> Contents:
     start = file.read(len(_AGE))
     file.seek(0)
     if start.startswith(_GZIP):
-        return _unpacked(file, take)
+        return _unpacked(file, take, mac)
     if start != _AGE:
         raise BadInput("This file is no backup of this program.")
     if own is None:
@@ -237,7 +256,7 @@ def _read(file: IO[bytes], own: x25519.Identity | None, take: Callable[[str, Any
     thread.start()
     try:
         with os.fdopen(reader, "rb") as plain:
-            found = _unpacked(plain, take)
+            found = _unpacked(plain, take, mac)
             while plain.read(_CHUNK):  # the last of what age checks
                 pass
     except Fault:
@@ -251,7 +270,7 @@ def _read(file: IO[bytes], own: x25519.Identity | None, take: Callable[[str, Any
     return found
 
 
-def _unpacked(plain: IO[bytes], take: Callable[[str, Any], None]) -> Contents:
+def _unpacked(plain: IO[bytes], take: Callable[[str, Any], None], mac: Mac) -> Contents:
     found = Contents()
     stated: dict[str, Any] | None = None
     try:
@@ -260,7 +279,7 @@ def _unpacked(plain: IO[bytes], take: Callable[[str, Any], None]) -> Contents:
                 for info in tar:
                     source = tar.extractfile(info) if info.type == tarfile.REGTYPE else None
                     small = info.name not in (ABOUT, MANIFEST) or info.size <= _SMALL
-                    if source is None or stated is not None or not small:
+                    if source is None or stated is not None or not small or info.name in found.members:
                         raise Fault("The backup was altered: it holds what is no part of one.")
                     if info.name == MANIFEST:
                         stated = json.loads(source.read())
@@ -279,7 +298,13 @@ def _unpacked(plain: IO[bytes], take: Callable[[str, Any], None]) -> Contents:
         raise Fault("The backup was cut or altered.") from error
     if stated is None or ABOUT not in found.members:
         raise Fault("The backup was cut: its end is missing.")
-    expected = {name: Member(**values) for name, values in stated["members"].items()}
+    try:
+        expected = {name: Member(**values) for name, values in stated["members"].items()}
+        made = stated.get("mac")
+        if made is not None:
+            found.authentic = hmac.compare_digest(bytes.fromhex(made), mac(_canonical(stated["members"])))
+    except (AttributeError, LookupError, TypeError, ValueError) as error:
+        raise Fault("The backup was altered: its manifest can't be read.") from error
     for name, member in expected.items():
         if name in found.members:
             found.members[name].rows = member.rows

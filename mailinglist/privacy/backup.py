@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from .. import __version__, db, observe
 from ..consent import journal
-from ..consent.tables import JournalMark
+from ..consent.keys import keys_of
+from ..consent.tables import JournalMark, MailingList
 from ..errors import MailinglistError, NotAllowed
 from ..settings import SETTINGS, Settings
 from . import archive, snapshot
@@ -66,8 +67,8 @@ def make(settings: Settings, path: Path) -> Made:
     }  # fmt: skip
     encrypted = settings.backup_recipient is not None
     try:
-        fill = snapshot.pack(db.db.engine, path.parent, about)
-        contents = archive.write(path, fill, recipient=settings.backup_recipient)
+        fill = snapshot.pack(db.db.engine, copying(settings), about)
+        contents = archive.write(path, fill, recipient=settings.backup_recipient, mac=_mac())
         size = path.stat().st_size
     except NotAllowed:
         raise
@@ -78,6 +79,11 @@ def make(settings: Settings, path: Path) -> Made:
         raise
     _write_down(Backup(file=path.name[:500], size=size, rows=contents.rows, encrypted=encrypted), began_at)
     return Made(path, began_at, size, contents.rows, encrypted, time.monotonic() - began)
+
+
+def copying(settings: Settings) -> Path:
+    """Where the database lies unencrypted while a backup of it is made."""
+    return settings.data_dir / "copying"
 
 
 def make_due(app: Flask) -> None:
@@ -119,19 +125,27 @@ def due(session: Session, settings: Settings, *, now: datetime) -> bool:
 
 
 def overdue(session: Session, settings: Settings, *, now: datetime) -> bool:
-    """Whether scheduled backups are wanted, and there is none that is young enough."""
+    """Whether scheduled backups are wanted, and there is none that is young enough. While none was ever tried: once the
+    installation is older than a backup may be."""
     if settings.backup_dir is None:
         return False
     made = last(session)
     if made is None:
-        tried = _last_tried(session)
-        return tried is not None and tried.trouble is not None
+        begun = session.scalar(select(func.min(MailingList.created_at)))
+        old = begun is not None and begun < now - timedelta(hours=settings.backup_every) - _LATE
+        return old or _last_tried(session) is not None
     return made.began_at < now - timedelta(hours=settings.backup_every) - _LATE
 
 
 def last(session: Session) -> Backup | None:
     """The last backup that was made."""
     return session.scalar(select(Backup).where(Backup.trouble.is_(None)).order_by(Backup.began_at.desc()).limit(1))
+
+
+def failed(session: Session) -> bool:
+    """Whether the last try came to nothing."""
+    tried = _last_tried(session)
+    return tried is not None and tried.trouble is not None
 
 
 def _last_tried(session: Session) -> Backup | None:
@@ -169,6 +183,11 @@ def _journals(now: datetime) -> list[dict[str, Any]]:
     if tail is not None:
         found[tail.journal] = {"journal": tail.journal, "number": tail.number, "mac": tail.mac}
     return list(found.values())
+
+
+def _mac() -> archive.Mac:
+    with db.reading() as session:
+        return keys_of(session).backup_mac
 
 
 def _write_down(backup: Backup, began_at: datetime) -> None:

@@ -25,6 +25,7 @@ TOLD_WITHIN = timedelta(hours=72)
 _LOOKS = (
     "persons_seen", "person_seen", "person_exported", "list_exported", "recipients_seen", "import_seen", "proof_seen",
     "data_disclosed", "breach_looked_into", "ban_checked",
+    "bans_seen",
 )  # fmt: skip
 
 

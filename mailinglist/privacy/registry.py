@@ -170,7 +170,7 @@ HOLDINGS: tuple[Holding, ...] = (
     _subscribers(
         "bans",
         "consent",
-        "marketing bans: keyed digest of the address, channel, source, dates",
+        "marketing bans: keyed digest of the address, channel, the list if it is about one alone, source, dates",
         Why.BAN,
         "until it is lifted",
         exported="register.bans",
@@ -301,6 +301,15 @@ HOLDINGS: tuple[Holding, ...] = (
         Why.WORK,
         "the newest 10,000 mails or 200 MB",
         withheld="copies of mails that the person was sent",
+    ),
+    _subscribers(
+        "copying/",
+        "person",
+        "the database once more, unencrypted, while a backup of it is made",
+        Why.SECURITY,
+        "until the backup is made (minutes)",
+        withheld="the same as in the tables",
+        erased="kept for the minutes until that backup is made, which is then one from before the erasure",
     ),
     _nobody("broker/", "bells that say “look”"),
     _subscribers(

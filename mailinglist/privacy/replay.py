@@ -36,6 +36,8 @@ MOST_TOLD = 200
 """Joins and lifted bans that a report names one by one."""
 _GROUP = 500
 
+_OF_BANS = (journal.BANNED, journal.LIFTED)
+
 Known = set[tuple[bytes, str, str, str | None]]
 """Subject, event, moment, list (None: whatever list) of entries in the register's ledger."""
 
@@ -145,9 +147,13 @@ class _Replay:
 
     def _ban(self, line: Line, digests: Sequence[bytes]) -> None:
         channels = [Channel(name) for name in line.channels]
+        only = self._lists.get(line.list) if line.list else None
+        if line.list and only is None:
+            self._outcome.counts["lists"] += len(digests)
+            return
         both = list(dict.fromkeys([*digests, *(self._here(digest) for digest in digests)]))
         self._outcome.counts["banned"] += bans.add_many(
-            self._session, both, channels, source="journal of opt-outs", now=self._now
+            self._session, both, channels, only=only, source="journal of opt-outs", now=self._now
         )
 
     def _erase(self, line: Line, digests: Sequence[bytes]) -> None:
@@ -159,7 +165,7 @@ class _Replay:
             if self._on_some_list(person):
                 register.withdraw(self._session, person, source="journal", now=self._now)
                 self._session.flush()
-            rights.forget(self._session, person, self._now)
+            rights.forget(self._session, person, self._now, source=line.source or "journal")
             self._outcome.counts["erased"] += 1
 
     def _on_some_list(self, person: Person) -> bool:
@@ -208,7 +214,8 @@ class _Replay:
 
     def _taken_back(self, line: Line, digest: bytes) -> bool:
         """Whether they left again, or were erased, since: then nothing is missing."""
-        last = max(self._over.get((digest, line.list), line.given), self._over.get((digest, None), line.given))
+        left = self._over.get((digest, line.list), line.given) if line.what not in _OF_BANS else line.given
+        last = max(left, self._over.get((digest, None), line.given))
         return last > line.given
 
 
@@ -221,8 +228,9 @@ def _entries(session: Session, subjects: Collection[bytes]) -> Known:
         )
         for subject, body in rows:
             fact = json.loads(body)
-            for slug in {fact.get("list"), None}:
-                known.add((subject, fact["event"], fact["at"], slug))
+            # A line of a correction names no list, its entries do; a line of a ban without a list is about all.
+            slugs = {fact.get("list")} if fact["event"] in _OF_BANS else {fact.get("list"), None}
+            known.update((subject, fact["event"], fact["at"], slug) for slug in slugs)
     return known
 
 

@@ -1,7 +1,8 @@
 """Restoring a backup so that no opt-out is lost (REQUIREMENTS 2.6). The only writer of `restorations`.
 
-    read the whole file → nobody is connected → unpack beside the database → the ban key fits → *hold* → in its place
-    → migrate → pause what was on its way → replay the journals → nothing missing? release
+    read the whole file → it is ours → nobody is connected → unpack beside the database → the ban key fits → *hold*
+    → still nobody is connected → in its place → migrate → pause what was on its way → replay the journals
+    → nothing missing? release
 
 From before the copy is in its place until the last step the register is *held* (`keys.hold`): it counts as unsound, so
 that nothing is sent, whatever crashes on the way. Where a journal is missing, cut or altered, it stays held, with what
@@ -51,7 +52,8 @@ class Restored:
     troubles: tuple[str, ...]
     report: dict[str, Any]
     """`replayed`: what was done again, in numbers; `missing`: the first joins and lifted bans that are not in the copy;
-    `paused`: bulletins; `uncertain`: mails; `closed`: requests; `ended`: sign-ins; `links`: of staff, void."""
+    `paused`: bulletins; `uncertain`: mails; `closed`: requests; `ended`: sign-ins; `links`: of staff, void;
+    `authentic`: whether the backup proved to be ours."""
 
 
 def restore(
@@ -61,19 +63,24 @@ def restore(
     identity: Path | None,
     replace: bool,
     journals: Sequence[Path],
+    unauthenticated: bool = False,
     by: Actor,
     make_tables: snapshot.Migrate,
     upgrade: Callable[[Flask], None],
 ) -> Restored:
     """Restore a backup into this application's database, and replay the opt-outs given since.
 
-    `make_tables` makes those of a revision, `upgrade` brings the database to this version's. Raises BadInput (no
-    backup, no key for it, another kind of database), NotAllowed (something is at work, or the database is not empty),
-    RegisterUnsound (the ban key is another one), Fault. Until the copy is in its place, an error has changed nothing.
+    `make_tables` makes those of a revision, `upgrade` brings the database to this version's. With `unauthenticated`
+    also a backup that can't prove to be ours; this stays on record. Raises BadInput (no backup, no key for it, another
+    kind of database), NotAllowed (it is not ours, something is at work, or the database is not empty), RegisterUnsound
+    (the ban key is another one), Fault. Until the copy is in its place, an error has changed nothing.
     """
     with app.app_context():
         engine = db.db.engine
-        contents = archive.read(path, lambda _name, _source: None, identity=identity)
+        mac = db.session_info(app)["keys"].backup_mac
+        key = archive.identity_of(identity) if identity else None
+        contents = archive.read(path, lambda _name, _source: None, identity=key, mac=mac)
+        _assert_ours(contents, unauthenticated)
         about = contents.about
         if about.get("program") != "mailinglist" or about.get("format") != FORMAT:
             raise BadInput("This backup is of another program, or of a later version of this one.")
@@ -81,8 +88,8 @@ def restore(
         landing = snapshot.Landing(engine, make_tables)
         try:
             landing.begin(about)
-            archive.read(path, landing.take, identity=identity)
-            _look_over(app, landing, contents)
+            _look_over(app, landing, contents, archive.read(path, landing.take, identity=key, mac=mac))
+            _assert_replaceable(engine, replace)  # unpacking took its time: somebody may have started something
             landing.land()
         except BaseException:
             engine.dispose()
@@ -92,7 +99,7 @@ def restore(
     with app.app_context():
         copy_of = datetime.fromisoformat(about["made_at"])
         with db.transaction() as session:
-            _come_back(session, copy_of, about["journals"], by, now=db.utcnow())
+            _come_back(session, copy_of, about["journals"], bool(contents.authentic), by, now=db.utcnow())
         return _replayed(journals, None, by)
 
 
@@ -110,6 +117,17 @@ def waiting(session: Session) -> Restoration | None:
 
 
 # ── before ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _assert_ours(contents: archive.Contents, unauthenticated: bool) -> None:
+    if contents.authentic or unauthenticated:
+        return
+    why = (
+        "Nothing in this backup shows that this installation made it: it may be from before backups had that."
+        if contents.authentic is None
+        else "This backup was altered, or made with another ban key than this one."
+    )
+    raise NotAllowed(f"{why} If you know where it was all the time, say --unauthenticated.")
 
 
 def _assert_replaceable(engine: Engine, replace: bool) -> None:
@@ -134,8 +152,10 @@ def _assert_no_shift(engine: Engine) -> None:
         raise NotAllowed("A worker was at work a moment ago: stop it, and wait for a minute.")
 
 
-def _look_over(app: Flask, landing: snapshot.Landing, contents: archive.Contents) -> None:
-    """What was unpacked is what the backup says, rests on our ban key, and is held."""
+def _look_over(app: Flask, landing: snapshot.Landing, contents: archive.Contents, unpacked: archive.Contents) -> None:
+    """What was unpacked is what was read before, and what the backup says; rests on our ban key; and is held."""
+    if unpacked != contents:
+        raise Fault("The backup was changed while it was being restored.")
     with landing.connect() as connection:
         for name, member in contents.members.items():
             table = name.removeprefix("tables/").removesuffix(".copy")
@@ -157,7 +177,7 @@ def _look_over(app: Flask, landing: snapshot.Landing, contents: archive.Contents
 
 
 def _come_back(
-    session: Session, copy_of: datetime, journals: list[dict[str, Any]], by: Actor, *, now: datetime
+    session: Session, copy_of: datetime, journals: list[dict[str, Any]], authentic: bool, by: Actor, *, now: datetime
 ) -> None:
     """Nothing goes on by itself: what was on its way is paused, what was open is uncertain, nobody is signed in."""
     closed = requests.come_back(session, now=now)
@@ -166,14 +186,17 @@ def _come_back(
     paused, uncertain = dispatch.come_back(session, copy_of, now=now)
     report = {
         "paused": paused, "uncertain": uncertain, "closed": closed, "ended": sign_ins.end_every(session, now=now),
-        "links": accounts.void_every_link(session, now=now), "replayed": {}, "missing": [],
+        "links": accounts.void_every_link(session, now=now), "replayed": {}, "missing": [], "authentic": authentic,
     }  # fmt: skip
     for earlier in session.scalars(select(Restoration).where(Restoration.replayed_at.is_(None))):
         earlier.replayed_at = now  # of the copy's own past; this one has taken its place
     session.add(
         Restoration(copy_of=copy_of, restored_at=now, journals=journals, troubles=[], report=report)
     )  # fmt: skip
-    audit.note(session, "database_restored", by=by, now=now, copy_of=f"{copy_of:%Y-%m-%d %H:%M:%S} UTC", paused=paused)
+    audit.note(
+        session, "database_restored", by=by, now=now, copy_of=f"{copy_of:%Y-%m-%d %H:%M:%S} UTC", paused=paused,
+        authentic=authentic,
+    )  # fmt: skip
 
 
 def _replayed(folders: Sequence[Path], accept: str | None, by: Actor) -> Restored:

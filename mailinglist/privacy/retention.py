@@ -1,7 +1,8 @@
 """What is not needed any more goes by itself, once a day (REQUIREMENTS 2.4, GDPR 5(1)(e)): one rule for each kind.
 
 Periods are settings (`periods`). Each rule lets go a group at a time, so that nobody waits for it, and what went is
-counted by day and rule (`cleared`), in the transaction that lets it go.
+counted by day and rule (`cleared`), in the transaction that lets it go. Where most of what is looked at stays, a rule
+walks through it, a stretch in each step, and `walks` holds how far it has come.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import NamedTuple
 
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
@@ -16,7 +18,7 @@ from sqlalchemy.orm import Session
 from .. import db
 from ..consent import evidence, import_jobs, register, requests
 from ..consent.states import State
-from ..consent.tables import Confirmation, Person, Request, Subscription
+from ..consent.tables import Person, Request, Subscription
 from ..db import insert_new
 from ..delivery import handoffs
 from ..observe import count
@@ -27,9 +29,22 @@ from .tables import Cleared, Task, Walk
 
 _GROUP = 200
 _MANY = 2_000
+# Some thirty statements each: so many take a quarter of a second on two busy cores, and are locked for no longer.
+_PERSONS = 10
+_SOURCE = "retention"
+"""What the ledger says of an erasure that nobody asked for: a period is over."""
 
-Clear = Callable[[Session, datetime, datetime], int]
-"""Let one group go of what is from before the first moment; the second is now. How many went: again until it is 0."""
+
+class Step(NamedTuple):
+    """What one step of a rule did."""
+
+    went: int
+    more: bool
+    """There may be more to let go: once again."""
+
+
+Clear = Callable[[Session, datetime, datetime], Step]
+"""Let one group go of what is from before the first moment; the second is now."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +70,16 @@ class Rule:
 def tidy(session: Session, *, now: datetime) -> int:
     """Let one group go by each rule. Returns how much went in groups: call again, in a transaction of its own, until it
     is 0."""
-    days = keep_days(session)
-    went = 0
-    for rule in RULES:
-        number = rule.clear(session, rule.before(days, now), now)
-        if number:
-            _counted(session, rule.name, number, now)
-            count(f"cleared_{rule.name}", number)
-        went += number
-    return went + _walk_answers(session, days, now)
+    steps = [_step(session, rule, now) for rule in RULES]
+    return sum(step.went + step.more for step in steps)
+
+
+def _step(session: Session, rule: Rule, now: datetime) -> Step:
+    step = rule.clear(session, rule.before(keep_days(session), now), now)
+    if step.went:
+        _counted(session, rule.name, step.went, now)
+        count(f"cleared_{rule.name}", step.went)
+    return step
 
 
 def run(*, stop: Callable[[], bool]) -> dict[str, int]:
@@ -72,10 +88,11 @@ def run(*, stop: Callable[[], bool]) -> dict[str, int]:
     For the scheduler and the command, inside an application context. Returns how much went by each rule in this run.
     """
     before = _total()
-    while not stop():
-        with db.transaction() as session:
-            if not tidy(session, now=db.utcnow()):
-                break
+    for rule in RULES:
+        more = True
+        while more and not stop():
+            with db.transaction() as session:
+                more = _step(session, rule, db.utcnow()).more
     traces.cut_log()
     return {name: number - before[name] for name, number in _total().items()}
 
@@ -101,7 +118,7 @@ def due(session: Session, *, now: datetime) -> list[Due]:
     days = keep_days(session)
     return [
         Due(rule, days[rule.period], rule.before(days, now), rule.due(session, rule.before(days, now)))
-        for rule in (*RULES, _ANSWERS)
+        for rule in RULES
     ]
 
 
@@ -135,36 +152,52 @@ def _counted(session: Session, rule: str, number: int, now: datetime) -> None:
 # ── the rules ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _lapse(session: Session, before: datetime, now: datetime) -> int:
-    lapsed = register.unanswered(session, before=before, limit=_GROUP)
+def _group(went: int) -> Step:
+    """A rule that finds what is to go: until there is none."""
+    return Step(went, more=went > 0)
+
+
+def _walked(session: Session, name: str) -> int:
+    return session.scalar(select(Walk.position).where(Walk.name == name)) or 0
+
+
+def _walk_on(session: Session, name: str, position: int) -> None:
+    statement = insert_new(session, Walk).values(name=name, position=position)
+    session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"position": position}))
+
+
+def _lapse(session: Session, before: datetime, now: datetime) -> Step:
+    lapsed = register.unanswered(session, before=before, limit=_PERSONS)
     for person, row in lapsed:
         if register.lapse(session, person, row, now=now):
-            rights.forget(session, person, now)
-    return len(lapsed)
+            rights.forget(session, person, now, source=_SOURCE)
+    return _group(len(lapsed))
 
 
 def _lapsing(session: Session, before: datetime) -> int:
     return register.count_unanswered(session, before=before)
 
 
-def _clear_requests(session: Session, before: datetime, _now: datetime) -> int:
-    return requests.clear(session, before=before)
+def _clear_requests(session: Session, before: datetime, _now: datetime) -> Step:
+    """A stretch of the walk through all old requests: letters of consent that is relied on rest on most of them."""
+    went, last = requests.clear_after(session, _walked(session, "requests"), before=before, limit=_MANY)
+    _walk_on(session, "requests", last or 0)
+    return Step(went, more=last is not None)
 
 
 def _requests_due(session: Session, before: datetime) -> int:
-    rested_on = select(Confirmation.request_id)
-    wanted = (Request.taken_at < before, ~Request.letter_due, Request.id.not_in(rested_on))
-    return session.scalar(select(func.count()).select_from(Request).where(*wanted)) or 0
+    return session.scalar(select(func.count()).select_from(Request).where(*requests.over(before))) or 0
 
 
-def _forget_gone(session: Session, before: datetime, now: datetime) -> int:
+def _forget_gone(session: Session, before: datetime, now: datetime) -> Step:
     """Who left the last list before this moment is forgotten, as by erasure: nothing rests on their data any more. The
     ledger keeps an import from bringing them back."""
-    wanted = select(Person).where(*_long_gone(before)).order_by(Person.id).limit(_GROUP)
+    # In no order: for one, all who are due would be looked up for each group. Nobody waits here, so no order is needed.
+    wanted = select(Person).where(*_long_gone(before)).limit(_PERSONS)
     persons = session.scalars(wanted.with_for_update(of=Person, skip_locked=True)).all()
     for person in persons:
-        rights.forget(session, person, now)
-    return len(persons)
+        rights.forget(session, person, now, source=_SOURCE)
+    return _group(len(persons))
 
 
 def _gone_due(session: Session, before: datetime) -> int:
@@ -178,83 +211,70 @@ def _long_gone(before: datetime) -> tuple[ColumnElement[bool], ...]:
     return Person.id.in_(left), ~stays, Person.restricted_at.is_(None)
 
 
-def _clear_evidence(session: Session, before: datetime, _now: datetime) -> int:
-    found = evidence.unneeded(session, before=before, limit=_GROUP)
-    return evidence.let_go(session, found) if found else 0
+def _clear_evidence(session: Session, before: datetime, _now: datetime) -> Step:
+    """A stretch of the walk through those who came back: of most of them everything old went long ago."""
+    after = _walked(session, "evidence")
+    found, last = evidence.unneeded_after(session, after, before=before, persons=_GROUP)
+    _walk_on(session, "evidence", last or 0)
+    return Step(evidence.let_go(session, found) if found else 0, more=last is not None)
 
 
 def _evidence_due(session: Session, before: datetime) -> int:
     return len(evidence.unneeded(session, before=before, limit=100_000))
 
 
-def _clear_audit(session: Session, before: datetime, _now: datetime) -> int:
-    return audit.clear(session, before=before, limit=_MANY)
+def _clear_audit(session: Session, before: datetime, _now: datetime) -> Step:
+    return _group(audit.clear(session, before=before, limit=_MANY))
 
 
 def _audit_due(session: Session, before: datetime) -> int:
     return audit.count(session, before=before)
 
 
-def _clear_sign_ins(session: Session, before: datetime, _now: datetime) -> int:
-    return sign_ins.clear(session, before=before) + accounts.clear_links(session, before=before)
+def _clear_sign_ins(session: Session, before: datetime, _now: datetime) -> Step:
+    return _group(sign_ins.clear(session, before=before) + accounts.clear_links(session, before=before))
 
 
 def _sign_ins_due(session: Session, before: datetime) -> int:
     return sign_ins.over(session, before=before) + accounts.links_over(session, before=before)
 
 
-def _clear_uploads(session: Session, before: datetime, now: datetime) -> int:
-    return import_jobs.drop_abandoned(session, before=before, now=now)
+def _clear_uploads(session: Session, before: datetime, now: datetime) -> Step:
+    return _group(import_jobs.drop_abandoned(session, before=before, now=now))
 
 
 def _uploads_due(session: Session, before: datetime) -> int:
     return import_jobs.abandoned(session, before=before)
 
 
-def _clear_tasks(session: Session, before: datetime, _now: datetime) -> int:
-    return tasks.clear(session, before=before, limit=_GROUP)
+def _clear_tasks(session: Session, before: datetime, _now: datetime) -> Step:
+    return _group(tasks.clear(session, before=before, limit=_GROUP))
 
 
 def _tasks_due(session: Session, before: datetime) -> int:
     return session.scalar(select(func.count()).select_from(Task).where(Task.done_at < before)) or 0
 
 
-def _clear_disclosures(session: Session, before: datetime, _now: datetime) -> int:
-    return disclosures.clear(session, before=before, limit=_GROUP)
+def _clear_disclosures(session: Session, before: datetime, _now: datetime) -> Step:
+    return _group(disclosures.clear(session, before=before, limit=_GROUP))
 
 
 def _disclosures_due(session: Session, before: datetime) -> int:
     return disclosures.over(session, before=before)
 
 
-def _walk_answers(session: Session, days: Mapping[str, int], now: datetime) -> int:
-    """One step of the walk through all mails; returns how far it went, and not what went: most have no answer."""
-    before = _ANSWERS.before(days, now)
-    after = _walked(session)
+def _clear_answers(session: Session, before: datetime, _now: datetime) -> Step:
+    """A stretch of the walk through all mails, each of which is passed once: most have no answer."""
+    after = _walked(session, "answers")
     number, last = handoffs.forget_answers(session, after=after, before=before, limit=_MANY)
     if last > after:
-        statement = insert_new(session, Walk).values(name=_ANSWERS.name, position=last)
-        session.execute(statement.on_conflict_do_update(index_elements=["name"], set_={"position": last}))
-    if number:
-        _counted(session, _ANSWERS.name, number, now)
-    return last - after
-
-
-def _walked(session: Session) -> int:
-    return session.scalar(select(Walk.position).where(Walk.name == _ANSWERS.name)) or 0
+        _walk_on(session, "answers", last)
+    return Step(number, more=last > after)
 
 
 def _answers_due(session: Session, before: datetime) -> int:
-    return handoffs.answered(session, after=_walked(session), before=before)
+    return handoffs.answered(session, after=_walked(session, "answers"), before=before)
 
-
-def _nothing(_session: Session, _before: datetime, _now: datetime) -> int:
-    return 0
-
-
-_ANSWERS = Rule(
-    "answers", "answers of mail servers", "answers", "old failures say nothing any more", _nothing, _answers_due
-)
 
 RULES: tuple[Rule, ...] = (
     Rule(
@@ -283,6 +303,8 @@ RULES: tuple[Rule, ...] = (
         "disclosures", "disclosures of which nobody is in the register any more", "disclosures",
         "nobody is left whose recipients would have to be told", _clear_disclosures, _disclosures_due,
     ),
+    Rule("answers", "answers of mail servers", "answers", "old failures say nothing any more", _clear_answers,
+         _answers_due),
 )  # fmt: skip
-"""Every rule that goes group by group; answers are walked through instead (`_walk_answers`)."""
-NAMES: tuple[str, ...] = (*(rule.name for rule in RULES), _ANSWERS.name)
+"""Every rule, in the order in which they are looked at."""
+NAMES: tuple[str, ...] = tuple(rule.name for rule in RULES)

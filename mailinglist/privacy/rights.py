@@ -14,7 +14,7 @@ from ..consent.address import Address
 from ..consent.tables import Person
 from ..errors import Unknown
 from . import registry, traces
-from .rooms import ROOMS
+from .rooms import ROOMS, Asked
 from .rooms import Erasure as Erasure
 from .rooms import Kept as Kept
 
@@ -23,29 +23,31 @@ RULES: Mapping[str, str] = registry.tables()
 tables that there are."""
 
 
-def erase(session: Session, address: Address, now: datetime) -> Erasure:
+def erase(session: Session, address: Address, now: datetime, *, source: str = "") -> Erasure:
     """Erase the person with this address from every room, in the entrance's one transaction; and, once that is
     committed, from what lies outside the tables (`traces`).
+
+    `source`: how they asked, for ledger and journal, as `own_page.SOURCE`; empty: it is not said.
 
     Raises Unknown when nobody with this address is in the register, RegisterUnsound.
     """
     person = session.scalar(select(Person).where(Person.folded == address.folded).with_for_update())
     if person is None:
         raise Unknown("Nobody with this address is in the register.")
-    register.withdraw(session, person, source="erasure", now=now)
+    register.withdraw(session, person, source=source or "erasure", now=now)
     session.flush()
-    return forget(session, person, now)
+    return forget(session, person, now, source=source)
 
 
-def forget(session: Session, person: Person, now: datetime) -> Erasure:
-    """Erase this person (locked) from every room."""
+def forget(session: Session, person: Person, now: datetime, *, source: str = "") -> Erasure:
+    """Erase this person (locked) from every room. `source` as in `erase`."""
     traces.gone_with(session, person)
     session.expunge(person)
     deleted: Counter[str] = Counter()
     kept: list[Kept] = []
     recipients: list[str] = []
     for room in ROOMS:
-        erasure = room.forget(session, person, now)
+        erasure = room.forget(session, person, Asked(now, source))
         deleted.update(erasure.deleted)
         kept.extend(erasure.kept)
         recipients.extend(erasure.recipients)

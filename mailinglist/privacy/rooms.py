@@ -43,9 +43,18 @@ class Erasure:
     """When the last backup that holds the person is deleted; None: the operator makes backups in their own way."""
 
 
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """That somebody is to be erased."""
+
+    now: datetime
+    source: str = ""
+    """How they asked for it; empty: it is not said, or a period is over."""
+
+
 Export = Callable[[Session, Person], Any]
 """What a room holds about a person, with names that can be read; `plain` makes JSON of it."""
-Forget = Callable[[Session, Person, datetime], Erasure]
+Forget = Callable[[Session, Person, Asked], Erasure]
 """A room's share in an erasure. The person is locked, and detached: it is still known once its row is gone."""
 
 
@@ -99,23 +108,23 @@ def _told(entry: Mapping[str, Any]) -> dict[str, Any]:
     return told
 
 
-def _register_forget(session: Session, person: Person, now: datetime) -> Erasure:
+def _register_forget(session: Session, person: Person, asked: Asked) -> Erasure:
     named = [person.digest, person.exact_digest]
-    deleted = Counter(register.forget(session, person, now=now))
+    deleted = Counter(register.forget(session, person, source=asked.source, now=asked.now))
     deleted["requests"] += requests.forget(session, person)  # after the confirmations, which point to them
     deleted["evidence"] += evidence.forget_of_bans(session, named)
-    if dropped := import_jobs.forget(session, person.folded, now=now):
+    if dropped := import_jobs.forget(session, person.folded, now=asked.now):
         deleted["imports"] = dropped
     bans.forget_words(session, named)
     return Erasure(deleted, (*_bans(session, person), _ledger(session, person)))
 
 
 def _bans(session: Session, person: Person) -> tuple[Kept, ...]:
-    channels = bans.in_force(session, bans.digests(session, Address(person.mailbox, person.folded)))
-    if not channels:
+    forbidden = bans.in_force(session, bans.digests(session, Address(person.mailbox, person.folded)))
+    if not forbidden:
         return ()
     why = "as a keyed hash of the address, so that no later import or sign-up is mailed (GDPR 21(3))"
-    return (Kept(f"marketing bans ({', '.join(channels)})", len(channels), why),)
+    return (Kept(f"marketing bans ({', '.join(map(str, forbidden))})", len(forbidden), why),)
 
 
 def _ledger(session: Session, person: Person) -> Kept:
@@ -135,7 +144,7 @@ def _mails_export(session: Session, person: Person) -> list[received.Received]:
     return received.by_person(session, person.id)
 
 
-def _mails_forget(session: Session, person: Person, _now: datetime) -> Erasure:
+def _mails_forget(session: Session, person: Person, _asked: Asked) -> Erasure:
     rows = handoffs.forget(session, person.id)
     why = "under a number that is never used again, without what mail servers said: the count of each mailing adds up"
     return Erasure(kept=(Kept("mails handed over", rows, why),) if rows else ())
@@ -162,9 +171,9 @@ def _office_export(session: Session, person: Person) -> dict[str, Any]:
     return {"disclosures": given, "tasks": asked}
 
 
-def _office_forget(session: Session, person: Person, now: datetime) -> Erasure:
-    emptied = tasks.forget(session, person.id, now)
-    told = disclosures.tell(session, person.id, disclosures.ERASED, now=now)
+def _office_forget(session: Session, person: Person, asked: Asked) -> Erasure:
+    emptied = tasks.forget(session, person.id, asked.now)
+    told = disclosures.tell(session, person.id, disclosures.ERASED, now=asked.now)
     given = len(disclosures.recipients_of(session, person.id))
     why = "to whom data were given, under a number that is never used again (GDPR 5(2), 19)"
     kept = (Kept("disclosures", given, why),) if given else ()
@@ -180,7 +189,7 @@ def _looks_export(session: Session, person: Person) -> list[dict[str, Any]]:
     return [{"at": line.at, "act": line.act} for line in lines]
 
 
-def _looks_forget(_session: Session, _person: Person, _now: datetime) -> Erasure:
+def _looks_forget(_session: Session, _person: Person, _asked: Asked) -> Erasure:
     return Erasure()  # the audit knows a number, and goes by its own period
 
 

@@ -11,7 +11,8 @@ from sqlalchemy import func, select
 from .. import db, observe
 from ..consent import journal
 from ..consent.tables import JournalMark
-from . import backup
+from ..settings import SETTINGS
+from . import archive, backup
 
 _log = observe.logger(__name__)
 
@@ -36,6 +37,7 @@ def _at_leisure(app: Flask) -> None:
     try:
         with app.app_context():
             _read_journal()
+        archive.clear_parts(backup.copying(app.config[SETTINGS]))  # no copy of the register lies about after a crash
         backup.make_due(app)
     except Exception as error:  # the next time tries again, and `alarms` tells what is overdue
         _log.error("safekeeping_failed", exc_info=error)

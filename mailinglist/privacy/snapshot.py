@@ -1,7 +1,8 @@
 """The database as members of a backup, and back: each kind by its own means, consistent while everything runs.
 
 SQLite: one member, `database.sqlite`, by the online backup of its library: a read transaction, which hinders no writer.
-It lies as a file for a moment, beside the backup, and has no name any more while it is packed.
+It lies as a file for a moment, in a folder of the data directory that only this user can read, and has no name any more
+while it is packed: never beside the backups, which may be on a disk or a machine that must see nothing unencrypted.
 
 PostgreSQL: one member for each table, `tables/NAME.copy`, what `COPY … TO STDOUT` writes as text (its columns are named
 in `about.json`), all in one REPEATABLE READ transaction. So it needs no program of PostgreSQL's, and a person can read
@@ -18,6 +19,7 @@ import fcntl
 import os
 import sqlite3
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -25,11 +27,11 @@ from typing import IO, Any
 
 from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from .. import db
 from ..errors import BadInput, Fault, NotAllowed
-from .archive import PART, Writer
+from .archive import PART, Writer, clear_parts
 
 Migrate = Callable[[Connection, str], None]
 """Makes the tables of a revision in an empty database."""
@@ -42,6 +44,9 @@ bits has room for two hundred restores."""
 _SQLITE = "database.sqlite"
 _VERSION = "alembic_version"
 _RESTORING = "mailinglist_restoring"
+_BUSY = "Something is still connected to the database: stop web, workers and scheduler first."
+_LOOKS, _BETWEEN = 20, 0.1  # seconds
+_PATIENCE = "5s"
 _CHUNK = 1 << 20
 
 
@@ -51,10 +56,17 @@ _CHUNK = 1 << 20
 def pack(engine: Engine, folder: Path, about: dict[str, Any]) -> Callable[[Writer], None]:
     """What fills a backup with the database as it is when it is called. `about` is told what it needs to come back.
 
-    `folder` takes temporary files: beside the backup, where there must be room anyway.
+    `folder` takes what lies on a disk unencrypted for a moment: all of SQLite's database, or one table of PostgreSQL's.
+    It must be on this machine, and nobody else's; what a crash left there is deleted.
     """
 
     def fill(writer: Writer) -> None:
+        try:
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            folder.chmod(0o700)
+        except OSError as error:
+            raise Fault(f"Nothing can be written to {folder}, which a backup needs: {error.strerror}.") from error
+        clear_parts(folder)
         about["database"] = engine.dialect.name
         if engine.dialect.name == "sqlite":
             _pack_sqlite(Path(str(engine.url.database)), folder, about, writer)
@@ -65,10 +77,8 @@ def pack(engine: Engine, folder: Path, about: dict[str, Any]) -> Callable[[Write
 
 
 def _pack_sqlite(source: Path, folder: Path, about: dict[str, Any], writer: Writer) -> None:
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=PART)
+    handle, name = _begun(folder)
     try:
-        fcntl.flock(handle, fcntl.LOCK_EX)  # not what a crash left
         with (
             closing(sqlite3.connect(f"file:{source}?mode=ro", uri=True)) as there,
             closing(sqlite3.connect(name)) as here,
@@ -87,6 +97,16 @@ def _pack_sqlite(source: Path, folder: Path, about: dict[str, Any], writer: Writ
     with file:
         writer.add_json("about.json", about)
         writer.add(_SQLITE, file, rows=rows)
+
+
+def _begun(folder: Path) -> tuple[int, str]:
+    """An empty file that is ours: locked, so that nobody takes it for what a crash left."""
+    while True:
+        handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=PART)
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if os.fstat(handle).st_nlink:
+            return handle, name
+        os.close(handle)  # somebody cleared up in the moment before it was locked
 
 
 def _pack_postgresql(engine: Engine, folder: Path, about: dict[str, Any], writer: Writer) -> None:
@@ -134,7 +154,6 @@ def assert_quiet(engine: Engine) -> None:
     """Raise NotAllowed unless nobody else is connected to the database: web, workers and commands have to be
     stopped."""
     engine.dispose()
-    busy = "Something is still connected to the database: stop web, workers and scheduler first."
     if engine.dialect.name == "sqlite":
         path = Path(str(engine.url.database))
         if not path.exists():
@@ -144,20 +163,54 @@ def assert_quiet(engine: Engine) -> None:
                 # Only the last connection may leave the write-ahead log; it is folded in, and gone.
                 alone.execute("PRAGMA journal_mode=DELETE")
         except sqlite3.OperationalError:
-            raise NotAllowed(busy) from None
+            raise NotAllowed(_BUSY) from None
         except sqlite3.DatabaseError:
             return  # what lies there is no database any more: nobody can be at work in it
     else:
         with engine.connect() as connection:
-            others = connection.scalar(
-                text(
-                    "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
-                    "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
-                )
-            )
+            _assert_alone(connection)
+            connection.rollback()
         engine.dispose()
-        if others:
-            raise NotAllowed(busy)
+
+
+def _assert_alone(connection: Connection) -> None:
+    """Raise NotAllowed when somebody else is connected to PostgreSQL's database. What we closed ourselves just before
+    is gone within a moment, and waited for."""
+    for _ in range(_LOOKS):
+        connection.exec_driver_sql("SELECT pg_stat_clear_snapshot()")
+        others = connection.scalar(
+            text(
+                "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() "
+                "AND pid <> pg_backend_pid() AND backend_type = 'client backend'"
+            )
+        )
+        if not others:
+            return
+        time.sleep(_BETWEEN)
+    raise NotAllowed(_BUSY)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Nobody else is in this database of SQLite, or gets in. Raises NotAllowed.
+
+    Whoever opened the file in the last moment and waits can't write where nobody reads: SQLite refuses to write into a
+    file that lost its name (SQLITE_READONLY_DBMOVED).
+    """
+    if not path.exists():
+        yield
+        return
+    with closing(sqlite3.connect(path, timeout=1, isolation_level=None)) as held:
+        try:
+            held.execute("PRAGMA journal_mode=DELETE")
+            held.execute("BEGIN EXCLUSIVE")
+            if held.execute("PRAGMA journal_mode").fetchone() != ("delete",):
+                raise NotAllowed(_BUSY)
+        except sqlite3.OperationalError:
+            raise NotAllowed(_BUSY) from None
+        except sqlite3.DatabaseError:
+            pass  # no database any more
+        yield
 
 
 def is_empty(engine: Engine) -> bool:
@@ -206,6 +259,7 @@ class Landing:
         """Unpack one member."""
         if self._sqlite and name == _SQLITE:
             try:
+                self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)  # on another machine
                 with os.fdopen(os.open(self._beside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
                     while data := source.read(_CHUNK):
                         file.write(data)
@@ -239,16 +293,20 @@ class Landing:
                 yield connection
 
     def land(self) -> None:
-        """Put what was unpacked in the place of the database. One step: it is done, or nothing is."""
+        """Put what was unpacked in the place of the database. One step: it is done, or nothing is.
+
+        Raises NotAllowed when somebody has connected to the database since: what they write would be lost.
+        """
         with self.connect() as connection:
             self._leap(connection)
             connection.commit()
         if self._sqlite:
             with closing(sqlite3.connect(self._beside)) as alone:
                 alone.execute("PRAGMA journal_mode=DELETE")
-            for ending in ("-wal", "-shm"):  # of what was there: folded in when nobody else was connected
-                self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
-            os.replace(self._beside, self._path)
+            with _alone(self._path):
+                for ending in ("-wal", "-shm"):  # of what was there: folded in when nobody else was connected
+                    self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
+                os.replace(self._beside, self._path)
             folder = os.open(self._path.parent, os.O_RDONLY | os.O_DIRECTORY)
             try:
                 os.fsync(folder)
@@ -302,7 +360,9 @@ class Landing:
 
     def _exchange(self) -> None:
         """Old tables and functions go, and the restored ones come, in one transaction."""
+        self._engine.dispose()
         with self._engine.connect() as connection:
+            connection.exec_driver_sql(f"SET LOCAL lock_timeout TO '{_PATIENCE}'")
             quoted = connection.dialect.identifier_preparer.quote
             here = quoted(connection.scalar(text("SELECT current_schema()")) or "public")
             looked = inspect(connection)
@@ -310,7 +370,12 @@ class Landing:
             known = {*tables, *db.Base.metadata.tables, _VERSION}
             for name in looked.get_table_names():
                 if name in known:
-                    connection.exec_driver_sql(f"DROP TABLE {here}.{quoted(name)} CASCADE")
+                    try:
+                        connection.exec_driver_sql(f"DROP TABLE {here}.{quoted(name)} CASCADE")
+                    except OperationalError as error:
+                        raise NotAllowed(_BUSY) from error
+            # Whoever connects from here on waits until the restored tables are there.
+            _assert_alone(connection)
             functions = connection.scalars(
                 text("SELECT proname FROM pg_proc WHERE pronamespace = CAST(:schema AS regnamespace)"),
                 {"schema": _RESTORING},

@@ -18,11 +18,12 @@ from ..db import changed
 from ..errors import BadInput, NotAllowed, Unknown
 from .tables import Task
 
-OTHER, ADDRESS, TELL_RECIPIENT = "other", "address", "tell_recipient"
-KINDS = (OTHER, ADDRESS, TELL_RECIPIENT)
-"""other: what the person wrote on their own page, or told us; address: the address is to be corrected (GDPR 16);
-tell_recipient: somebody whom data was given to has to be told of a correction or erasure (GDPR 19)."""
-ASKED = (OTHER, ADDRESS)
+OTHER, ADDRESS, ERASE, TELL_RECIPIENT = "other", "address", "erase", "tell_recipient"
+KINDS = (OTHER, ADDRESS, ERASE, TELL_RECIPIENT)
+"""other: what the person wrote on their own page, or told us; address: the address is to be corrected (GDPR 16); erase:
+they want to be erased, and it has to be made sure first who they are (GDPR 12(6), 17); tell_recipient: somebody whom
+data was given to has to be told of a correction or erasure (GDPR 19)."""
+ASKED = (OTHER, ADDRESS, ERASE)
 """What a person asked for themselves: it ends with their erasure."""
 
 MAX_WORDS = 4000

@@ -21,11 +21,13 @@ from sqlalchemy.orm import Session
 from .. import db, i18n, pace
 from ..consent import lists, own_page, people, register, requests, restriction
 from ..consent.address import Address, parse
+from ..consent.bans import Forbidden
 from ..consent.own_page import Key, KeyExpired
 from ..consent.states import ALL_CHANNELS, Channel, State, channels
-from ..consent.tables import MailingList
+from ..consent.tables import MailingList, Person
 from ..errors import BadAddress, BadInput, MailinglistError, NotAllowed, RegisterUnsound, Unknown
 from ..privacy import access, disclosures, rights, tasks
+from ..staff import audit
 from ..stationery.sentences import noted as _
 from . import pages, person_words, visitor
 from .exchange import exchange
@@ -33,6 +35,8 @@ from .guards import Guard, Route
 from .looks import Brand, brand_of
 from .staff import registry_words
 
+_THE_PERSON = audit.Actor(None, "own page", "")
+"""Who acts, in the audit: without the client's address, which would outlive the erasure."""
 _KNOCK = {"fi": "d.M.y 'klo' H.mm", "sv": "d MMM y 'kl.' H.mm", "en": "d MMM y 'at' HH:mm"}
 
 SENTENCES = (
@@ -45,6 +49,7 @@ SENTENCES = (
     _("The text holds control characters."),
     _("Some of what you asked for still waits for an answer. Please wait for it first."),
     _("This is the address that we have already."),
+    _("The address has to be confirmed first."),
 )
 """What the verbs behind this page refuse, besides what the console says too."""
 
@@ -105,7 +110,9 @@ class Choice:
     channel: str
     name: str
     since: str | None
-    """When it was forbidden; None: it is not."""
+    """When it was forbidden on all lists; None: it is not."""
+    narrower: list[tuple[str, str, str]]
+    """Where it is forbidden on one list alone: the list's slug and name, and since when."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +157,7 @@ def _document(token: str) -> dict[str, Any] | Response:
             key = own_page.read(session, token, now=now)
             _speak(session, key)
             person = own_page.holder(session, key)
-            if person is None:
+            if person is None or not own_page.opens_all(session, person):
                 return pages.go_to("preferences.look", token=token)
             return access.document(session, person, now=now)
     except KeyExpired:
@@ -178,7 +185,9 @@ def act(token: str) -> Response:
     try:
         with db.transaction() as session:
             now = db.utcnow()
-            done = do(session, own_page.read(session, token, now=now), now)
+            key = own_page.read(session, token, now=now)
+            own_page.used(session, key)
+            done = do(session, key, now)
     except RegisterUnsound:
         if wanted not in _NEVER_LIMITED:
             raise
@@ -226,7 +235,12 @@ def _ban(session: Session, key: Key, now: datetime) -> str:
 
 
 def _lift(session: Session, key: Key, now: datetime) -> str:
-    own_page.lift(session, key, _channels(), origin=_origin("own page"), now=now)
+    if request.form.get("channel") == "all":
+        which = tuple(own_page.bans_in_force(session, key))
+    else:
+        slug = request.form.get("list") or None  # without one: the ban of all lists
+        which = tuple(Forbidden(channel, slug) for channel in _channels())
+    own_page.lift(session, key, which, origin=_origin("own page"), now=now)
     return "lifted"
 
 
@@ -234,7 +248,7 @@ def _correct(session: Session, key: Key, now: datetime) -> str:
     language = request.form.get("language", "")
     name = request.form.get("name", "")
     changed = own_page.correct(session, key, name=name, language=language, origin=_origin("own page"), now=now)
-    if "name" in changed:
+    if changed:
         disclosures.tell(session, own_page.held(session, key).id, disclosures.CORRECTED, now=now)
     here = exchange()
     here.language, here.chosen = language, True
@@ -287,18 +301,40 @@ def _erase(token: str) -> Response:
         banned = bool(own_page.bans_in_force(session, key))
         brand = _brand_for(session, person.id if person else None)
         address = person.mailbox if person else ""
+        confirmed = person is not None and own_page.opens_all(session, person)
     if person is None:
         return pages.go_to("preferences.look", token=token)
+    if not confirmed:
+        return _ask_to_erase(token)
     if not request.form.get("sure"):
         return pages.page("preferences_erase", brand=brand, token=token, address=address, banned=banned, until=None)
     with db.transaction() as session:
-        held = own_page.held(session, own_page.read(session, token, now=now))
-        erasure = rights.erase(session, Address(held.mailbox, held.folded), now)
+        key = own_page.read(session, token, now=now)
+        held = own_page.held(session, key)
+        number, mailed_at = held.id, key.issued_at.isoformat()
+        erasure = rights.erase(session, Address(held.mailbox, held.folded), now, source=own_page.SOURCE)
+        audit.note(
+            session, "erased_on_own_page", by=_THE_PERSON, about=f"person {number}", now=now, key_mailed_at=mailed_at
+        )
         zone = _zone(session)
     until = _day(erasure.backups_until, zone) if erasure.backups_until else None
     return pages.page(
         "preferences_erased", brand=brand, token=token, banned=banned, until=until, recipients=erasure.recipients
     )
+
+
+def _ask_to_erase(token: str) -> Response:
+    """From an address that is not confirmed: somebody of ours first makes sure whose data they are. Asked once."""
+    with db.transaction() as session:
+        now = db.utcnow()
+        key = own_page.read(session, token, now=now)
+        own_page.used(session, key)
+        person = own_page.held(session, key, confirmed=False)
+        if not any(each.kind == tasks.ERASE and each.done_at is None for each in tasks.of(session, person.id)):
+            words = pages.say("Please erase what you hold about me.")
+            due_at = tasks.in_a_month(now)
+            tasks.open(session, tasks.ERASE, person_id=person.id, words=words, due_at=due_at, now=now)
+    return pages.go_to("preferences.look", token=token, done="noted")
 
 
 def _fresh(token: str) -> Response:
@@ -326,20 +362,19 @@ def _page(
             person = own_page.holder(session, key)
             zone = _zone(session)
             brand = _brand_for(session, person.id if person else None)
-            forbidden = {
-                channel: day
-                for ban in reversed(own_page.bans_in_force(session, key))
-                for channel, day in ((ban.channel, _day(ban.given_at, zone)),)
-            }
-            choices = [Choice(each.value, _channel(each), forbidden.get(each.value)) for each in ALL_CHANNELS]
+            names = {row.slug: lists.name_in(row, pages.language()) for row in lists.every(session)}
+            forbidden = {ban: _day(at, zone) for ban, at in own_page.bans_in_force(session, key).items()}
+            choices = [_choice(each, forbidden, names) for each in ALL_CHANNELS]
             until = format_time(key.until, "short", tzinfo=zone, locale=i18n.locale(pages.language()))
             alike: dict[str, Any] = {
-                "brand": brand, "token": token, "choices": choices, "until": until, "done": _done(done),
+                "brand": brand, "token": token, "choices": choices, "in_force": len(forbidden), "until": until,
+                "done": _done(done),
             }  # fmt: skip
             if person is None:
                 return pages.page("preferences_nobody", status, **alike)
+            if not own_page.opens_all(session, person):
+                return _unconfirmed(session, person, names, wrong[1] if wrong else None, status, alike)
             whole = people.whole(session, person.id)
-            names = {row.slug: lists.name_in(row, pages.language()) for row in lists.every(session)}
             waiting = [
                 Waiting(
                     registry_words.task_kind(each.kind), each.words, _day(each.opened_at, zone), _day(each.due_at, zone)
@@ -361,27 +396,48 @@ def _page(
     )  # fmt: skip
 
 
+def _unconfirmed(
+    session: Session, person: Person, names: Mapping[str, str], error: MailinglistError | None, status: int,
+    alike: Mapping[str, Any],
+) -> Response:  # fmt: skip
+    """The page of an address that staff gave to the person, and that was not confirmed since: nothing but what is held
+    under it, since it may be a slip, and somebody else's."""
+    found = people.look_up(session, Address(person.mailbox, person.folded))
+    places = [
+        (each.list, names.get(each.list, each.list), State(each.state), _stands(State(each.state)))
+        for each in found.subscriptions
+    ]
+    return pages.page(
+        "preferences_unconfirmed", status, **alike, address=person.mailbox, places=places,
+        spoken=pages.NAMES.get(person.language, person.language), spoken_code=person.language,
+        error=pages.reason(error) if error else None,
+    )  # fmt: skip
+
+
 def _expired() -> Response:
     return pages.page("preferences_expired", KeyExpired.http_status, brand=_brand())
 
 
 def _place(held: people.Membership, whole: people.Whole, names: Mapping[str, str], zone: ZoneInfo) -> Place:
     state = State(held.state)
-    stands = {
-        State.ACTIVE: pages.say("You are on the list."),
-        State.PENDING: pages.say("Joining was asked for, and not confirmed yet. Until then nothing is sent."),
-        State.LEFT: pages.say("You are not on the list: you have left it."),
-        State.UNDELIVERABLE: pages.say("Mail to you could not be delivered, so nothing is sent."),
-    }
     agreed = [
         (_moment(datetime.fromisoformat(entry["at"]), zone), entry["text_shown"], entry.get("language", ""))
         for entry in reversed(whole.history)
         if entry["event"] == "confirmed" and entry.get("list") == held.list and entry.get("text_shown")
     ]
     return Place(
-        held.list, names.get(held.list, held.name), state, stands[state], _moment(held.since, zone),
+        held.list, names.get(held.list, held.name), state, _stands(state), _moment(held.since, zone),
         _basis(held.basis, state), _source(held.source), held.sale_reference, agreed,
     )  # fmt: skip
+
+
+def _stands(state: State) -> str:
+    return {
+        State.ACTIVE: pages.say("You are on the list."),
+        State.PENDING: pages.say("Joining was asked for, and not confirmed yet. Until then nothing is sent."),
+        State.LEFT: pages.say("You are not on the list: you have left it."),
+        State.UNDELIVERABLE: pages.say("Mail to you could not be delivered, so nothing is sent."),
+    }[state]
 
 
 def _basis(basis: str, state: State) -> str:
@@ -406,6 +462,15 @@ def _source(source: str) -> str:
         "confirmed": pages.say("From you: you confirmed that you want to be on the list."),
         "staff": pages.say("From you, written down by our staff."),
     }.get(source, source)
+
+
+def _choice(channel: Channel, forbidden: Mapping[Forbidden, str], names: Mapping[str, str]) -> Choice:
+    narrower = [
+        (ban.list, names.get(ban.list, ban.list), since)
+        for ban, since in forbidden.items()
+        if ban.channel is channel and ban.list is not None
+    ]
+    return Choice(channel.value, _channel(channel), forbidden.get(Forbidden(channel)), narrower)
 
 
 def _channel(channel: Channel) -> str:

@@ -29,11 +29,12 @@ def test_check_is_safe_in_front_of_a_send(app: Flask, cli: Commands):
     with db.transaction() as session:
         person(session, "a@example.fi", now=NOW)
     free = cli("bans", "check", "a@example.fi", "--json")
-    assert (free.code, free.json) == (0, {"banned": False, "channels": []})
+    assert (free.code, free.json) == (0, {"banned": False, "channels": [], "in_force": []})
     cli("bans", "add", "A@example.fi", "--channel", "phone", "--source", "said so on the phone")
     cli("bans", "add", "a@example.fi", "--channel", "email", "--source", "said so on the phone")
     found = cli("bans", "check", "a@EXAMPLE.fi", "--json")
-    assert (found.code, found.json) == (1, {"banned": True, "channels": ["email", "phone"]})
+    in_force = [{"channel": "email", "list": None}, {"channel": "phone", "list": None}]
+    assert (found.code, found.json) == (1, {"banned": True, "channels": ["email", "phone"], "in_force": in_force})
     assert cli("bans", "check", "a@example.fi").out == "banned: email, phone\n"
     assert cli("bans", "check", "a@example.fi", "--channel", "post").code == 0
     assert cli("bans", "check", "nonsense").code == 2
@@ -75,7 +76,7 @@ def test_lifting_needs_evidence_and_a_ban(app: Flask, cli: Commands):
     assert cli("bans", "lift", "a@example.fi", "--channel", "email", "--evidence", " ").code == 2
     assert cli("bans", "lift", "a@example.fi", "--channel", "email").code == 2
     lifted = cli("bans", "lift", "a@example.fi", "--channel", "email", "--evidence", "came to the office")
-    assert (lifted.code, lifted.out) == (0, "Allowed again: email.\n")
+    assert (lifted.code, lifted.out) == (0, "Allowed again: email.\nStill forbidden: post, phone, disclosure.\n")
     assert cli("bans", "lift", "a@example.fi", "--channel", "email", "--evidence", "again").code == 1
     assert cli("bans", "check", "a@example.fi", "--json").json["channels"] == ["post", "phone", "disclosure"]
     with db.reading() as session:
@@ -114,14 +115,57 @@ def test_a_file_is_looked_up_for_another_system(app: Flask, cli: Commands, tmp_p
     outcome = cli("bans", "check", "--file", str(file))
     assert outcome.code == 1
     assert outcome.out.splitlines() == [
-        "line,given,banned,channels", "2,A@example.fi,yes,email", "3,'+b@example.fi,yes,post", "4,c@example.fi,no,",
+        "line,given,banned,channels,one_list", "2,A@example.fi,yes,email,", "3,'+b@example.fi,yes,post,",
+        "4,c@example.fi,no,,",
     ]  # fmt: skip
     assert "line 5: neither an address nor a SHA-256" in outcome.err
     assert "3 asked about, 2 banned, 1 refused." in outcome.err
     only = cli("bans", "check", "--file", str(file), "--banned-only", "--channel", "email", "--json")
-    assert only.json == {"line": 2, "given": "A@example.fi", "banned": True, "channels": ["email"]}
+    in_force = [{"channel": "email", "list": None}]
+    assert only.json == {
+        "line": 2, "given": "A@example.fi", "banned": True, "channels": ["email"], "in_force": in_force
+    }  # fmt: skip
     assert cli("bans", "check").code == 2
     assert cli("bans", "check", "a@example.fi", "--file", str(file)).code == 2
     with db.reading() as session:
         found = session.scalars(select(AuditEntry.detail).where(AuditEntry.act == "bans_looked_up")).all()
     assert found == [{"asked": 3, "banned": 2}, {"asked": 3, "banned": 1}]
+
+
+def test_bans_of_one_list_alone(app: Flask, cli: Commands, tmp_path: Path):
+    def check(*words: str) -> tuple[int, str]:
+        outcome = cli("bans", "check", "a@example.fi", *words)
+        return outcome.code, outcome.out
+
+    one, other = ("--list", "tector-tiedottaa"), ("--list", "toinen")
+    cli("lists", "add", "toinen", "--name", "Toinen")
+    added = cli("bans", "add", "a@example.fi", "--channel", "email", *other, "--source", "letter")
+    assert (added.code, added.out) == (0, "Forbidden: email (toinen only).\n")
+    assert cli("bans", "add", "a@example.fi", "--channel", "email", *other, "--source", "x").out.startswith("That was")
+    assert check() == (1, "banned: email (toinen only)\n")
+    assert (check(*other), check(*one)) == ((1, "banned: email (toinen only)\n"), (0, "free\n"))
+    assert cli("bans", "check", "a@example.fi", "--json").json == {
+        "banned": True, "channels": ["email"], "in_force": [{"channel": "email", "list": "toinen"}]
+    }  # fmt: skip
+    assert cli("bans", "add", "a@example.fi", "--channel", "email", "--list", "no-such", "--source", "x").code == 1
+    file = tmp_path / "bans.txt"
+    file.write_text("a@example.fi\nb@example.fi\n")
+    assert cli("bans", "import", file, "--channel", "all", *other, "--json").json["added"] == 2
+    assert cli("bans", "check", "--file", file).out.splitlines()[1:] == [
+        "1,a@example.fi,yes,email post phone disclosure,email:toinen post:toinen phone:toinen disclosure:toinen",
+        "2,b@example.fi,yes,email post phone disclosure,email:toinen post:toinen phone:toinen disclosure:toinen",
+    ]
+    assert cli("bans", "check", "--file", file, *one).code == 0
+    assert cli("bans", "check", "--file", file, "--channel", "email", *other).out.splitlines()[1] == (
+        "1,a@example.fi,yes,email,email:toinen"
+    )
+    how = ("--channel", "email", "--evidence", "rang")
+    assert cli("bans", "lift", "a@example.fi", *how).code == 1, "there is none of all lists"
+    assert cli("bans", "lift", "a@example.fi", *how, *other).out.splitlines() == [
+        "Allowed again: email (toinen only).",
+        "Still forbidden: post (toinen only), phone (toinen only), disclosure (toinen only).",
+    ]
+    with db.reading() as session:
+        noted = [line.detail for line in audit.search(session, act="ban_added")]
+    assert [each["list"] for each in noted] == [2]
+    assert cli("ledger", "verify").code == 0

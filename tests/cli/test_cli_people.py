@@ -196,6 +196,7 @@ def test_show(app: Flask, cli: Commands):
             }
         ],
         "bans": ["post"],
+        "in_force": [{"channel": "post", "list": None}],
     }
     told = cli("people", "show", "matti@example.fi")
     assert told.code == 0

@@ -9,6 +9,7 @@ from flask import Flask
 
 from commanding import Commands
 from mailinglist import db
+from mailinglist.consent import restriction
 from mailinglist.settings import Settings
 from mailinglist.staff import audit
 from making import ask, person
@@ -75,3 +76,14 @@ def test_retention_by_command(app: Flask, cli: Commands) -> None:
     rules = {each["rule"]: each for each in cli("privacy", "retention", "--json").json["rules"]}
     assert rules["unanswered"]["gone"] == 1
     assert cli("people", "show", "a@example.fi").code == 1
+
+
+def test_restricted_data_are_disclosed_on_a_named_ground_only(app: Flask, cli: Commands) -> None:
+    """GDPR 18(2)."""
+    with db.transaction() as session:
+        other = person(session, "other@example.fi", now=db.utcnow())
+        restriction.restrict(session, other, source="own page", origin={}, now=db.utcnow())
+    assert "name the ground" in cli("privacy", "disclose", "other@example.fi", *GIVE).err
+    assert cli("privacy", "disclose", "other@example.fi", *GIVE, "--restricted-on", "marketing").code == 2
+    assert cli("privacy", "disclose", "other@example.fi", *GIVE, "--restricted-on", "claims").code == 0
+    assert "GDPR 18(2): legal claims" in cli("privacy", "disclosures").out

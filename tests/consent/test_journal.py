@@ -169,7 +169,7 @@ def test_a_full_disk_stops_no_opt_out_and_the_lines_follow(app: Flask, monkeypat
         with db.transaction() as session:
             register.leave(session, token, origin=ORIGIN, ban=[Channel.EMAIL], now=NOW)
         with db.transaction() as session:
-            assert bans.forbids_mail(session, [SOMEBODY])
+            assert bans.forbids_mail(session, [SOMEBODY], the_list(session))
             assert journal.standing(session).waiting == 2
             assert journal.catch_up(session) == 0
     with db.transaction() as session:

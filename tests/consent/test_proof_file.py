@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import subprocess
@@ -189,6 +190,84 @@ def test_what_the_next_owner_of_a_corrected_address_did_is_not_in_it(sealed: Non
     assert events == ["asked", "confirmed", "left", "moved", "readdressed"]
     assert {chain["sealed"]["seal"] for chain in told["chains"]} == {2, 3}
     assert holds(script, proof_file.written(document()))
+
+
+def test_the_history_from_before_a_correction_can_t_be_left_out(sealed: None, script: ModuleType):
+    """Three chains: the address was corrected twice. The script follows them, and misses each that is not there."""
+    with db.transaction() as session:
+        found = register.find(session, MATTI)
+        assert found is not None
+        for hours, name in enumerate(("new@example.fi", "newer@example.fi"), 1):
+            registrar.correct_address(session, found.id, address.parse(name), TOLD, now=NOW + timedelta(hours=hours))
+    seals.make()
+    told = document("newer@example.fi")
+    third, second, first = sorted(told["chains"], key=lambda chain: -chain["entries"][0]["number"])
+    lines = script.check(proof_file.written(told))
+    for later, earlier in ((third, second), (second, first)):
+        assert f"Chain {later['chain']} goes on from chain {earlier['chain']}: the address was corrected." in lines
+    for kept in ([third, second], [third], [third, first]):
+        assert "is missing" in _refused(script, resigned(_of_chains(told, kept))), "the owner of the key can't either"
+    # Up to the correction and no further: without its last entry the earlier chain does not say where it went.
+    shorter = {**first, "entries": first["entries"][:-1], "sealed": None}
+    assert "is missing" in _refused(script, resigned(_of_chains(told, [third, second, shorter])))
+    # A chain of somebody else proves nothing here.
+    other = document("p0@example.fi")
+    both = {name: [*told[name], *(each for each in other[name] if each not in told[name])] for name in _PARTS}
+    both["chains"][-1]["sealed"] = None
+    assert "nothing leads to" in _refused(script, resigned(_of_chains({**told, **both}, both["chains"])))
+    assert holds(script, resigned(_of_chains(told, told["chains"])))
+    # The old address's own file says that somebody went on elsewhere.
+    lines = script.check(proof_file.written(document()))
+    assert any(first["chain"] in line and second["chain"] in line and "not in this file" in line for line in lines)
+
+
+_PARTS = ("chains", "texts", "notices", "evidence", "evidence_not_kept", "seals")
+
+
+def _refused(script: ModuleType, content: bytes) -> str:
+    with pytest.raises(script.Wrong) as caught:
+        script.check(content)
+    return str(caught.value)
+
+
+def _of_chains(told: dict[str, Any], chains: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """The file with these chains alone, and with all that belongs to them: so nothing else in it is wrong."""
+    bodies = [json.loads(entry["body"]) for chain in chains for entry in chain["entries"]]
+
+    def named(part: str, what: str) -> list[Any]:
+        wanted = {body[what] for body in bodies if what in body}
+        return [each for each in told[part] if _digest(each) in wanted]
+
+    evidence = {body["evidence"] for body in bodies if "evidence" in body}
+    kept = [content for content in told["evidence"] if hashlib.sha256(content.encode()).hexdigest() in evidence]
+    seals_used = {chain["sealed"]["seal"] for chain in chains if chain["sealed"]}
+    return {
+        **told, "chains": list(chains),
+        "texts": named("texts", "text"), "notices": named("notices", "notice"), "evidence": kept,
+        "evidence_not_kept": sorted(evidence - {hashlib.sha256(each.encode()).hexdigest() for each in kept}),
+        "seals": [seal for seal in told["seals"] if json.loads(seal["content"])["number"] in seals_used],
+    }  # fmt: skip
+
+
+def _digest(text: dict[str, Any]) -> str:
+    return hashlib.sha256(f"{text['language']}\n{text['body']}".encode()).hexdigest()
+
+
+def test_the_script_shows_the_notice_that_was_in_force(app: Flask, script: ModuleType, tmp_path: Path):
+    now = db.utcnow()
+    with db.transaction() as session:
+        person(session, MATTI.mailbox, now=now)
+    seals.make()
+    told = document()
+    [notice] = told["notices"]
+    done = run(tmp_path / "proof.json", told)
+    name = f"version {notice['version']} (fi), SHA-256 {_digest(notice)}"
+    assert f"    privacy notice in force, below: {name}\n" in done.stdout
+    assert done.stdout.count(f"\nThe privacy notice, {name}:\n") == 1
+    assert "    Rekisterinpitäjä\n" in done.stdout
+    assert "<h2>" not in done.stdout
+    told["notices"][0]["body"] += " "
+    assert not holds(script, resigned(told))
 
 
 def test_the_script_checks_signatures_as_others_do(script: ModuleType):

@@ -22,6 +22,7 @@ from mailinglist.consent import (
     verification,
 )
 from mailinglist.consent import sheet as sheets
+from mailinglist.consent.bans import Forbidden
 from mailinglist.consent.registrar import Told
 from mailinglist.consent.states import Basis, Channel, State
 from mailinglist.consent.tables import Request
@@ -148,7 +149,8 @@ def test_bans_by_channel_are_recorded_and_lifted_on_evidence(app: Flask):
         given = registrar.forbid(session, at("a@example.fi"), [Channel.EMAIL, Channel.POST], TOLD, now=LATER)
         assert set(given) == {Channel.EMAIL, Channel.POST}
         assert registrar.forbid(session, at("a@example.fi"), [Channel.POST], TOLD, now=LATER) == ()
-        assert registrar.lift(session, at("a@example.fi"), [Channel.EMAIL], TOLD, now=LATER) == ("email",)
+        lifted = registrar.lift(session, at("a@example.fi"), [Channel.EMAIL], TOLD, now=LATER)
+        assert lifted == (Forbidden(Channel.EMAIL),)
         found = people.whole(session, made.id).bans
         assert [(ban.channel, ban.lifted_at is None) for ban in found] == [("post", True), ("email", False)]
         assert found[1].lifted_by == "phone, 2026-11-02: Called on Monday; call log 17."

@@ -10,12 +10,23 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, text
+from sqlalchemy import select, text, update
 from sqlalchemy.orm import Session
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, bans, keys, ledger, register, registrar, seals, seals_outside, signing
+from mailinglist.consent import (
+    address,
+    bans,
+    keys,
+    ledger,
+    register,
+    registrar,
+    restriction,
+    seals,
+    seals_outside,
+    signing,
+)
 from mailinglist.consent.states import Channel, State
 from mailinglist.consent.tables import ChainHead, LedgerEntry, Person, Seal
 from mailinglist.consent.verification import verify
@@ -245,6 +256,47 @@ def test_tampering_is_found_and_named(sealed: Path):
     assert unseen == {}
     with db.reading() as session:
         assert found_by(session, sealed) == []
+
+
+OTHERWISE = "restricted in the register, and the ledger says otherwise"
+
+
+def _restricted(session: Session, *, set_: bool) -> list[str]:
+    """What is wrong when the table alone says so, of whoever is at `p1…`."""
+    at = NOW if set_ else None
+    session.execute(update(Person).where(Person.folded.startswith("p1")).values(restricted_at=at))
+    told = found_by(session)
+    session.execute(update(Person).where(Person.folded.startswith("p1")).values(restricted_at=None if set_ else NOW))
+    return told
+
+
+def test_a_restriction_that_only_the_table_knows_or_has_forgotten_is_found(sealed: Path):
+    with db.transaction() as session:
+        p1 = register.find(session, address.parse("p1@example.fi"))
+        assert p1 is not None
+        [told] = _restricted(session, set_=True)
+        assert f"data is {OTHERWISE}" in told
+        restriction.restrict(session, p1, source="own page", origin={}, now=NOW)
+        assert found_by(session) == []
+        [told] = _restricted(session, set_=False)
+        assert f"data is not {OTHERWISE}" in told
+        # It goes along with a corrected address, as often as that is corrected; and not to who has the old one next.
+        for name in ("p1b", "p1c", "p1b"):
+            registrar.correct_address(session, p1.id, address.parse(f"{name}@example.fi"), TOLD, now=NOW)
+            assert found_by(session) == [], name
+            [told] = _restricted(session, set_=False)
+            assert OTHERWISE in told
+        for name in ("p1@example.fi", "p1c@example.fi"):
+            next_one = person(session, name, now=NOW)
+            assert found_by(session) == []
+            session.execute(update(Person).where(Person.id == next_one.id).values(restricted_at=NOW))
+            assert [OTHERWISE in each for each in found_by(session)] == [True]
+            session.execute(update(Person).where(Person.id == next_one.id).values(restricted_at=None))
+        restriction.unrestrict(session, p1, source="own page", origin={}, now=NOW)
+        assert found_by(session) == []
+        assert any(OTHERWISE in each for each in _restricted(session, set_=True))
+        rights.erase(session, address.parse("p1b@example.fi"), NOW)
+        assert found_by(session) == []
 
 
 # ── what explains that evidence is gone ───────────────────────────────────────────────────────────────────────────────

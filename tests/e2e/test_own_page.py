@@ -5,7 +5,7 @@ large, by keyboard, and clean to axe."""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import date, timedelta
 
 import pytest
 from browsing import Site, complaints, site, visitor  # noqa: F401
@@ -15,7 +15,7 @@ from test_accessible import _SMALL_TARGETS
 import making
 from accessible import violations
 from mailinglist import db
-from mailinglist.consent import bans, own_page, register
+from mailinglist.consent import bans, own_page, register, registrar
 from mailinglist.consent.address import parse
 from mailinglist.consent.states import ALL_CHANNELS, Channel
 
@@ -40,6 +40,16 @@ def known(site: Site, mailbox: str, *channels: Channel) -> None:
             bans.add(session, made.digest, channels, source="phone", now=now)
 
 
+def unconfirmed(site: Site, mailbox: str) -> None:
+    """Somebody whose address staff corrected to this one."""
+    known(site, "before@example.fi")
+    told = registrar.Told("phone", "Call 17", date(2026, 11, 2), "Maija")
+    with site.app.app_context(), db.transaction() as session:
+        person = register.find(session, parse("before@example.fi"))
+        assert person is not None
+        registrar.correct_address(session, person.id, parse(mailbox), told, now=db.utcnow())
+
+
 @pytest.mark.long
 @pytest.mark.parametrize(("language", "width"), [("fi", 320), ("sv", 1280), ("en", 320)])
 def test_every_page_of_it_is_clean_to_axe_and_fits(site: Site, browser: Browser, language: str, width: int) -> None:
@@ -47,6 +57,7 @@ def test_every_page_of_it_is_clean_to_axe_and_fits(site: Site, browser: Browser,
     known(site, "matti@example.fi", Channel.PHONE)
     with site.app.app_context(), db.transaction() as session:
         bans.add(session, session.info["keys"].digest("gone@example.fi"), ALL_CHANNELS, source="x", now=db.utcnow())
+    unconfirmed(site, "slip@example.fi")
     asked = f"?lang={language}"
     own, gone, old = key(site, "matti@example.fi"), key(site, "gone@example.fi"), key(site, "matti@example.fi", hours=2)
     with browser.new_context(viewport={"width": width, "height": 640}) as context:
@@ -60,7 +71,10 @@ def test_every_page_of_it_is_clean_to_axe_and_fits(site: Site, browser: Browser,
             assert page.evaluate("document.documentElement.scrollWidth") <= width, name
             assert page.evaluate(_SMALL_TARGETS) == [], name
 
-        for path in (f"{site.base}/preferences{asked}", f"{site.base}/preferences/check-mail{asked}", gone + asked):
+        slip = key(site, "slip@example.fi")
+        for path in (
+            f"{site.base}/preferences{asked}", f"{site.base}/preferences/check-mail{asked}", gone + asked, slip + asked,
+        ):  # fmt: skip
             page.goto(path)
             look(path)
         page.emulate_media(color_scheme="dark")
@@ -82,6 +96,31 @@ def test_every_page_of_it_is_clean_to_axe_and_fits(site: Site, browser: Browser,
         page.locator("button[name=sure]").click()
         look("erased")
         assert [line for line in heard if "Failed to load resource" not in line] == []
+
+
+@pytest.mark.parametrize("language", ["fi", "sv", "en"])
+def test_an_expired_key_and_someone_elses_show_nothing(site: Site, visitor: BrowserContext, language: str) -> None:
+    known(site, "matti@example.fi")
+    known(site, "maija@example.fi")
+    unconfirmed(site, "slip@example.fi")
+    old, own, slip = key(site, "matti@example.fi", hours=2), key(site, "maija@example.fi"), key(site, "slip@example.fi")
+    page = visitor.new_page()
+    for path in (old, f"{old}/data", f"{own[:-6]}aaaaaa", own, f"{own}/data", slip, f"{slip}/data"):
+        answer = page.goto(f"{path}?lang={language}")
+        assert answer is not None
+        assert page.get_attribute("html", "lang") == language
+        for name in ("matti@", "before@"):
+            assert name not in page.content(), (path, name)
+        shown = {old: 410, f"{old}/data": 410, f"{own[:-6]}aaaaaa": 404}
+        assert answer.status == shown.get(path, 200), path
+    page.goto(f"{old}?lang={language}")
+    page.locator("button[name=fresh]").click()
+    assert page.url.endswith(f"/preferences/check-mail?lang={language}")
+    page.goto(f"{slip}?lang={language}")
+    page.locator("button[value=join]").click()
+    expect(page.get_by_role("status")).to_be_visible()
+    page.locator("button[value=erase]").click()
+    expect(page.get_by_role("status")).to_be_visible()
 
 
 def test_a_person_does_it_all_by_themselves(site: Site, visitor: BrowserContext) -> None:

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
+import hmac
 import io
 import json
 import os
 import signal
+import subprocess
+import sys
 import tarfile
+import textwrap
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
 
@@ -17,7 +23,7 @@ from flask import Flask
 from pyrage import x25519
 from sqlalchemy import select
 
-from commanding import Commands, start
+from commanding import Commands, environment, start
 from conftest import NOW
 from mailinglist import db
 from mailinglist.consent import journal
@@ -28,6 +34,10 @@ from mailinglist.privacy.tables import Backup
 from mailinglist.settings import SETTINGS, Settings
 from making import person, the_list
 from servers import wait_for
+
+
+def MAC(content: bytes) -> bytes:
+    return hmac.digest(b"the key", content, "sha256")
 
 
 def settings_of(app: Flask, **values: object) -> Settings:
@@ -46,7 +56,7 @@ def filled(writer: archive.Writer) -> None:
 
 def test_anybody_can_open_it_with_tar(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
-    contents = archive.write(path, filled, recipient=None)
+    contents = archive.write(path, filled, recipient=None, mac=MAC)
     assert contents.rows == 100_000
     with tarfile.open(path) as tar:
         assert tar.getnames() == ["about.json", "tables/x.copy", "manifest.json"]
@@ -55,38 +65,85 @@ def test_anybody_can_open_it_with_tar(tmp_path: Path) -> None:
     assert path.stat().st_mode & 0o077 == 0
     assert os.listdir(tmp_path) == ["a.tar.gz"]
     with pytest.raises(NotAllowed, match="never replaces"):
-        archive.write(path, filled, recipient=None)
+        archive.write(path, filled, recipient=None, mac=MAC)
 
 
 def test_encrypted_only_the_recipient_s_key_opens_it(tmp_path: Path) -> None:
     key, path = x25519.Identity.generate(), tmp_path / "a.tar.gz.age"
-    archive.write(path, filled, recipient=str(key.to_public()))
+    archive.write(path, filled, recipient=str(key.to_public()), mac=MAC)
     assert path.read_bytes().startswith(b"age-encryption.org/v1")
     right, wrong, empty = (tmp_path / name for name in ("right", "wrong", "empty"))
     right.write_text(f"# created: today\n# public key: {key.to_public()}\n{key}\n")
     wrong.write_text(str(x25519.Identity.generate()))
     empty.write_text("hello")
     taken = []
-    found = archive.read(path, lambda name, source: taken.append((name, len(source.read()))), identity=right)
+    found = archive.read(path, lambda name, source: taken.append((name, len(source.read()))), identity=key, mac=MAC)
     assert (found.rows, taken) == (100_000, [("tables/x.copy", 200_000)])
-    for identity, words in ((wrong, "can't be opened"), (empty, "no secret key"), (None, "--identity")):
+    assert str(archive.identity_of(right)) == str(key)
+    with pytest.raises(BadInput, match="no secret key"):
+        archive.identity_of(empty)
+    for identity, words in ((archive.identity_of(wrong), "can't be opened"), (None, "--identity")):
         with pytest.raises(BadInput, match=words):
-            archive.read(path, lambda *_: None, identity=identity)
+            archive.read(path, lambda *_: None, identity=identity, mac=MAC)
     for data in (path.read_bytes()[:-1], path.read_bytes()[:-200], path.read_bytes()[:300] + b"x" * 300):
         path.write_bytes(data)
         with pytest.raises((Fault, BadInput)):
-            archive.read(path, lambda *_: None, identity=right)
+            archive.read(path, lambda *_: None, identity=key, mac=MAC)
 
 
 def test_a_changed_byte_is_seen_whatever_it_belongs_to(tmp_path: Path) -> None:
     path = tmp_path / "a.tar.gz"
-    archive.write(path, lambda writer: writer.add_json(archive.ABOUT, {"format": 1}), recipient=None)
+    archive.write(path, lambda writer: writer.add_json(archive.ABOUT, {"format": 1}), recipient=None, mac=MAC)
     plain = gzip.decompress(path.read_bytes())
     at = plain.index(b'"format": 1')
     altered = plain[:at] + b'"format": 2' + plain[at + 11 :]
     path.write_bytes(gzip.compress(altered))
     with pytest.raises(Fault, match="manifest"):
-        archive.read(path, lambda *_: None, identity=None)
+        archive.read(path, lambda *_: None, identity=None, mac=MAC)
+
+
+def rewritten(path: Path, change: Callable[[dict[str, bytes]], None], *more: tuple[str, bytes]) -> Path:
+    """The backup as somebody would write it who can write files, but has no key: another content, its digest right."""
+    with tarfile.open(path) as tar:
+        held = {info.name: tar.extractfile(info).read() for info in tar}
+    manifest = json.loads(held.pop(archive.MANIFEST))
+    change(held)
+    for name, data in held.items():
+        manifest["members"][name] |= {"size": len(data), "sha256": hashlib.sha256(data).hexdigest()}
+    target = path.with_name(f"forged-{path.name}")
+    with tarfile.open(target, "w:gz") as tar:
+        for name, data in [*more, *held.items(), (archive.MANIFEST, json.dumps(manifest).encode())]:
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return target
+
+
+def test_only_who_has_the_key_can_make_one_that_is_ours(tmp_path: Path) -> None:
+    path = tmp_path / "a.tar.gz"
+    assert archive.write(path, filled, recipient=None, mac=MAC).authentic
+    forged = rewritten(path, lambda held: held.update({"tables/x.copy": b"3\n4\n" * 50_000}))
+    for each, mac, authentic in (
+        (path, MAC, True), (path, lambda content: MAC(content + b" "), False), (forged, MAC, False)
+    ):  # fmt: skip
+        found = archive.read(each, lambda *_: None, identity=None, mac=mac)
+        assert (found.rows, found.authentic) == (100_000, authentic)
+    # Nor can they put another member of the same name before the one that the manifest tells of.
+    doubled = rewritten(path, lambda _held: None, ("tables/x.copy", b"5\n"))
+    with pytest.raises(Fault, match="no part of one"):
+        archive.read(doubled, lambda *_: None, identity=None, mac=MAC)
+
+
+def test_a_file_that_does_not_prove_to_be_ours_when_it_is_read_back_is_no_backup(tmp_path: Path) -> None:
+    asked: list[bytes] = []
+
+    def forgets(content: bytes) -> bytes:
+        asked.append(content)
+        return MAC(content if len(asked) == 1 else b"")
+
+    with pytest.raises(Fault, match="reads otherwise"):
+        archive.write(tmp_path / "a.tar.gz", filled, recipient=None, mac=forgets)
+    assert os.listdir(tmp_path) == []
 
 
 def test_what_can_t_be_written_leaves_nothing(tmp_path: Path) -> None:
@@ -96,7 +153,7 @@ def test_what_can_t_be_written_leaves_nothing(tmp_path: Path) -> None:
 
     for recipient in (None, str(x25519.Identity.generate().to_public())):
         with pytest.raises(Fault, match="No space"):
-            archive.write(tmp_path / "a.tar.gz", breaks, recipient=recipient)
+            archive.write(tmp_path / "a.tar.gz", breaks, recipient=recipient, mac=MAC)
         assert os.listdir(tmp_path) == []
 
 
@@ -110,10 +167,12 @@ def test_what_a_crash_left_goes_with_the_next_one_and_what_is_being_written_stay
         go_on.wait(10)
         filled(writer)
 
-    thread = threading.Thread(target=archive.write, args=(tmp_path / "slow.tar.gz", slow), kwargs={"recipient": None})
+    thread = threading.Thread(
+        target=archive.write, args=(tmp_path / "slow.tar.gz", slow), kwargs={"recipient": None, "mac": MAC}
+    )
     thread.start()
     inside.wait(10)
-    archive.write(tmp_path / "quick.tar.gz", filled, recipient=None)
+    archive.write(tmp_path / "quick.tar.gz", filled, recipient=None, mac=MAC)
     assert (tmp_path / ".slow.tar.gz.part").exists()
     go_on.set()
     thread.join(10)
@@ -169,10 +228,58 @@ def test_killed_on_the_way_it_leaves_no_broken_file(app: Flask, settings: Settin
         process.communicate()
         killed += process.returncode == -signal.SIGKILL
         if path.exists():  # it had been quicker: then it is whole
-            archive.read(path, lambda *_: None, identity=None)
+            archive.read(path, lambda *_: None, identity=None, mac=MAC)
     assert killed
     backup.make(settings, folder / "last.tar.gz")
     assert not list(folder.glob(".*"))
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_nothing_unencrypted_lies_beside_the_backups_and_what_a_kill_left_goes_with_the_next(
+    app: Flask, settings: Settings, tmp_path: Path
+) -> None:
+    with db.transaction() as session:
+        person(session, "matti@example.fi", now=NOW)
+    folder, key = tmp_path / "backups", x25519.Identity.generate()
+    settings = settings.model_copy(update={"backup_recipient": str(key.to_public())})
+    copying = backup.copying(settings)
+    program = """
+        import sys, time
+        from pathlib import Path
+        from mailinglist.app import create_app
+        from mailinglist.privacy import backup, snapshot
+        from mailinglist.cli.opening import load
+        from mailinglist.settings import SETTINGS
+
+        def stands_still(*_):  # the copy is whole, and nothing of it is packed yet
+            print("here", flush=True)
+            time.sleep(60)
+
+        snapshot._only = stands_still
+        app = create_app(load())
+        with app.app_context():
+            backup.make(app.config[SETTINGS], Path(sys.argv[1]))
+    """
+    process = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(program), folder / "a.tar.gz.age"], env=environment(settings),
+        text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+    )  # fmt: skip
+    try:
+        assert process.stdout.readline() == "here\n", process.stderr.read()
+    finally:
+        process.kill()
+        process.communicate()
+    beside = [path.read_bytes() for path in folder.iterdir()]
+    assert not any(b"matti@example.fi" in data or b"SQLite format" in data for data in beside)
+    [left] = copying.iterdir()
+    assert b"matti@example.fi" in left.read_bytes()
+    assert (left.stat().st_mode & 0o777, copying.stat().st_mode & 0o777) == (0o600, 0o700)
+    backup.make(settings, folder / "b.tar.gz.age")
+    assert list(copying.iterdir()) == []
+    assert os.listdir(folder) == ["b.tar.gz.age"]
+    (copying / ".left.part").write_bytes(b"half")
+    safekeeping.go_on(app).join(30)
+    assert list(copying.iterdir()) == [], "nor does it wait for the next backup"
 
 
 # ── by the clock ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -184,10 +291,13 @@ def test_the_scheduled_one_is_made_once_kept_for_its_days_and_missed(app: Flask,
     now = db.utcnow()
     with db.reading() as session:
         assert backup.due(session, settings, now=now)
+        assert not backup.overdue(session, settings, now=now + timedelta(hours=25)), "a young installation"
+        [need] = alarms.of_list(session, the_list(session), now + timedelta(hours=27))
+        assert need.what.words == "There is no backup yet.", "the worker never ran"
     for _ in range(2):
         safekeeping.go_on(app).join(30)
     [made] = [path for path in settings.backup_dir.iterdir() if path.name != ".lock"]
-    archive.read(made, lambda *_: None, identity=None)
+    archive.read(made, lambda *_: None, identity=None, mac=MAC)
     with db.reading() as session:
         assert not backup.due(session, settings, now=now + timedelta(hours=23))
         assert not backup.overdue(session, settings, now=now + timedelta(hours=25))
@@ -250,7 +360,11 @@ def test_the_drill(
     assert cli("restore", file).code == 2
     refused = cli("restore", file, "--identity", people)
     assert (refused.code, refused.err.count("\n")) == (2, 1)
-    done = cli("restore", file, "--identity", tmp_path / "key.txt")
+    os.mkfifo(tmp_path / "pipe")  # so that the key need not lie on the machine; a pipe is read only once
+    writing = threading.Thread(target=(tmp_path / "pipe").write_text, args=(str(key),))
+    writing.start()
+    done = cli("restore", file, "--identity", tmp_path / "pipe")
+    writing.join(10)
     assert done.code == 0, done.err
     assert "1 address was banned" in done.out
     assert "Mail may go out again." in done.out

@@ -4,7 +4,6 @@ is its unkeyed SHA-1, SHA-256 or MD5."""
 from __future__ import annotations
 
 import base64
-import hashlib
 import quopri
 from collections.abc import Iterator
 from datetime import date, timedelta
@@ -35,56 +34,11 @@ from mailinglist.privacy import disclosures, rights, tasks, traces
 from mailinglist.settings import Settings
 from mailinglist.staff.audit import Actor
 from making import ask, person, the_list
+from searching import found
 
 FIRST, WRITTEN = "Matti.Vanhanen@Example.fi", "Matti.Meikalainen@Example.fi"
 OTHER = "somebody.else@example.fi"
 TOLD = Told("phone", f"{WRITTEN} rang", date(2026, 11, 1), "Maija")
-DIGESTS = (hashlib.sha1, hashlib.sha256, hashlib.md5)
-
-
-def needles(mailbox: str) -> set[bytes]:
-    """What must not be found: the address as written and folded, in the ways that files and mails write it, and its
-    unkeyed digests, raw and in hex."""
-    found: set[bytes] = set()
-    for form in {mailbox, address.fold(mailbox), mailbox.upper()}:
-        plain = form.encode()
-        found |= {plain, quopri.encodestring(plain).strip(), form.encode("unicode_escape"), form.encode("utf-16-le")}
-        # Wherever it lies in a line of base64: three ways, without what the neighbours change.
-        for skipped in range(3):
-            found.add(base64.b64encode(bytes(skipped) + plain)[4 if skipped else 0 : -4])
-        for make in DIGESTS:
-            digest = make(plain)
-            found |= {digest.digest(), digest.hexdigest().encode(), digest.hexdigest().upper().encode()}
-            found.add(base64.b64encode(digest.digest()))
-    return found
-
-
-def places(settings: Settings, postgres: servers.Postgres | None) -> Iterator[tuple[str, bytes]]:
-    """Everything that is on a disk, or in a dump."""
-    folder = Path(settings.data_dir)
-    files = [path for path in (*folder.parent.rglob("*"), *folder.rglob("*")) if path.is_file()]
-    yield from ((str(path), path.read_bytes()) for path in files)
-    if postgres is not None:
-        with db.db.engine.connect() as connection:
-            raw = connection.connection.driver_connection
-            assert raw is not None
-            for table in db.Base.metadata.tables:
-                with raw.cursor().copy(f"COPY {table} TO STDOUT") as copied:
-                    text = b"".join(bytes(piece) for piece in copied)
-                    yield f"table {table}", text
-                    # Bytes are written in hex there.
-                    yield f"table {table}, bytes", b"\n".join(_octets(text))
-
-
-def _octets(text: bytes) -> Iterator[bytes]:
-    for cell in text.replace(b"\n", b"\t").split(b"\t"):
-        if cell.startswith(b"\\\\x"):
-            yield bytes.fromhex(cell[3:].decode())
-
-
-def found(settings: Settings, postgres: servers.Postgres | None, mailbox: str) -> list[str]:
-    wanted = needles(mailbox)
-    return sorted({place for place, held in places(settings, postgres) for needle in wanted if needle in held})
 
 
 @pytest.fixture

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import io
 import json
+import shutil
+import tarfile
+import uuid
 from collections.abc import Callable, Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -11,9 +15,10 @@ from typing import Any
 import pytest
 from flask import Flask
 from pydantic import SecretStr
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import MetaData, create_engine, select, text
 
 import making
+import servers
 from conftest import NOW
 from mailinglist import db, migrate
 from mailinglist.app import create_app
@@ -35,7 +40,7 @@ from mailinglist.consent.tables import LedgerEntry, Person
 from mailinglist.delivery import dispatch, handoffs
 from mailinglist.delivery.tables import Handoff
 from mailinglist.errors import BadInput, Fault, NotAllowed, RegisterUnsound, TokenSpent, Unknown
-from mailinglist.privacy import backup, needs, restore, rights
+from mailinglist.privacy import backup, needs, restore, rights, snapshot
 from mailinglist.settings import SETTINGS, Settings
 from mailinglist.staff import accounts, audit
 from mailinglist.staff.audit import Actor
@@ -136,7 +141,7 @@ def test_erased_imported_and_restored_from_yesterday_still_banned(app: Flask, tm
         assert admit(session, ["matti@example.fi"], now=AFTER).added == 0
     assert bring_back(app, old).released
     with db.transaction() as session:
-        assert bans.forbids_mail(session, bans.digests(session, address.parse("matti@example.fi")))
+        assert bans.forbids_mail(session, bans.digests(session, address.parse("matti@example.fi")), the_list(session))
         assert state(session, "matti@example.fi") is None
         assert admit(session, ["matti@example.fi"], now=AFTER).added == 0
         assert problems(session) == []
@@ -217,7 +222,7 @@ def test_an_address_that_was_corrected_since_gets_nothing(app: Flask, tmp_path: 
         assert state(session, "old1@example.fi") == "left"
         assert state(session, "old2@example.fi") is None
         for mailbox in ("old1@example.fi", "new1@example.fi"):
-            assert bans.forbids_mail(session, bans.digests(session, address.parse(mailbox)))
+            assert bans.forbids_mail(session, bans.digests(session, address.parse(mailbox)), the_list(session))
         assert problems(session) == []
 
 
@@ -435,6 +440,165 @@ def test_nobody_else_may_be_connected(app: Flask, settings: Settings, tmp_path: 
     assert bring_back(app, old).released
 
 
+def test_nor_may_somebody_connect_while_it_is_unpacked(
+    app: Flask, settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What they write would be lost with the database that is replaced. Just before the switch, and at the switch."""
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        admit(session, ["later@example.fi"])
+    late = create_engine(settings.sqlalchemy_url)
+    opened = []
+
+    def joins(called: Callable[..., None]) -> Callable[..., None]:
+        def calls(*arguments: Any) -> None:
+            called(*arguments)
+            opened.append(late.connect())
+            opened[-1].execute(text("SELECT count(*) FROM persons"))
+
+        return calls
+
+    for place, name in ((restore, "_look_over"), (snapshot.Landing, "_leap")):
+        with monkeypatch.context() as patched, pytest.raises(NotAllowed, match="stop web"):
+            patched.setattr(place, name, joins(getattr(place, name)))
+            bring_back(app, old)
+        opened.pop().close()
+        late.dispose()
+        with db.reading() as session:
+            assert mailable(session) == ["later@example.fi"]
+    assert bring_back(app, old).released
+    with db.reading() as session:
+        assert mailable(session) == []
+
+
+def without_the_mark(path: Path, mac: str | None) -> Path:
+    """As a backup was before it had a MAC, or with one of somebody else's making."""
+    with tarfile.open(path) as tar:
+        held = {info.name: tar.extractfile(info).read() for info in tar}
+    manifest = json.loads(held["manifest.json"])
+    del manifest["mac"]
+    held["manifest.json"] = json.dumps(manifest | ({"mac": mac} if mac else {})).encode()
+    target = path.with_name(f"of-{mac}-{path.name}")
+    with tarfile.open(target, "w:gz") as tar:
+        for name, data in held.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+    return target
+
+
+def test_a_backup_that_does_not_prove_to_be_ours_is_restored_only_when_that_is_said(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        admit(session, ["matti@example.fi"])
+    ours = back_up(app, tmp_path / "ours.tar.gz")
+    before, of_another = without_the_mark(ours, None), without_the_mark(ours, "00" * 32)
+    with db.transaction() as session:
+        leave(session, "matti@example.fi")
+        admit(session, ["later@example.fi"])
+    for path, words in ((before, "Nothing in this backup shows"), (of_another, "was altered, or made with another")):
+        with pytest.raises(NotAllowed, match=words):
+            bring_back(app, path)
+        with db.reading() as session:
+            assert mailable(session) == ["later@example.fi"]
+    for path, authentic in ((ours, True), (before, False)):
+        done = bring_back(app, path, unauthenticated=not authentic)
+        assert (done.released, done.report["authentic"]) == (True, authentic)
+        with db.reading() as session:
+            assert state(session, "matti@example.fi") == "left"
+            assert [entry.detail["authentic"] for entry in audit.search(session, act="database_restored")] == [
+                authentic
+            ]
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_on_another_machine_there_need_be_nothing(app: Flask, settings: Settings, tmp_path: Path) -> None:
+    """No data directory, no database: the backup, and the journal with its head."""
+    with db.transaction() as session:
+        admit(session, members(2))
+    old = back_up(app, tmp_path / "old.tar.gz")
+    with db.transaction() as session:
+        leave(session, "p0@example.fi")
+    place = tmp_path / "another" / "var"
+    there = settings.model_copy(update={"data_dir": place, "database_url": None})
+    brought = tmp_path / "brought"
+    shutil.copytree(settings.journal_folder, brought)
+    shutil.copy(settings.journal_head_file, brought / restore.HEAD)
+    done = bring_back(create_app(there), old, replace=False, journals=[brought])
+    assert "the head" not in str(done.troubles)
+    assert done.released, done.troubles
+    assert done.report["replayed"] == {"left": 1}
+    assert place.stat().st_mode & 0o077 == 0
+
+
+def _empty(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    if db.db.engine.dialect.name == "sqlite":
+        return f"sqlite:///{tmp_path}/earlier.db"
+    server: servers.Postgres = request.getfixturevalue("postgres_server")
+    return server.url(server.create(f"e{uuid.uuid4().hex}"))
+
+
+@pytest.mark.parametrize("revision", ["0009", pytest.param("0008", marks=pytest.mark.long)])
+def test_a_backup_of_an_earlier_revision_is_brought_to_this_one(
+    revision: str, app: Flask, settings: Settings, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    """A register with a history, as that revision would hold it; backups are since 0008."""
+    with db.transaction() as session:
+        admit(session, members(6))
+        leave(session, "p0@example.fi", now=NOW + timedelta(minutes=1))
+        ban(session, "p1@example.fi", now=NOW + timedelta(minutes=1))
+    earlier = create_app(settings.model_copy(update={"database_url": SecretStr(_empty(request, tmp_path))}))
+    with db.reading() as here, earlier.app_context():
+        with db.db.engine.connect() as there:
+            migrate.make_tables(there, revision)
+            old = MetaData()
+            old.reflect(there)
+            for table in db.Base.metadata.sorted_tables:
+                if table.name in old.tables:
+                    theirs = old.tables[table.name]
+                    rows = [dict(row) for row in here.execute(table.select()).mappings()]
+                    kept = [{name: value for name, value in row.items() if name in theirs.c} for row in rows]
+                    there.execute(theirs.delete())
+                    for row in kept:
+                        there.execute(theirs.insert(), row)
+            there.commit()
+        path = back_up(earlier, tmp_path / "earlier.tar.gz")
+        db.db.engine.dispose()
+    with tarfile.open(path) as tar:
+        assert json.load(tar.extractfile("about.json"))["revision"] == revision
+    with db.transaction() as session:
+        leave(session, "p2@example.fi")
+        ban(session, "p3@example.fi")
+        rights.erase(session, address.parse("p4@example.fi"), AFTER)
+    done = bring_back(app, path)
+    assert done.released, done.troubles
+    assert done.report["replayed"] == {"left": 1, "banned": 1, "erased": 1}
+    with db.transaction() as session:
+        assert migrate.revision(session) == migrate.head()
+        assert mailable(session) == ["p5@example.fi"]
+        assert problems(session) == []
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_file_that_is_exchanged_while_it_is_read_changes_nothing(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is read twice: first to know it, then to unpack it."""
+    with db.transaction() as session:
+        admit(session, ["matti@example.fi"])
+    path, other = (back_up(app, tmp_path / name) for name in ("a.tar.gz", "b.tar.gz"))
+    begin = snapshot.Landing.begin
+
+    def exchanged(landing: snapshot.Landing, about: dict[str, Any]) -> None:
+        begin(landing, about)
+        other.replace(path)
+
+    monkeypatch.setattr(snapshot.Landing, "begin", exchanged)
+    with pytest.raises(Fault, match="changed while"):
+        bring_back(app, path)
+    with db.reading() as session:
+        assert mailable(session) == ["matti@example.fi"]
+
+
 @pytest.mark.long
 def test_another_ban_key_is_refused_and_nothing_is_changed(app: Flask, settings: Settings, tmp_path: Path) -> None:
     with db.transaction() as session:
@@ -444,8 +608,10 @@ def test_another_ban_key_is_refused_and_nothing_is_changed(app: Flask, settings:
         admit(session, ["later@example.fi"])
     db.db.engine.dispose()
     other = create_app(settings.model_copy(update={"ban_key": SecretStr("another-key-another-key")}))
-    with pytest.raises(RegisterUnsound):
+    with pytest.raises(NotAllowed, match="another ban key"):
         bring_back(other, old)
+    with pytest.raises(RegisterUnsound):
+        bring_back(other, old, unauthenticated=True)
     with db.reading() as session:
         assert mailable(session) == ["p0@example.fi", "later@example.fi"]
 

@@ -18,7 +18,20 @@ import making
 from catching import Caught, html_of, mail_server, text_of
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import bans, export, gate, lists, notes, own_page, register, requests, verification
+from mailinglist.consent import (
+    bans,
+    export,
+    gate,
+    journal,
+    lists,
+    notes,
+    own_page,
+    proof,
+    register,
+    requests,
+    restriction,
+    verification,
+)
 from mailinglist.consent.address import parse
 from mailinglist.consent.states import ALL_CHANNELS, Channel, State
 from mailinglist.consent.tables import Ban, KeyCheck, LedgerEntry, Person, Request
@@ -26,10 +39,13 @@ from mailinglist.delivery import post
 from mailinglist.delivery.tables import Handoff
 from mailinglist.privacy import disclosures, rights, tasks
 from mailinglist.privacy.tables import Task
+from mailinglist.staff import audit
 from mailinglist.staff.audit import Actor
 
 PAGE = "/preferences"
 MATTI = "Matti@example.fi"
+NAMED = ("new", "pending", "active", "left", "gone", "banned", "restricted")
+KEY_SUBJECT = "A link to your own page"
 
 
 @pytest.fixture(scope="module")
@@ -97,9 +113,14 @@ def sound() -> None:
 # ── asking for a key ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def test_answers_everybody_alike_with_the_same_work(client: FlaskClient) -> None:
+def test_answers_everybody_alike_with_the_same_work(client: FlaskClient, caught: Caught) -> None:
     for kind in (State.PENDING, State.ACTIVE, State.LEFT):
         known(kind, f"{kind.value}@example.fi")
+    known(mailbox="restricted@example.fi")
+    with db.transaction() as session:
+        who = person(session, "restricted@example.fi")
+        restriction.restrict(session, who, source="own page", origin={}, now=db.utcnow())
+    known(mailbox="banned@example.fi")
     known(mailbox="gone@example.fi")
     forbid("gone@example.fi")
     erase("gone@example.fi")
@@ -111,11 +132,23 @@ def test_answers_everybody_alike_with_the_same_work(client: FlaskClient) -> None
         statements.append(statement)
 
     seen = set()
-    for kind in ("new", "pending", "active", "left", "gone", "banned"):
+    for kind in NAMED:
         statements.clear()
         answer = client.post(PAGE, data={"email": f"{kind}@example.fi", "lang": "en"})
         seen.add((answer.status_code, str(answer.headers), answer.data, tuple(statements)))
+    event.remove(db.db.engine, "before_cursor_execute", note)
     assert len(seen) == 1
+    assert len([each for each in statements if each.startswith("INSERT")]) == 1
+    assert not caught.mails, "the request mails nothing, and makes nothing due"
+    with db.reading() as session:
+        assert session.scalar(select(func.count()).select_from(Handoff).where(Handoff.kind == "key")) == 0
+        assert session.scalar(select(func.count()).where(Request.kind == "key", Request.taken_at.is_(None))) == 7
+    post.letters(stop=lambda: False)
+    with db.reading() as session:
+        letters = session.execute(select(Request.outcome, Request.letter_due).where(Request.kind == "key")).all()
+    assert sorted(letters) == [("key", False)] * 6 + [("unknown", False)]
+    got = sorted(n for n in NAMED if KEY_SUBJECT in [mail["Subject"] for mail in caught.to(f"{n}@example.fi")])
+    assert got == ["active", "banned", "gone", "left", "pending", "restricted"], "from the worker alone"
     assert (answer.status_code, answer.location) == (303, f"{PAGE}/check-mail?lang=en")
     assert "Set-Cookie" not in answer.headers
     assert client.get(answer.location).status_code == 200
@@ -172,21 +205,67 @@ def test_the_letter_goes_to_whoever_is_known_or_banned_and_its_link_opens_the_pa
 
 
 def test_letters_are_few_and_the_address_of_nobody_is_let_go(app: Flask) -> None:
-    """As for other letters: one in ten minutes, three a day, for who is known by a ban only as well."""
+    """One in ten minutes, ten a day, for who is known by a ban only as well."""
     forbid("gone@example.fi")
     known()
     at = db.utcnow()
     outcomes = []
-    for minutes in (0, 5, 11, 22, 33, 24 * 60 + 1):
+    for minutes in (0, 5, *range(11, 101, 11), 110, 24 * 60 + 1):
         for mailbox in ("gone@example.fi", MATTI):
             with db.transaction() as session:
                 now = at + timedelta(minutes=minutes)
                 outcomes.append(making.ask(session, mailbox, kind=requests.KEY, now=now).outcome)
-    assert outcomes[::2] == outcomes[1::2] == ["key", "limited", "key", "key", "limited", "key"]
+    assert outcomes[::2] == outcomes[1::2] == ["key", "limited", *["key"] * 9, "limited", "key"]
     with db.transaction() as session:
         requests.take(session, now=at + timedelta(days=2))
         assert session.scalars(select(Request.mailbox).where(Request.mailbox.is_not(None))).all() == []
         assert session.scalar(select(func.count()).where(Request.digest.is_not(None), Request.domain != "")) == 0
+
+
+def test_a_stranger_shuts_nobody_out(client: FlaskClient) -> None:
+    """Ten keys that somebody else asked for: the newest leads on to a fresh one, once for each key."""
+    known()
+    forbid("gone@example.fi")
+
+    def asked(mailbox: str, at: datetime) -> str | None:
+        with db.transaction() as session:
+            return making.ask(session, mailbox, kind=requests.KEY, now=at).outcome
+
+    now = db.utcnow()
+    times = [now - timedelta(minutes=11 * n) for n in range(20, 10, -1)]
+    for mailbox in (MATTI, "gone@example.fi"):
+        assert [asked(mailbox, at) for at in times] == ["key"] * 10
+        assert asked(mailbox, now) == "limited"
+    newest = times[-1] + timedelta(seconds=2)
+
+    # Mail filters open the links of each mail: were that enough, there would be no limit.
+    client.get(f"{PAGE}/{token(at=newest)}")
+    assert asked(MATTI, now) == "limited"
+
+    fresh = []
+    for _ in range(2):
+        assert client.post(f"{PAGE}/{token(at=newest)}", data={"fresh": "1"}).status_code == 303
+        with db.transaction() as session:
+            requests.take(session, now=db.utcnow())
+            fresh.append(session.scalars(select(Request.outcome).order_by(Request.id.desc()).limit(1)).one())
+    assert fresh == ["key", "limited"], "pressed twice, mailed once"
+
+    # The address of who is known by a ban only is kept for some hours; later they give it anew.
+    client.post(f"{PAGE}/{token('gone@example.fi', at=newest)}", data={"fresh": "1"})
+    with db.transaction() as session:
+        requests.take(session, now=db.utcnow())
+        assert session.scalars(select(Request.outcome).order_by(Request.id.desc()).limit(1)).one() == "key"
+    assert asked("gone@example.fi", now + timedelta(minutes=11)) == "key"
+
+
+def test_what_is_done_on_the_page_frees_the_next_key(client: FlaskClient) -> None:
+    known()
+    with db.transaction() as session:
+        assert making.ask(session, MATTI, kind=requests.KEY, now=db.utcnow()).outcome == "key"
+    assert client.post(f"{PAGE}/{token()}", data={"act": "restrict"}).status_code == 303
+    with db.transaction() as session:
+        assert making.ask(session, MATTI, kind=requests.KEY, now=db.utcnow()).outcome == "key"
+        assert making.ask(session, MATTI, kind=requests.KEY, now=db.utcnow()).outcome == "limited"
 
 
 # ── the page ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -428,6 +507,13 @@ def test_erasing_is_asked_once_more_and_done_at_once(client: FlaskClient) -> Non
         assert bans.check(session, parse(MATTI)).channels == ("email",)
         [task] = tasks.of(session, number)
         assert (task.words, task.done_at is not None) == ("", True)
+        told = [entry for entry in proof.prove(session, MATTI.lower()) if entry["event"] in ("left", "erased")]
+        assert [(entry["event"], entry["source"]) for entry in told] == [("left", "own page"), ("erased", "own page")]
+        lines = journal.read(journal.journal_of(session)).lines
+        assert [line.source for line in lines if line.what == journal.ERASED] == ["own page"]
+        [act] = audit.search(session, about=f"person {number}")
+        assert (act.act, act.who, act.account_id, act.client) == ("erased_on_own_page", "own page", None, "")
+        assert datetime.fromisoformat(act.detail["key_mailed_at"]) == own_page.named(session, key).issued_at
     again = client.post(f"{PAGE}/{key}?lang=en", data={"act": "erase", "sure": "1"})
     assert again.status_code == 303
     assert "Your address is in no register of ours" in client.get(again.location).text
@@ -463,6 +549,26 @@ def test_who_got_the_data_is_to_be_told_once(app: Flask, client: FlaskClient, fo
         assert client.post(f"{PAGE}/{token()}", data=form).status_code == 303
     with db.reading() as session:
         assert [task.kind for task in session.scalars(select(Task))] == [tasks.TELL_RECIPIENT]
+
+
+def test_and_once_more_for_a_second_correction_while_the_first_waits(client: FlaskClient) -> None:
+    """Whoever has the first task in hand may have told the recipient already."""
+    number = known()
+    with db.transaction() as session:
+        disclosures.note(
+            session, [number], recipient="Tax office", basis="Act 1558/1995, section 19", fields=["name", "language"],
+            by=Actor(None, "test", ""), now=db.utcnow(),
+        )  # fmt: skip
+    for name, language in (("Matti M", "fi"), ("Matti N", "fi"), ("Matti N", "sv")):
+        form = {"act": "correct", "name": name, "language": language}
+        assert client.post(f"{PAGE}/{token()}", data=form).status_code == 303
+    with db.transaction() as session:
+        told = tasks.waiting(session)
+        assert [task.kind for task in told] == [tasks.TELL_RECIPIENT] * 3
+        tasks.done(session, told[0].id, who="Maija", words="rang them", now=db.utcnow())
+        assert len(tasks.waiting(session)) == 2
+        rights.erase(session, parse(MATTI), db.utcnow())
+        assert "were erased on" in tasks.waiting(session)[-1].words
 
 
 @pytest.mark.parametrize("form", [{"act": "leave", "list": "tector-tiedottaa"}, {"act": "ban", "channel": "all"}])

@@ -3,15 +3,19 @@ number, and for addresses that are in no register: a ban outlives the person (RE
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from flask import Response, request, url_for
+from sqlalchemy.orm import Session
 
 from ... import db
-from ...consent import bans, register, registrar
+from ...consent import bans, bans_held, lists, register, registrar
 from ...consent.address import Address, parse
+from ...consent.bans import Forbidden
 from ...consent.states import Channel
-from ...errors import BadInput, NotAllowed
+from ...consent.tables import ALL_LISTS
+from ...errors import BadInput, NotAllowed, Unknown
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
@@ -19,11 +23,19 @@ from ..guards import Guard, Route
 from . import frame, person, persons, told
 from . import registry_words as words
 
+_FILTERS = ("channel", "list", "source")
+_ALL = "all lists"
+"""In the filter: bans of all lists. No list is called so, since a slug has no space."""
+
 
 def look() -> Response:
-    """GET: the form, and whether marketing to the address that was asked about is forbidden."""
+    """GET: the form, and whether marketing to the address that was asked about is forbidden; and the bans in force,
+    filtered, once somebody asks for them."""
     typed = request.args.get("address", "").strip()[:400]
     errors: dict[str, str] = {}
+    with frame.looking() as session:
+        names = _names(session)
+    listing = _listing(names)
     found, number = None, None
     address = persons.parsed(typed, errors) if "address" in request.args else None
     if address is not None:
@@ -35,9 +47,49 @@ def look() -> Response:
     return frame.page(
         "registry/bans", 422 if errors else 200, here="persons", errors=errors, typed=typed,
         address=address.mailbox if address else "", found=found, number=number,
-        channels=[words.channel(each) for each in found.channels] if found else [],
-        crumbs=[(pages.say("Persons"), url_for("persons.index"))],
+        forbidden=[_said(each, names) for each in found.forbidden] if found else [],
+        crumbs=[(pages.say("Persons"), url_for("persons.index"))], **listing,
     )  # fmt: skip
+
+
+def _listing(names: Mapping[str, str]) -> dict[str, Any]:
+    """The bans in force, once somebody asks for them: filtered, and a page of them at a time."""
+    values = {name: request.args.get(name, "").strip()[:200] for name in _FILTERS}
+    before = request.args.get("before", "")
+    before_id = int(before) if before.isdecimal() and len(before) < 10 else None
+    asked = any(name in request.args for name in (*_FILTERS, "before"))
+    rows: list[bans_held.Held] = []
+    if asked:
+        channel = Channel(values["channel"]) if values["channel"] in frozenset(Channel) else None
+        with frame.looking() as session:
+            rows = bans_held.newest(
+                session, channel=channel, list_id=_list_id(session, values["list"]),
+                source=words.sources_meant(values["source"]), before_id=before_id, limit=bans_held.A_PAGE + 1,
+            )  # fmt: skip
+    shown = rows[: bans_held.A_PAGE]
+    if shown:
+        detail = {name: values[name] for name in ("channel", "list") if values[name]}  # a source may name somebody
+        with db.transaction() as session:
+            audit.note(session, "bans_seen", by=frame.actor(), now=db.utcnow(), number=len(shown), **detail)
+    here: dict[str, Any] = {name: value for name, value in values.items() if value} or {"channel": ""}
+    following = url_for("bans_pages.look", **here, before=shown[-1].id) if len(rows) > len(shown) else None
+    return {
+        "asked": asked, "filters": values, "held": [_row(each, names) for each in shown], "next_url": following,
+        "first_url": url_for("bans_pages.look", **here) if before_id is not None else None,
+        "channels": [("", pages.say("Anything")), *((key, said) for key, said, _hint in words.channels())],
+        "lists": [("", pages.say("Whichever")), (_ALL, pages.say("All lists")), *_single(names)],
+    }  # fmt: skip
+
+
+def _list_id(session: Session, slug: str) -> int | None:
+    if slug in ("", _ALL):
+        return ALL_LISTS if slug else None
+    return lists.find(session, slug).id
+
+
+def _row(each: bans_held.Held, names: Mapping[str, str]) -> dict[str, Any]:
+    scope = _only(names.get(each.list, each.list)) if each.list else pages.say("All lists")
+    return {"held": each, "channel": words.channel(each.channel), "scope": scope, "source": words.source(each.source)}
 
 
 def form() -> Response:
@@ -83,22 +135,32 @@ def lift_for_person(number: int) -> Response:
 
 def _forbid(typed: str, number: int | None) -> Response:
     values, errors = _values(), {}  # type: dict[str, Any], dict[str, str]
-    address, said, chosen = _read(typed, values, errors)
+    address, said = _read(typed, values, errors)
+    chosen = [channel for channel in Channel if channel.value in values["channels"]]
+    if not chosen:
+        errors["channels"] = pages.say("Choose one at least.")
     if not errors and address is not None:
         try:
             with db.transaction() as session:
-                names = [each.value for each in registrar.forbid(session, address, chosen, said, now=db.utcnow())]
+                only = lists.find(session, values["list"]) if values["list"] else None
+                fresh = registrar.forbid(session, address, chosen, said, only=only, now=db.utcnow())
                 held = register.find(session, address)
                 found = held.id if held else None
+                names = _names(session)
+                scope = {"list": only.id} if only else {}
                 audit.note(
-                    session, "ban_added", by=frame.actor(), about=_about(found), now=db.utcnow(), channels=names,
-                    how=said.how,
+                    session, "ban_added", by=frame.actor(), about=_about(found), now=db.utcnow(),
+                    channels=[each.value for each in fresh], how=said.how, **scope,
                 )  # fmt: skip
-        except BadInput as error:
+        except (BadInput, Unknown) as error:
             return _form(typed, number, values, {"": words.reason(error)})
+        slug = values["list"] or None
         done = (
-            pages.say("Forbidden from now on: %(what)s.", what=", ".join(words.channel(name) for name in names))
-            if names
+            pages.say(
+                "Forbidden from now on: %(what)s.",
+                what=", ".join(_said(Forbidden(each, slug), names) for each in fresh),
+            )
+            if fresh
             else pages.say("That was forbidden already.")
         )
         return _back(found, done)
@@ -107,41 +169,65 @@ def _forbid(typed: str, number: int | None) -> Response:
 
 def _lift(typed: str, number: int | None) -> Response:
     values, errors = _values(), {}  # type: dict[str, Any], dict[str, str]
-    address, said, chosen = _read(typed, values, errors)
+    address, said = _read(typed, values, errors)
+    chosen = [_meant(key) for key in values["channels"]]
+    which = [each for each in chosen if each is not None]
+    if not which:
+        errors["channels"] = pages.say("Choose one at least.")
     if not errors and address is not None:
         try:
             with db.transaction() as session:
-                lifted = registrar.lift(session, address, chosen, said, now=db.utcnow())
+                lifted = registrar.lift(session, address, which, said, now=db.utcnow())
                 held = register.find(session, address)
                 found = held.id if held else None
+                names = _names(session)
                 audit.note(
                     session, "ban_lifted", by=frame.actor(), about=_about(found), now=db.utcnow(),
-                    channels=list(lifted), how=said.how,
+                    channels=[_key(each) for each in lifted], how=said.how,
                 )  # fmt: skip
         except (BadInput, NotAllowed) as error:
             return _lift_form(typed, number, values, {"": words.reason(error)})
-        done = pages.say("Lifted: %(what)s.", what=", ".join(words.channel(name) for name in lifted))
+        done = pages.say("Lifted: %(what)s.", what=", ".join(_said(each, names) for each in lifted))
         return _back(found, done)
     return _lift_form(typed, number, values, errors)
 
 
-def _read(
-    typed: str, values: dict[str, Any], errors: dict[str, str]
-) -> tuple[Address | None, registrar.Told, list[Channel]]:
-    address = persons.parsed(typed, errors)
-    said = told.read(values, errors)
-    chosen = [channel for channel in Channel if channel.value in values["channels"]]
-    if not chosen:
-        errors["channels"] = pages.say("Choose one at least.")
-    return address, said, chosen
+def _read(typed: str, values: dict[str, Any], errors: dict[str, str]) -> tuple[Address | None, registrar.Told]:
+    return persons.parsed(typed, errors), told.read(values, errors)
+
+
+def _key(ban: Forbidden) -> str:
+    """What a ban is called in a form: its channel, and after a colon the one list that it is about."""
+    return f"{ban.channel}:{ban.list}" if ban.list else str(ban.channel)
+
+
+def _meant(key: str) -> Forbidden | None:
+    name, _colon, slug = key.partition(":")
+    return Forbidden(Channel(name), slug or None) if name in frozenset(Channel) else None
+
+
+def _said(ban: Forbidden, names: Mapping[str, str]) -> str:
+    return words.ban(ban.channel, names.get(ban.list, ban.list) if ban.list else None)
+
+
+def _only(list_name: str) -> str:
+    return pages.say("Only %(list)s", list=list_name)
+
+
+def _single(names: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(slug, _only(name)) for slug, name in names.items()]
+
+
+def _names(session: Session) -> dict[str, str]:
+    return {row.slug: persons.list_name(row) for row in lists.every(session)}
 
 
 def _values() -> dict[str, Any]:
-    return {"channels": request.form.getlist("channels"), **told.typed()}
+    return {"channels": request.form.getlist("channels"), "list": request.form.get("list", ""), **told.typed()}
 
 
 def _blank(channels: list[str] | None = None) -> dict[str, Any]:
-    return {"channels": [Channel.EMAIL.value] if channels is None else channels, **told.blank()}
+    return {"channels": [Channel.EMAIL.value] if channels is None else channels, "list": "", **told.blank()}
 
 
 def _back(number: int | None, done: str) -> Response:
@@ -152,7 +238,9 @@ def _back(number: int | None, done: str) -> Response:
 
 def _form(typed: str, number: int | None, values: dict[str, Any], errors: dict[str, str] | None = None) -> Response:
     action = url_for("bans_pages.add") if number is None else url_for("bans_pages.add_for_person", number=number)
-    return _page("ban", typed, number, values, errors, action=action, channels=words.channels())
+    with frame.looking() as session:
+        scopes = [("", pages.say("All lists")), *_single(_names(session))]
+    return _page("ban", typed, number, values, errors, action=action, channels=words.channels(), scopes=scopes)
 
 
 def _lift_form(
@@ -169,8 +257,9 @@ def _in_force(typed: str) -> list[tuple[str, str, str]]:
     except BadInput:
         return words.channels()
     with frame.looking() as session:
-        held = bans.check(session, address).channels
-    return [each for each in words.channels() if each[0] in held]
+        held, names = bans.check(session, address).forbidden, _names(session)
+    hints = {key: hint for key, _said_so, hint in words.channels()}
+    return [(_key(each), _said(each, names), hints[each.channel.value]) for each in held]
 
 
 def _page(

@@ -1,7 +1,7 @@
 """Disclosures: who outside was given data about whom, and on what ground; and the form by which one is made.
 
-It is written down before the data are handed out, and refused without a legal basis, or against the person's ban. Asks
-for both factors anew.
+It is written down before the data are handed out, and refused without a legal basis, against the person's ban, or
+against a restriction without one of the grounds that break it (GDPR 18(2)). Asks for both factors anew.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 from flask import Response, request, url_for
 
 from ... import db
-from ...errors import BadInput, Banned
+from ...errors import BadInput, Banned, NotAllowed
 from ...privacy import access, disclosures
-from ...privacy.disclosures import FIELDS, Disclosure
+from ...privacy.disclosures import FIELDS
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
@@ -22,7 +22,7 @@ from . import frame, person, persons
 from . import registry_words as words
 
 _A_PAGE = 50
-_TYPED = ("recipient", "basis", "reference")
+_TYPED = ("recipient", "basis", "reference", "ground")
 
 
 def index() -> Response:
@@ -33,7 +33,8 @@ def index() -> Response:
         found = disclosures.newest(session, before_id=before_id, limit=_A_PAGE + 1)
     more = len(found) > _A_PAGE
     return frame.page(
-        "registry/disclosures", here="disclosures", found=[(each, named(each)) for each in found[:_A_PAGE]],
+        "registry/disclosures", here="disclosures",
+        found=[(each, words.given(each.fields)) for each in found[:_A_PAGE]],
         next_url=url_for("disclosure_pages.index", before=found[_A_PAGE - 1].id) if more else None,
         first_url=url_for("disclosure_pages.index") if before_id is not None else None,
     )  # fmt: skip
@@ -65,13 +66,16 @@ def give(number: int) -> Response:
             held = persons.known_person(session, number)
             noted = disclosures.note(
                 session, [number], recipient=values["recipient"], basis=values["basis"], fields=values["fields"],
-                reference=values["reference"], by=frame.actor(), now=now,
+                reference=values["reference"], ground=values["ground"], by=frame.actor(), now=now,
             )  # fmt: skip
             document = disclosures.part(access.document(session, held, now=now), noted.fields)
             audit.note(
                 session, "data_disclosed", by=frame.actor(), about=f"person {number}", now=now, disclosure=noted.id,
                 fields=list(noted.fields),
             )  # fmt: skip
+    except NotAllowed as error:
+        persons.seen(number)
+        return _form(number, values, {"ground": words.reason(error)})
     except (BadInput, Banned) as error:
         persons.seen(number)
         return _form(number, values, {"": words.reason(error)})
@@ -80,32 +84,25 @@ def give(number: int) -> Response:
     return response
 
 
-def named(each: Disclosure) -> str:
-    """Which data were given, in words."""
-    known = dict(_fields())
-    return ", ".join(known.get(field, field) for field in each.fields)
-
-
-def _fields() -> list[tuple[str, str]]:
+def _grounds() -> list[tuple[str, str]]:
+    """On what restricted data may be given, to choose from."""
     said = {
-        "address": pages.say("E-mail address"),
-        "name": pages.say("Name"),
-        "language": pages.say("Language"),
-        "subscriptions": pages.say("Subscriptions"),
-        "history": pages.say("Consent history"),
-        "bans": pages.say("Marketing bans"),
-        "notes": pages.say("Notes and contacts"),
-        "mails": pages.say("Mails"),
+        "consent": pages.say("The person agrees to it"),
+        "claims": pages.say("Legal claims"),
+        "others": pages.say("Protection of the rights of another person"),
+        "public": pages.say("Important public interest"),
     }
-    return [(field, said[field]) for field in FIELDS]
+    return [("", pages.say("Choose"))] + [(ground, said[ground]) for ground in disclosures.GROUNDS]
 
 
 def _form(number: int, values: dict[str, Any], errors: dict[str, str]) -> Response:
     with frame.looking() as session:
-        mailbox = persons.known_person(session, number).mailbox
+        held = persons.known_person(session, number)
+        mailbox, restricted = held.mailbox, held.restricted_at is not None
     return frame.page(
         "registry/disclose", 422 if errors else 200, here="persons", errors=errors, values=values, number=number,
-        address=mailbox, fields_to_choose=[(field, label, None) for field, label in _fields()],
+        address=mailbox, grounds=_grounds() if restricted else [],
+        fields_to_choose=[(field, label, None) for field, label in words.givable(FIELDS)],
         crumbs=person.crumbs(number, mailbox),
     )  # fmt: skip
 

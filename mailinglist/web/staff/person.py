@@ -19,6 +19,7 @@ from ...consent.people import Whole
 from ...consent.states import Channel, State
 from ...delivery import received
 from ...errors import BadInput
+from ...privacy import disclosures, tasks
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
@@ -81,22 +82,27 @@ def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = Non
     before = request.args.get("mails", "")
     before_id = int(before) if before.isdecimal() and len(before) < 19 else None
     with frame.looking() as session:
-        persons.known_person(session, number)
+        restricted_at = persons.known_person(session, number).restricted_at
         whole = people.whole(session, number)
         mails = received.by_person(session, number, before_id=before_id, limit=_MAILS + 1)
         names = {row.slug: persons.list_name(row) for row in lists.every(session)}
+        asked_for = tasks.of(session, number)
+        given = disclosures.recipients_of(session, number)
     with db.transaction() as session:
         audit.note(session, "person_seen", by=frame.actor(), about=f"person {number}", now=db.utcnow())
     more = len(mails) > _MAILS
     return frame.page(
         "registry/person", 422 if errors else 200, here="persons", errors=errors or {}, person=whole, names=names,
         language_of=words.language,
-        memberships=[_membership(each, names, banned=_banned(whole)) for each in whole.memberships],
+        memberships=[_membership(each, names, banned=_banned(whole, each.list)) for each in whole.memberships],
         elsewhere=len(whole.memberships) < len(names) or any(_may_join(each.state) for each in whole.memberships),
-        bans=[_ban(each) for each in whole.bans], history=[event_of(each, names) for each in reversed(whole.history)],
+        bans=[_ban(each, names) for each in whole.bans],
+        history=[event_of(each, names) for each in reversed(whole.history)],
         forbidden=any(each.lifted_at is None for each in whole.bans), asked=_asked(whole, names),
         links=[(names.get(each.list, each.list), each) for each in whole.links],
         notes=[(words.note_kind(each.kind), _day(each.on), each) for each in whole.notes], note=note,
+        restricted_at=restricted_at, given=[(each, words.given(each.fields)) for each in given],
+        tasks=[(words.task_kind(each.kind), each) for each in reversed(asked_for)],
         kinds=words.note_kinds(), reason_words=outbox.reason_words,
         mails=[(_mail(each), words.handoff(each.state), each) for each in mails[:_MAILS]],
         mails_next=url_for("person.look", number=number, mails=mails[_MAILS - 1].id, _anchor="mails") if more else None,
@@ -109,9 +115,12 @@ def _may_join(state: str) -> bool:
     return state != State.ACTIVE.value
 
 
-def _banned(whole: Whole) -> bool:
-    """Whether a ban in force keeps every bulletin from them."""
-    return any(each.channel == Channel.EMAIL.value and each.lifted_at is None for each in whole.bans)
+def _banned(whole: Whole, slug: str) -> bool:
+    """Whether a ban in force keeps every bulletin of this list from them."""
+    return any(
+        each.channel == Channel.EMAIL.value and each.lifted_at is None and each.list in (None, slug)
+        for each in whole.bans
+    )
 
 
 def _mail(each: received.Received) -> str:
@@ -136,9 +145,10 @@ def _lifted(text: str) -> str:
     return f"{words.way(how)}, {_shown('asked_on', day)}: {said}"
 
 
-def _ban(each: people.BanHeld) -> dict[str, Any]:
+def _ban(each: people.BanHeld, names: Mapping[str, str]) -> dict[str, Any]:
     return {
-        "channel": words.channel(each.channel), "source": words.source(each.source), "held": each,
+        "channel": words.ban(each.channel, names.get(each.list, each.list) if each.list else None),
+        "source": words.source(each.source), "held": each,
         "lifted": _lifted(each.lifted_by or ""),
     }  # fmt: skip
 

@@ -54,7 +54,7 @@ def erase(number: int) -> Response:
         persons.seen(number)
         return _erase_form(number, mailbox, typed, {"address": pages.say("Type the address as it stands above.")})
     with db.transaction() as session:
-        erasure = rights.erase(session, Address(mailbox, folded), db.utcnow())
+        erasure = rights.erase(session, Address(mailbox, folded), db.utcnow(), source="staff")
         audit.note(session, "person_erased", by=frame.actor(), about=f"person {number}", now=db.utcnow())
     return frame.page(
         "registry/erased", here="persons", deleted=_deleted(erasure), kept=_kept(erasure),

@@ -7,7 +7,7 @@ for the catalogues; a test holds them against the verbs.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from ... import i18n
 from ...consent.import_jobs import CHECKED, CHECKING, DONE, FAILED, RUNNING, UPLOADED, WAITING
@@ -44,6 +44,13 @@ def states() -> list[tuple[str, str]]:
 def channel(key: str) -> str:
     """What a ban forbids."""
     return {each: words for each, words, _hint in channels()}.get(key, key)
+
+
+def ban(key: str, list_name: str | None) -> str:
+    """What a ban forbids, and where that is one list alone, on which."""
+    if list_name is None:
+        return channel(key)
+    return say("%(what)s: only the list “%(list)s”", what=channel(key), list=list_name)
 
 
 def channels() -> list[tuple[str, str, str]]:
@@ -85,8 +92,11 @@ def way(key: str) -> str:
         "web": say("By the form"),
         "own page": say("On their own page"),
         "erasure": say("By an erasure"),
+        "retention": say("Its period was over"),
         "confirmed": say("By the link in the letter"),
         "went along with a corrected address": say("Went along with a corrected address"),
+        "journal of opt-outs": say("Done again after a restore"),
+        "erased": say("Not kept: the person was erased"),
     }
     return known.get(key) or dict(ways()).get(key, key)
 
@@ -95,6 +105,19 @@ def source(key: str) -> str:
     """Where a subscription or a ban came from: the way, and what was said about it."""
     origin, colon, rest = key.partition(": ")
     return f"{way(origin)}: {way(rest)}" if colon else way(origin)
+
+
+def sources_meant(typed: str) -> list[str]:
+    """What a source may hold that is meant by what somebody typed: that itself, and each way that is called so in the
+    language of the page."""
+    said = typed.casefold()
+    return [typed, *(key for key in _WAYS if said in way(key).casefold())] if said else []
+
+
+_WAYS = (
+    "page", "one-click", "own page", "import", "went along with a corrected address", "journal of opt-outs", "erased",
+    "phone", "paper", "mail", "visit", "staff",
+)  # fmt: skip
 
 
 def ways() -> list[tuple[str, str]]:
@@ -215,9 +238,30 @@ def task_kind(key: str) -> str:
     kinds = {
         "address": say("A new address"),
         "other": say("A question or request"),
+        "erase": say("To be erased, from an address that is not confirmed"),
         "tell_recipient": say("Tell a recipient of a correction or erasure"),
     }
     return kinds.get(key, key)
+
+
+def given(fields: Iterable[str]) -> str:
+    """Which data were given to somebody outside."""
+    return ", ".join(label for _field, label in givable(fields))
+
+
+def givable(fields: Iterable[str]) -> list[tuple[str, str]]:
+    """Data that can be given to somebody outside, to choose from."""
+    said = {
+        "address": say("E-mail address"),
+        "name": say("Name"),
+        "language": say("Language"),
+        "subscriptions": say("Subscriptions"),
+        "history": say("Consent history"),
+        "bans": say("Marketing bans"),
+        "notes": say("Notes and contacts"),
+        "mails": say("Mails"),
+    }
+    return [(field, said.get(field, field)) for field in fields]
 
 
 def request_outcome(key: str | None) -> str:
@@ -229,6 +273,7 @@ def request_outcome(key: str | None) -> str:
         "joined": say("Joined"),
         "leaving": say("A letter went out"),
         "key": say("A letter went out"),
+        "used": say("A letter went out, and its link was used"),
         "left": say("Left"),
         "banned": say("Stopped by a ban"),
         "muted": say("No letter: they did not ask"),
@@ -331,6 +376,8 @@ SENTENCES = (
     _("nobody decided about it in time"),
     _("it named somebody who was erased since"),
     _("This person has forbidden that data about them are given to others."),
+    _("This person has restricted the use of their data: name the ground on which they may be given."),
+    _("There is no such ground (GDPR 18(2))."),
     _("That is too long, or holds control characters."),
     _("banned: marketing to this address is forbidden"),
     _("restricted: this person asked that their data be kept and not used (GDPR 18)"),

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
+from hashlib import sha256
 
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
 import staffing
-from conftest import NOW
 from mailinglist import db
 from mailinglist.consent import proof_file, seals
 from mailinglist.consent.states import State
@@ -22,7 +22,7 @@ from making import person
 def test_a_proof_as_a_file_or_a_page_and_it_is_in_the_audit(app: Flask) -> None:
     desk = staffing.signed_in(app, Level.REGISTRAR)
     with db.transaction() as session:
-        number = person(session, "Matti@example.fi", now=NOW, state=State.LEFT).id
+        number = person(session, "Matti@example.fi", now=db.utcnow(), state=State.LEFT).id
     seals.make()
     address = f"/staff/persons/{number}/proof"
     assert f'href="{address}"' in desk.get(f"/staff/persons/{number}").text
@@ -38,6 +38,9 @@ def test_a_proof_as_a_file_or_a_page_and_it_is_in_the_audit(app: Flask) -> None:
     assert page.headers["Content-Disposition"].endswith('.html"')
     assert '<html lang="sv">' in page.text
     assert "Bevis på samtycke" in page.text
+    assert "Register- och dataskyddsbeskrivningen, version 1" in page.text
+    assert sha256(f"fi\n{told['notices'][0]['body']}".encode()).hexdigest() in page.text
+    assert "<h3>Rekisterinpitäjä</h3>" in page.text
     with db.reading() as session:
         noted = session.scalars(select(AuditEntry).where(AuditEntry.act == "proof_exported").order_by(AuditEntry.id))
         assert [(row.about, row.detail) for row in noted] == [
