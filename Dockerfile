@@ -1,6 +1,6 @@
 # syntax=docker/dockerfile:1
 
-# The image of every role: `web` (default), `worker`, `scheduler`, and one-shot commands such as `db upgrade`.
+# The image of every role: `web` (default), `worker`, `inbound`, `scheduler`, and one-shot commands such as `db upgrade`.
 # Python 3.11 is what the tests run on.
 
 FROM python:3.11-slim-bookworm AS build
@@ -34,7 +34,7 @@ WORKDIR /app
 # A number, so that an orchestrator can see that it is not root.
 USER 10001:10001
 VOLUME /data /optouts /backups
-EXPOSE 8000
+EXPOSE 8000 10024
 # For the web role; the others switch it off (docker-compose.yml).
 HEALTHCHECK --interval=10s --timeout=5s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/health/ready', timeout=4)"]

@@ -6,7 +6,7 @@ import argparse
 
 from crashing import DATABASES, FAULTS
 
-from . import bans, crash, delay, dkim, growth, pages, send
+from . import bans, crash, delay, dkim, growth, inbound, pages, send
 
 
 def main() -> None:
@@ -41,6 +41,14 @@ def main() -> None:
     growing.add_argument("--kilobytes", type=int, default=10)
     growing.add_argument("--connections", type=int, default=4)
     growing.set_defaults(main=growth.main)
+
+    coming = what.add_parser("inbound", help="reports of failed mails at a given pace, and sign-ups meanwhile")
+    coming.add_argument("--rate", type=int, default=1000, help="reports a second")
+    coming.add_argument("--seconds", type=int, default=30)
+    coming.add_argument("--kilobytes", type=int, default=4, help="of each report, with the mail that it returns")
+    coming.add_argument("--connections", type=int, default=8)
+    coming.add_argument("--database", choices=DATABASES, default="postgresql")
+    coming.set_defaults(main=inbound.main)
 
     looking = what.add_parser("pages", help="how long the console's pages take over a large register")
     looking.add_argument("--people", type=int, default=1_000_000)

@@ -7,16 +7,12 @@ register is filled straight into its tables, without a ledger: what is measured 
 
 from __future__ import annotations
 
-import http.client
-import itertools
 import os
 import statistics
 import subprocess
 import sys
-import threading
 import time
-import urllib.parse
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -27,16 +23,14 @@ from sqlalchemy import select
 import servers
 from crashing import DATABASES
 from mailinglist import db, migrate
-from mailinglist.consent import lists
 from mailinglist.delivery import dispatch
 from mailinglist.delivery.dispatch import Status
 from mailinglist.delivery.tables import Handoff
 from mailinglist.settings import Settings
 from worker.app import wired
 
-from . import register, stage
+from . import register, sign_ups, stage
 
-_SIGN_UPS_A_SECOND = 10.0
 _WARM_UP_SECONDS = 5.0
 _IDLE_SECONDS = 20.0
 _LOOK_EVERY = 1.0
@@ -62,7 +56,7 @@ class Figures:
 def main(*, sizes: str, database: str, kilobytes: int, connections: int) -> None:
     """Print the figures of each size, smallest first."""
     print(f"{kilobytes} KB, {connections} connections, {stage.machine()}")
-    print(f"{_SIGN_UPS_A_SECOND:.0f} sign-ups a second before and meanwhile; the account is looked at every second\n")
+    print(f"{sign_ups.A_SECOND:.0f} sign-ups a second before and meanwhile; the account is looked at every second\n")
     for kind in DATABASES if database == "both" else (database,):
         _print_head(kind)
         for recipients in sorted(int(size) for size in sizes.split(",")):
@@ -103,17 +97,17 @@ def _measured(folder: Path, url: str, port: int, recipients: int, kilobytes: int
     try:
         with app.app_context(), _roles(settings) as bulletins:
             register.fill(recipients, now=db.utcnow())
-            servers.wait_for(lambda: _sign_up(web, 0)[0] == 303, seconds=60)
-            _sign_ups_for(web, _WARM_UP_SECONDS)  # each process's first answers are slow
-            found.idle = _p95(_sign_ups_for(web, _IDLE_SECONDS))
+            servers.wait_for(lambda: sign_ups.one(web, 0)[0] == 303, seconds=60)
+            sign_ups.for_seconds(web, _WARM_UP_SECONDS)  # each process's first answers are slow
+            found.idle = sign_ups.p95(sign_ups.for_seconds(web, _IDLE_SECONDS))
             with db.transaction() as session:
                 number = stage.written(session, kilobytes, now=db.utcnow())
-            with _signing_up(web) as seconds:
+            with sign_ups.meanwhile(web) as seconds:
                 sent_at = _send(number)
                 status = _followed(number, found.looks)
             assert status.accepted == recipients, status
             assert status.first_at
-            found.busy, found.memory = _p95(seconds), _peak(bulletins)
+            found.busy, found.memory = sign_ups.p95(seconds), _peak(bulletins)
             found.first = (status.first_at - sent_at).total_seconds()
             found.at_start, found.at_end, found.overall = _rates(number, recipients)
             db.db.engine.dispose()
@@ -191,70 +185,3 @@ def _peak(pid: int) -> int:
     """The most memory that a process ever had, in octets."""
     lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     return next(int(line.split()[1]) * 1024 for line in lines if line.startswith("VmHWM"))
-
-
-# ── sign-ups ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-_clients = itertools.count()
-
-
-def _sign_up(port: int, number: int) -> tuple[int, float]:
-    """Status and seconds of one sign-up, from a client of its own: one client alone would be held back."""
-    form = urllib.parse.urlencode({"email": f"new{number}@example{number % 997}.org"})
-    client = f"10.{number >> 16 & 255}.{number >> 8 & 255}.{number & 255}"
-    headers = {"Content-Type": "application/x-www-form-urlencoded", "X-Forwarded-For": client}
-    began = time.perf_counter()
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    try:
-        connection.request("POST", f"/lists/{lists.DEFAULT_SLUG}", form, headers)
-        answer = connection.getresponse()
-        answer.read()
-    except OSError:
-        return 0, time.perf_counter() - began
-    finally:
-        connection.close()
-    return answer.status, time.perf_counter() - began
-
-
-def _sign_ups_for(port: int, seconds: float) -> list[float]:
-    with _signing_up(port) as taken:
-        time.sleep(seconds)
-    return taken
-
-
-@contextmanager
-def _signing_up(port: int) -> Iterator[list[float]]:
-    """Sign-ups at an even pace, each on its own thread; the seconds of those that were answered as they should."""
-    over = threading.Event()
-    taken: list[float] = []
-    wrong: list[tuple[int, float]] = []
-
-    def one() -> None:
-        status, seconds = _sign_up(port, 1 + next(_clients))
-        if status == 303:
-            taken.append(seconds)
-        else:
-            wrong.append((status, seconds))
-
-    def all_of_them() -> None:
-        threads = []
-        while not over.wait(1 / _SIGN_UPS_A_SECOND):
-            threads = [each for each in threads if each.is_alive()]
-            threads.append(threading.Thread(target=one))
-            threads[-1].start()
-        for each in threads:
-            each.join()
-
-    thread = threading.Thread(target=all_of_them)
-    thread.start()
-    try:
-        yield taken
-    finally:
-        over.set()
-        thread.join()
-    if wrong:
-        print(f"{len(wrong)} sign-ups failed (status, seconds): {wrong[:5]}", file=sys.stderr)
-
-
-def _p95(seconds: Sequence[float]) -> float:
-    return sorted(seconds)[int(len(seconds) * 0.95)] if seconds else 0.0

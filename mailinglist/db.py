@@ -47,9 +47,10 @@ REQUESTS = "requests"
 LETTERS = "letters"
 BULLETINS = "bulletins"
 IMPORTS = "imports"
+INBOUND = "inbound"
 BUSY_SECONDS = 30
 """How long a writer waits for SQLite's one write lock."""
-BELLS = (REQUESTS, LETTERS, BULLETINS, IMPORTS)
+BELLS = (REQUESTS, LETTERS, BULLETINS, IMPORTS, INBOUND)
 
 Ringer = Callable[[frozenset[str]], None]
 LastAct = Callable[[Session], None]
@@ -182,7 +183,8 @@ def init_app(app: Flask, settings: Settings) -> None:
     else:
         # Recycled connections are checked before use: a restarted server costs one reconnect, not a failed page.
         options = {"pool_pre_ping": True, "pool_size": 10, "max_overflow": 30, "connect_args": {"connect_timeout": 5}}
-    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options
+    # An error's words reach the log: without what was to be written, which may be somebody's mail.
+    app.config["SQLALCHEMY_ENGINE_OPTIONS"] = options | {"hide_parameters": True}
     db.init_app(app)
     app.extensions[_EXTENSION] = {"ringer": None, "last_act": None, "info": {}}
     with app.app_context():

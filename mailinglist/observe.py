@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 
 # Bounded, and what is long is cut first: strangers decide what is searched here.
-_ADDRESS = re.compile(r"[^\s<>\"'(),;:@]{1,128}@[^\s<>\"'(),;:]{1,255}")
+_ADDRESS = re.compile(r"(?:\"[^\"]{1,128}\"|[^\s<>\"'(),;:@]{1,128})@[^\s<>\"'(),;:]{1,255}")
 _LONGEST = 2000
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_.-]{20,}|[A-Za-z0-9_-]{30,}")
 # Control characters would let a value start a line of its own (log injection, ASVS 16.4.1).

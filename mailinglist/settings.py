@@ -62,6 +62,20 @@ class DkimKey:
     path: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Mailbox:
+    """A folder on a mail server that is read by IMAP (RFC 9051). `tls`: implicit, required (STARTTLS), none."""
+
+    host: str
+    port: int
+    tls: Tls
+    user: str
+    password: str = field(repr=False)
+    folder: str = "INBOX"
+    every: int = 60
+    """Seconds between two looks."""
+
+
 def _host_port(text: str) -> HostPort:
     host, colon, port = text.strip().rpartition(":")
     if not colon or not host or not port.isdigit() or not 0 <= int(port) <= 65535:
@@ -90,6 +104,35 @@ def _relay(text: str) -> Relay:
         tls=tls,
         user=unquote(parts.username) if parts.username else None,
         password=unquote(parts.password) if parts.password else None,
+    )
+
+
+def _mailbox(text: str) -> Mailbox:
+    shape = "expected imaps://user:password@host/INBOX?every=60; special characters are written %40, %2F and so on"
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+        query = parse_qs(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:  # its own words would quote a part of the password
+        raise ValueError(shape) from None
+    if parts.scheme not in ("imap", "imaps") or not (parts.hostname and parts.username and parts.password):
+        raise ValueError(shape)
+    tls: Tls = "implicit" if parts.scheme == "imaps" else "required"
+    every, starttls = query.pop("every", ["60"]), query.pop("starttls", ["required"])
+    if query or not every[0].isascii() or not every[0].isdigit() or not 1 <= int(every[0]) <= 86400:
+        raise ValueError("only ?every=SECONDS, from 1 to 86400, and ?starttls=never are understood")
+    if starttls == ["never"] and tls == "required":
+        if parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+            raise ValueError("a password does not go over the net without encryption: write imaps://")
+        tls = "none"
+    elif starttls != ["required"]:
+        raise ValueError("only ?every=SECONDS, from 1 to 86400, and ?starttls=never are understood")
+    folder = unquote(parts.path.lstrip("/")) or "INBOX"
+    user, password = unquote(parts.username), unquote(parts.password)
+    if any(ord(c) < 32 for c in folder + user + password):
+        raise ValueError(shape)
+    return Mailbox(
+        parts.hostname, port or (993 if tls == "implicit" else 143), tls, user, password, folder, int(every[0])
     )
 
 
@@ -125,6 +168,8 @@ class Settings(BaseSettings):
     bind: str = "127.0.0.1:8000"
     catcher_bind: str = "127.0.0.1:1025,127.0.0.1:8025"
     inbound_bind: str | None = None
+    inbound_imap: SecretStr | None = None
+    inbound_pipe: bool = False
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     confirm_days: int = Field(default=7, ge=1, le=60)
     send_rate: float | None = Field(default=None, gt=0)
@@ -226,6 +271,13 @@ class Settings(BaseSettings):
         if value:
             for item in _split(value.get_secret_value()):
                 _relay(item)
+        return value
+
+    @field_validator("inbound_imap")
+    @classmethod
+    def _known_mailbox(cls, value: SecretStr | None) -> SecretStr | None:
+        if value:
+            _mailbox(value.get_secret_value())
         return value
 
     @field_validator("dkim")
@@ -335,6 +387,22 @@ class Settings(BaseSettings):
         """Where the catcher listens: SMTP, viewer."""
         smtp, viewer = (_host_port(item) for item in self.catcher_bind.split(","))
         return smtp, viewer
+
+    @property
+    def inbound_address(self) -> HostPort | None:
+        """Where the listener for incoming mail listens; None: there is none."""
+        return _host_port(self.inbound_bind) if self.inbound_bind else None
+
+    @property
+    def mailbox(self) -> Mailbox | None:
+        """The mailbox that incoming mail is fetched from; None: there is none."""
+        return _mailbox(self.inbound_imap.get_secret_value()) if self.inbound_imap else None
+
+    @property
+    def takes_mail(self) -> bool:
+        """True where mail to our addresses reaches us in any way: then letters may be answered, and one can leave by
+        mail."""
+        return bool(self.inbound_bind or self.inbound_imap or self.inbound_pipe)
 
     @property
     def return_domain(self) -> str:

@@ -33,6 +33,7 @@ class Purpose(Enum):
     KEY = ("key", None)
     BROWSER = ("browser", 60 * 86400)
     RETURN_PATH = ("return-path", None)
+    REPLY = ("reply", None)
 
     def __init__(self, salt: str, max_age: int | None) -> None:
         self.salt = f"mailinglist.{salt}".encode()

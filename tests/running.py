@@ -37,7 +37,7 @@ class Run:
         }
         self.process: subprocess.Popen[str] | None = None
         self.printed: list[str] = []
-        self.lines = 4
+        self.lines = 5 if "MAILINGLIST_INBOUND_BIND" in settings else 4
         """How many lines it prints: the last is the first sign-in's link, while nobody has set up an account."""
 
     def start(self) -> None:

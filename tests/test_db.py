@@ -8,7 +8,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 from flask import Flask
 from sqlalchemy import event, insert, select, text
-from sqlalchemy.exc import OperationalError, StatementError
+from sqlalchemy.exc import DBAPIError, OperationalError, StatementError
 from sqlalchemy.orm import Session
 
 from conftest import NOW
@@ -42,6 +42,13 @@ def test_a_moment_without_its_offset_is_refused(app: Flask) -> None:
         session.add(Line(name="x", free_at=naive))
     with db.reading() as session, pytest.raises(StatementError, match="offset"):
         session.scalar(select(Line.name).where(Line.free_at < naive))
+
+
+def test_an_error_tells_nothing_of_what_was_to_be_written(app: Flask) -> None:
+    with db.reading() as session, pytest.raises(DBAPIError) as failure:
+        session.execute(text("SELECT no_such_column FROM lists WHERE slug = :subject"), {"subject": "Yksityistä"})
+    assert "no_such_column" in str(failure.value)
+    assert "Yksityistä" not in str(failure.value)
 
 
 # ── transactions and bells ──────────────────────────────────────────────────────────────────────────────────────────

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 
@@ -22,6 +23,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("consent",),
     ("bulletins", "letters", "staff"),
     ("delivery",),
+    ("inbound",),
     ("privacy",),
     ("schema",),
     ("migrate",),
@@ -63,6 +65,16 @@ PURE = (
     "delivery/replies.py",
     "delivery/conversation.py",
     "delivery/failures.py",
+    "delivery/verdicts.py",
+    "inbound/bounds.py",
+    "inbound/conversation.py",
+    "inbound/reading.py",
+    "inbound/reports.py",
+    "inbound/feedback.py",
+    "inbound/robots.py",
+    "inbound/answers.py",
+    "inbound/intents.py",
+    "inbound/vocabulary.py",
     "stationery/*.py",
     "preflight/findings.py",
     "preflight/pieces.py",
@@ -116,6 +128,10 @@ WRITERS = {
     "Shift": {"delivery/handoffs.py"},
     "Line": {"delivery/pacing.py"},
     "OwnerMail": {"delivery/owner_mail.py"},
+    "Bounce": {"delivery/bounces.py"},
+    "Complaint": {"delivery/complaints.py"},
+    "Hold": {"delivery/complaints.py"},
+    "Spooled": {"inbound/spool.py"},
     "Disclosure": {"privacy/disclosures.py"},
     "DisclosedPerson": {"privacy/disclosures.py"},
     "Cleared": {"privacy/retention.py"},
@@ -184,6 +200,16 @@ def test_arrows_point_only_down():
         if (there := room_of(name)) in FLOOR and there != here and FLOOR[there] >= FLOOR[here]
     ]
     assert wrong == []
+
+
+def test_the_picture_shows_the_floors():
+    svg = ElementTree.parse(ROOT / "docs" / "house.svg")
+    names = svg.iterfind(".//{http://www.w3.org/2000/svg}text[@class='name']")
+    drawn = {room: float(each.attrib["y"]) for each in names for room in (each.text or "").split(" · ")}
+    assert drawn.keys() == FLOOR.keys() - {"__main__"}
+    assert [
+        (low, high) for low in drawn for high in drawn if FLOOR[low] < FLOOR[high] and drawn[low] < drawn[high]
+    ] == []
 
 
 def test_no_cycles_between_files():

@@ -15,6 +15,7 @@ from mailinglist import observe
         ("to mätti.m+x@esimerkki.fi, again", "to [address], again"),
         ("line\r\nanother\x00one", "line  another one"),
         (f"/confirm/{'a' * 22}.{'b' * 43} gone", "/confirm/[token] gone"),
+        ('550 "Matti Meikäläinen"@example.fi unknown', "550 [address] unknown"),
     ],
 )
 def test_addresses_and_control_characters_are_left_out(said: str, kept: str):

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from commanding import environment
 from mailinglist.errors import SettingsError
-from mailinglist.settings import DkimKey, HostPort, Relay, Settings
+from mailinglist.settings import DkimKey, HostPort, Mailbox, Relay, Settings
 
 SECRET = "hush-hush-hush-hush"
 
@@ -91,6 +91,15 @@ def test_they_can_not_be_changed() -> None:
         ("data_dir", "/srv/data", "data_dir", Path("/srv/data")),
         ("catcher_bind", "[::1]:1,localhost:2", "catcher_binds", (HostPort("::1", 1), HostPort("localhost", 2))),
         ("inbound_bind", "0.0.0.0:25", "inbound_bind", "0.0.0.0:25"),
+        ("inbound_bind", "[::]:25", "inbound_address", HostPort("::", 25)),
+        ("inbound_bind", "0.0.0.0:25", "takes_mail", True),
+        ("inbound_imap", "imaps://a%40b.fi:p%2Fw@mail.b.fi/Listat%20x?every=5", "mailbox",
+         Mailbox("mail.b.fi", 993, "implicit", "a@b.fi", "p/w", "Listat x", 5)),
+        ("inbound_imap", "imap://a:b@c", "mailbox", Mailbox("c", 143, "required", "a", "b")),
+        ("inbound_imap", "imap://a:b@127.0.0.1:1?starttls=never", "mailbox", Mailbox("127.0.0.1", 1, "none", "a", "b")),
+        ("inbound_imap", "imaps://a:b@c", "takes_mail", True),
+        ("inbound_pipe", "true", "takes_mail", True),
+        ("inbound_pipe", "no", "takes_mail", False),
         ("trusted_proxies", "10", "trusted_proxies", 10),
         ("confirm_days", "60", "confirm_days", 60),
         ("send_rate", "0.5", "send_rate", 0.5),
@@ -132,6 +141,15 @@ def test_what_a_variable_means(name: str, value: str, attribute: str, meaning: o
         ("bind", "127.0.0.1:http"),
         ("bind", "127.0.0.1:65536"),
         ("inbound_bind", "25"),
+        ("inbound_imap", f"pop3://u:{SECRET}@mx"),
+        ("inbound_imap", f"imaps://:{SECRET}@mx"),
+        ("inbound_imap", "imaps://u@mx"),
+        ("inbound_imap", f"imaps://u:{SECRET}@mx?every=0"),
+        ("inbound_imap", f"imaps://u:{SECRET}@mx?often=1"),
+        ("inbound_imap", f"imaps://u:{SECRET}]@mx["),
+        ("inbound_imap", f"imap://u:{SECRET}@mx?starttls=never"),
+        ("inbound_imap", f"imaps://u:{SECRET}%0d%0a@mx"),
+        ("inbound_pipe", "perhaps"),
         ("catcher_bind", "127.0.0.1:1025"),
         ("catcher_bind", "127.0.0.1:1025,8025"),
         ("catcher_bind", "127.0.0.1:1,127.0.0.1:2,127.0.0.1:3"),
@@ -164,9 +182,11 @@ def test_no_secret_in_a_dump_or_a_repr() -> None:
     url = f"smtps://u:{SECRET}@mx"
     settings = load(
         database_url=f"postgresql://u:{SECRET}@db/x", broker_url=f"redis://:{SECRET}@x:1/0", smtp_url=url,
-        secret_keys=SECRET, ban_key=SECRET, seal_key=SECRET,
+        secret_keys=SECRET, ban_key=SECRET, seal_key=SECRET, inbound_imap=f"imaps://u:{SECRET}@mx",
     )  # fmt: skip
-    for told in (repr(settings), str(settings), repr(settings.relays), settings.model_dump_json()):
+    for told in (
+        repr(settings), str(settings), repr(settings.relays), repr(settings.mailbox), settings.model_dump_json(),
+    ):  # fmt: skip
         assert SECRET not in told
 
 
@@ -177,8 +197,9 @@ def test_the_environment_gives_a_child_these_very_settings(tmp_path: Path) -> No
         ban_key=SECRET, seal_key=f"{SECRET}1,{SECRET}2", seal_dir="/seals",
         mail_from='"Väinö, oy" <a@example.fi>', bounce_domain="palaute.example.fi",
         data_dir=str(tmp_path), bind="[::1]:9000", catcher_bind="[::1]:1,localhost:2", inbound_bind="0.0.0.0:25",
-        trusted_proxies="2", confirm_days="3", send_rate="0.1", smtp_connections="9",
-        journal_dir="/j", journal_head="/h", backup_dir="/b", backup_every="12", backup_keep="7", keep="evidence=1200",
+        inbound_imap=f"imaps://u:{SECRET}@mx", inbound_pipe="true", trusted_proxies="2", confirm_days="3",
+        send_rate="0.1", smtp_connections="9", journal_dir="/j", journal_head="/h", backup_dir="/b", backup_every="12",
+        backup_keep="7", keep="evidence=1200",
         backup_recipient="age1fp04sp69yn37a2h8ery7zpu2pqq2mt5xz4hj5axs9gcgnfw9r5eqr4xehe",
     )  # fmt: skip
     assert settings.environment().keys() == {f"MAILINGLIST_{name.upper()}" for name in Settings.model_fields}

@@ -23,12 +23,14 @@ CARRIERS = {
     "delivery/proofs.py:hand_over": "a test mail that `proofs.proof` made: refused to who is banned, has left or did "
     "not ask",
     "delivery/owner_mail.py:_hand_over": "the daily mail to the list's own owner: not marketing, and of no subscriber",
+    "inbound/forward.py:send_due": "a mail that came in for a person, sent on to the list's own owner",
 }
 """Who makes a `Courier`, the only thing that hands mail to a mail server."""
 
 SOCKETS = {
     "delivery/connection.py": "the courier's own, the only one that mail goes over",
     "delivery/fleet.py": "looks up the courier's relays by name",
+    "doctor/incoming.py": "asks our own listener how it greets; hands over nothing",
     "doctor/post.py": "asks a mail server how it greets; hands over nothing",
     "preflight/links.py": "asks whether a page that a bulletin links to is there",
     "local/broker.py": "asks the embedded broker on this machine whether it is up",
@@ -49,6 +51,7 @@ EXPORTERS = {
     "web/staff/person_rights.py:export": "one person's data, for that person (GDPR 15)",
     "web/staff/proofs_pages.py:make": "one person's consent, for an authority or that person (GDPR 7(1))",
     "web/staff/disclosure_pages.py:give": "disclosures.note",
+    "inbound/reading.py:_take_apart": "reads the field of a mail that came in; makes no file",
 }
 """Who makes a file with addresses in it: the name that it has to call, or in words why no gate stands before it."""
 

@@ -14,18 +14,25 @@ from servers import wait_for
 from worker import app as worker_app
 
 
-def made() -> Celery:
-    celery = worker_app.make_celery(Settings.of(**SECRETS))
+def made(**values: object) -> Celery:
+    celery = worker_app.make_celery(Settings.of(**SECRETS, **values))
     celery.loader.import_default_modules()
     return celery
 
 
 def test_every_task_has_a_queue_that_a_worker_serves():
-    celery = made()
+    celery = made(inbound_pipe=True)
     own = {name for name in celery.tasks if not name.startswith("celery.")}
     assert own == celery.conf.task_routes.keys()
     assert {route["queue"] for route in celery.conf.task_routes.values()} == set(worker_app.QUEUES)
     assert worker_app.QUEUES == supervisor.WORKERS
+
+
+def test_incoming_mail_has_a_worker_of_its_own_only_where_it_comes_in():
+    for values in ({}, {"inbound_pipe": True}):
+        settings = Settings.of(**SECRETS, **values)
+        routes = worker_app.make_celery(settings).conf.task_routes
+        assert {route["queue"] for route in routes.values()} == set(worker_app.queues(settings))
 
 
 def test_every_bell_and_every_beat_calls_a_task():

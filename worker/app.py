@@ -19,7 +19,8 @@ from mailinglist.settings import Settings
 
 LETTERS_QUEUE = "letters"
 BULLETINS_QUEUE = "bulletins"
-QUEUES = (LETTERS_QUEUE, BULLETINS_QUEUE)
+INBOUND_QUEUE = "inbound"
+QUEUES = (LETTERS_QUEUE, BULLETINS_QUEUE, INBOUND_QUEUE)
 SWEEP_SECONDS = 3.0
 
 # A publish costs more than the row it announces, so a process rings at most once in this time.
@@ -28,9 +29,16 @@ _QUIET_SECONDS = 0.03
 _DEAF_SECONDS = 2.0
 _STALE_SECONDS = 60
 
-_TASKS = {db.REQUESTS: "letters", db.LETTERS: "letters", db.BULLETINS: "bulletins", db.IMPORTS: "imports"}
+_TASKS = {db.REQUESTS: "letters", db.LETTERS: "letters", db.BULLETINS: "bulletins", db.IMPORTS: "imports",
+          db.INBOUND: "inbound"}  # fmt: skip
 
 _log = observe.logger(__name__)
+
+
+def queues(settings: Settings) -> tuple[str, ...]:
+    """The queues that need a worker. Incoming mail has one of its own where it comes in, so that no letter waits for a
+    thousand bounces; else the few mails that a command hands in go with the letters, and save a process."""
+    return QUEUES if settings.takes_mail else (LETTERS_QUEUE, BULLETINS_QUEUE)
 
 
 def make_celery(settings: Settings) -> Celery:
@@ -41,7 +49,9 @@ def make_celery(settings: Settings) -> Celery:
         task_ignore_result=True,
         task_default_queue=LETTERS_QUEUE,
         task_routes={"letters": {"queue": LETTERS_QUEUE}, "bulletins": {"queue": BULLETINS_QUEUE},
-            "imports": {"queue": LETTERS_QUEUE}, "growth": {"queue": LETTERS_QUEUE},
+            "imports": {"queue": LETTERS_QUEUE},
+            "inbound": {"queue": INBOUND_QUEUE if settings.takes_mail else LETTERS_QUEUE},
+            "growth": {"queue": LETTERS_QUEUE},
             "seal": {"queue": BULLETINS_QUEUE},  # it takes its time, and no letter waits for it there
             "owners": {"queue": LETTERS_QUEUE}, "tidy": {"queue": LETTERS_QUEUE},
             "safekeeping": {"queue": LETTERS_QUEUE}},
@@ -58,7 +68,7 @@ def make_celery(settings: Settings) -> Celery:
         beat_schedule={
             **{
                 name: {"task": name, "schedule": SWEEP_SECONDS, "options": {"expires": SWEEP_SECONDS * 2}}
-                for name in ("letters", "bulletins", "imports", "growth")
+                for name in ("letters", "bulletins", "imports", "growth", "inbound")
             },
             # Each list's day begins in its own time zone, and what a server put off is tried again.
             "owners": {"task": "owners", "schedule": crontab(minute="*/10"), "options": {"expires": 600}},

@@ -10,6 +10,7 @@ from mailinglist import db
 from mailinglist.consent import growth as growth_of_lists
 from mailinglist.consent import import_errand, seals_outside
 from mailinglist.delivery import owner_mail, post
+from mailinglist.inbound import handle
 from mailinglist.privacy import disclosures, needs, notice, retention, safekeeping
 from mailinglist.settings import SETTINGS
 
@@ -43,6 +44,13 @@ def imports() -> None:
     """Go on with a file that is looked through or taken in, for a second: letters share the queue."""
     with _app().app_context():
         import_errand.go_on(stop=_stopping)
+
+
+@shared_task(name="inbound")  # type: ignore[untyped-decorator]
+def inbound() -> None:
+    """Handle the mail that came in, and send on what is for the lists' owners."""
+    with _app().app_context():
+        handle.handle(stop=_stopping)
 
 
 @shared_task(name="growth")  # type: ignore[untyped-decorator]

@@ -180,7 +180,7 @@ def pause(number: int) -> None:
 def resume(number: int) -> None:
     """Go on after `pause`."""
     with opened(), db.transaction() as session:
-        dispatch.resume(session, number)
+        dispatch.resume(session, number, now=db.utcnow())
         record(session, "bulletin_resumed", about=f"bulletin {number}")
     output.line("Going on.")
 

@@ -23,8 +23,9 @@ _READER_GONE = 141  # 128 + SIGPIPE
 COMMANDS = {
     "run": ("roles", "Run everything on this machine, until Ctrl-C."),
     "web": ("roles", "Serve the public pages."),
-    "worker": ("roles", "Take requests, send letters and bulletins."),
+    "worker": ("roles", "Take requests, send letters and bulletins, handle incoming mail."),
     "scheduler": ("roles", "Ring the bell at fixed times."),
+    "inbound": ("inbound", "Take mail that comes in; hand in or look at one message."),
     "catcher": ("roles", "Catch mail and show it, instead of sending it."),
     "db": ("upkeep", "Create or migrate the database."),
     "lists": ("lists", "The mailing lists and what is set for them."),

@@ -33,15 +33,15 @@ def web() -> None:
     """Serve the public pages."""
     from .web_server import serve
 
-    settings = _settings("web")
-    _assert_current(settings)
+    settings = role_settings("web")
+    assert_current(settings)
     serve(with_broker(settings))
 
 
 @click.command()
 @click.option("--queues", metavar="NAME,…", help="Which queues; all of them if not given.")
 def worker(queues: str | None) -> int:
-    """Take requests, send letters and bulletins.
+    """Take requests, send letters and bulletins, handle incoming mail.
 
     One process serves one queue; for several, this one keeps a process for each, and starts again what dies.
     """
@@ -49,15 +49,16 @@ def worker(queues: str | None) -> int:
 
     from ..local import children, ready
 
-    names = tuple(dict.fromkeys(name.strip() for name in queues.split(","))) if queues else worker_app.QUEUES
-    unknown = [name for name in names if name not in worker_app.QUEUES]
+    given = tuple(dict.fromkeys(name.strip() for name in queues.split(","))) if queues else ()
+    unknown = [name for name in given if name not in worker_app.QUEUES]
     if unknown:
         raise BadInput(f"There is no queue “{unknown[0]}”. There are: {', '.join(worker_app.QUEUES)}.")
-    settings = _heard(_settings("worker"))
+    settings = _heard(role_settings("worker"))
+    names = given or worker_app.queues(settings)
     if len(names) > 1:
         command = (sys.executable, "-m", "mailinglist", "worker", "--queues")
         return children.keep([children.Child(f"worker {name}", (*command, name), grace=_GRACE) for name in names])
-    _assert_current(settings)
+    assert_current(settings)
     # One process, no pool: the work is one group at a time, and a group needs all of the connections.
     options = ["--pool=solo", "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
     argv = ["--quiet", "worker", f"--queues={names[0]}", f"--hostname={names[0]}@%h", *options]
@@ -71,7 +72,7 @@ def scheduler() -> None:
     """Ring the bell at fixed times."""
     from worker import app as worker_app
 
-    settings = _heard(_settings("scheduler"))
+    settings = _heard(role_settings("scheduler"))
     folder = settings.data_dir / "scheduler"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     argv = ["--quiet", "beat", f"--schedule={folder / 'schedule'}", "--pidfile=", "--loglevel=WARNING"]
@@ -83,10 +84,11 @@ def catcher() -> None:
     """Catch mail and show it, instead of sending it."""
     from ..local import catcher as mail_catcher
 
-    mail_catcher.run(_settings("catcher"))
+    mail_catcher.run(role_settings("catcher"))
 
 
-def _settings(role: str) -> Settings:
+def role_settings(role: str) -> Settings:
+    """The settings of a role, whose logs begin to go to stderr. Raises SettingsError."""
     settings = Settings.load().with_keys()
     observe.configure(role=role)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # it tells of each look at the revision
@@ -101,7 +103,7 @@ def _heard(settings: Settings) -> Settings:
     return settings
 
 
-def _assert_current(settings: Settings) -> None:
+def assert_current(settings: Settings) -> None:
     """A role that starts before the database was migrated says so and ends, to be started again by its keeper."""
     with create_app(settings).app_context():
         try:

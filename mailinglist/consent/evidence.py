@@ -23,15 +23,16 @@ from .tables import Evidence, LedgerEntry, Person, Subscription
 
 _BANS = ("banned", "ban_lifted")
 _ENDED = (State.LEFT.value, State.NONE.value)
-_CLIENT = "client"
+_PERSONAL = {"client", "headers"}
+"""In evidence that names nobody: the network address, or the mail, that it came from."""
 _PERSONS = 200
 
 
 def unneeded(session: Session, *, before: datetime, limit: int) -> list[bytes]:
     """Up to `limit` digests of evidence that nothing has rested on since before this moment. Reads only.
 
-    Of somebody who is on a list again: what was before they left it last. And what names nobody but a client's address:
-    a ban that somebody gave whom we did not know. What an import rests on names nobody, and stays.
+    Of somebody who is on a list again: what was before they left it last. And what names nobody but a client's address,
+    or a mail: a ban that somebody gave whom we did not know. What an import rests on names nobody, and stays.
     """
     found: list[bytes] = []
     last: int | None = 0
@@ -61,7 +62,7 @@ def unneeded_after(session: Session, after: int, *, before: datetime, persons: i
         .where(Evidence.person_id.is_(None), Evidence.created_at < before)
         .order_by(Evidence.id)
     )
-    return found + [digest for digest, content in nobodys if _CLIENT in json.loads(content)], None
+    return found + [digest for digest, content in nobodys if _PERSONAL & json.loads(content).keys()], None
 
 
 def let_go(session: Session, digests: Sequence[bytes]) -> int:

@@ -201,7 +201,11 @@ class Knock:
 
 def knock(session: Session, token: str, *, now: datetime, purpose: Purpose = Purpose.CONFIRM) -> Knock:
     """What this confirmation (or not-me) link leads to; changes nothing. Raises TokenForged, TokenSpent."""
-    secret = tokens_of(session).read(purpose, token)
+    return knock_by_answer(session, tokens_of(session).read(purpose, token), now=now)
+
+
+def knock_by_answer(session: Session, secret: bytes, *, now: datetime) -> Knock:
+    """The same for an answer to the letter: its address held the link's secret, signed. Raises TokenSpent."""
     found = session.scalar(select(Confirmation).where(Confirmation.digest == _hidden(secret)))
     person = session.get(Person, found.person_id) if found else None
     standing = subscription(session, found.person_id, found.list_id) if found else None
@@ -228,7 +232,16 @@ def confirm(session: Session, token: str, *, origin: Origin, now: datetime) -> K
 
     Raises TokenForged; TokenSpent (expired, or overtaken by a leave); Banned.
     """
-    found = knock(session, token, now=now)
+    return _confirm(session, knock(session, token, now=now), origin=origin, now=now)
+
+
+def confirm_by_answer(session: Session, secret: bytes, *, origin: Origin, now: datetime) -> Knock:
+    """`confirm`, by an answer to the letter (T6). Whoever can read the letter can answer it as well as press its link:
+    the secret counts, not who the answer says that it is from. Raises TokenSpent, Banned."""
+    return _confirm(session, knock_by_answer(session, secret, now=now), origin=origin, now=now)
+
+
+def _confirm(session: Session, found: Knock, *, origin: Origin, now: datetime) -> Knock:
     person = locked(session, found.person.id)
     if person is None:
         raise TokenSpent("This link belongs to a request that is no longer kept.")
@@ -278,6 +291,38 @@ def disown(session: Session, token: str, *, origin: Origin, now: datetime) -> Ma
         mute(person, now=now)
         if not end(session, person, found.list, Event.DISOWN, source="letter", origin=origin, now=now):
             journal.note(session, journal.MUTED, person.digest, list_slug=found.list.slug, now=now)
+    return found.list
+
+
+def decline(
+    session: Session,
+    secret: bytes,
+    *,
+    disowns: bool = False,
+    ban: Collection[Channel] = (),
+    origin: Origin,
+    now: datetime,
+) -> MailingList:
+    """A no in answer to the confirmation letter: it ends the request, or the subscription if there is one by now.
+
+    `disowns`: they say that they did not ask, which counts as the letter's link for that does. With `ban`, marketing is
+    forbidden on those channels, too. From an address that was corrected since it changes nothing, as `disown`. Raises
+    TokenSpent (the request is no longer kept), RegisterUnsound.
+    """
+    found = knock_by_answer(session, secret, now=now)
+    person = locked(session, found.person.id)
+    if person is None or person.digest != found.confirmation.address:
+        return found.list
+    source = str(origin.get("how", "answer"))
+    event = Event.DISOWN if disowns else Event.LEAVE
+    if disowns:
+        mute(person, now=now)
+    ended = end(session, person, found.list, event, source=source, origin=origin, now=now)
+    if disowns and not ended:
+        journal.note(session, journal.MUTED, person.digest, list_slug=found.list.slug, now=now)
+    if ban:
+        filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
+        bans.add(session, person.digest, ban, source=source, evidence=filed, now=now)
     return found.list
 
 

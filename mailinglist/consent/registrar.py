@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import BadInput, Banned, NotAllowed, Unknown
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
-from . import bans, journal, ledger, lists, register, requests, sheet
+from . import bans, journal, ledger, lists, register, requests, restriction, sheet
 from .address import Address
 from .bans import Forbidden
 from .keys import assert_sound, keys_of
@@ -93,6 +93,24 @@ def leave(session: Session, person_id: int, row: MailingList, told: Told, *, now
     return register.end(
         session, person, row, Event.LEAVE, source="staff", origin=origin, by_link=False, now=now
     )  # fmt: skip
+
+
+def restrict(session: Session, person_id: int, told: Told, *, now: datetime) -> bool:
+    """Keep a person's data and use them no more, as they asked (GDPR 18). Returns whether that is new.
+
+    Raises BadInput, Unknown, RegisterUnsound.
+    """
+    origin = _origin(told, now)
+    return restriction.restrict(session, _locked(session, person_id), source="staff", origin=origin, now=now)
+
+
+def unrestrict(session: Session, person_id: int, told: Told, *, now: datetime) -> bool:
+    """End it; the person is told before (GDPR 18(3)), and `told` says how. Returns whether there was anything to end.
+
+    Raises BadInput, Unknown, RegisterUnsound.
+    """
+    origin = _origin(told, now)
+    return restriction.unrestrict(session, _locked(session, person_id), source="staff", origin=origin, now=now)
 
 
 def forbid(

@@ -30,6 +30,10 @@ from .tables import Confirmation, ConsentText, MailingList, Person, Request, Sub
 _log = logger(__name__)
 
 JOIN, LEAVE, KEY, EXIT = "join", "leave", "key", "exit"
+WEB, MAIL = "web", "mail"
+"""Entrances."""
+ANSWERS = "in_reply_to"
+"""In the origin of what came by mail: the Message-ID that the letter answers."""
 CONFIRM_LETTER, ALREADY_LETTER, LEAVE_LETTER, KEY_LETTER = "confirm", "already", "leave", "key"
 
 # Per address: one letter in 10 minutes, three a day, of each kind of request, on every entrance alike.
@@ -84,15 +88,29 @@ def write_down_exit(
     The worker enters it as soon as the key is right. Raises TokenForged, TokenSpent, Unknown.
     """
     ticket, row = register.ticket_of(session, token)
+    keep_exit(session, ticket, row, entrance=WEB, origin=origin, ban=ban, now=now)
+    return row
+
+
+def keep_exit(
+    session: Session,
+    ticket: register.Ticket,
+    row: MailingList,
+    *,
+    entrance: str,
+    origin: register.Origin,
+    ban: Collection[Channel],
+    now: datetime,
+) -> None:
+    """`write_down_exit`, for a token that has been read."""
     kept = {**origin, "ticket": ticket.pack().hex(), "ban": [channel.value for channel in ban]}
     session.add(
         Request(
-            kind=EXIT, list_id=row.id, entrance="web", mailbox=None, domain="", language=DEFAULT_LANGUAGE, origin=kept,
-            received_at=now, not_before=now, letter_due=False,
+            kind=EXIT, list_id=row.id, entrance=entrance, mailbox=None, domain="", language=DEFAULT_LANGUAGE,
+            origin=kept, received_at=now, not_before=now, letter_due=False,
         )
     )  # fmt: skip
     db.ring(session, db.REQUESTS)
-    return row
 
 
 def ask_again(
@@ -100,9 +118,27 @@ def ask_again(
 ) -> MailingList:
     """A fresh letter for a confirmation link that is spent. Raises TokenForged, TokenSpent (nothing is kept of it)."""
     found = register.knock(session, token, now=now)
+    return _ask_again(session, found, entrance=WEB, origin=origin, browser=browser, now=now)
+
+
+def ask_again_by_answer(session: Session, secret: bytes, *, origin: register.Origin, now: datetime) -> MailingList:
+    """The same for an answer to a letter that is spent. Raises TokenSpent (nothing is kept of it)."""
+    found = register.knock_by_answer(session, secret, now=now)
+    return _ask_again(session, found, entrance=MAIL, origin=origin, browser=None, now=now)
+
+
+def _ask_again(
+    session: Session,
+    found: register.Knock,
+    *,
+    entrance: str,
+    origin: register.Origin,
+    browser: bytes | None,
+    now: datetime,
+) -> MailingList:
     text = lists.current_text(session, found.list, found.text.language)
     write_down(
-        session, found.list, parse(found.person.mailbox), entrance="web", language=found.text.language, text=text,
+        session, found.list, parse(found.person.mailbox), entrance=entrance, language=found.text.language, text=text,
         origin=origin, browser=browser, now=now,
     )  # fmt: skip
     return found.list
@@ -173,7 +209,7 @@ def take(session: Session, *, limit: int = 50, now: datetime) -> int:
     load = _load(session, {request.domain for request in waiting}, now)
     # Persons are locked in one order, so that two workers can't wait for each other.
     for request in sorted(waiting, key=lambda waits: fold(waits.mailbox or "")):
-        if load.full(request.domain):
+        if request.kind != EXIT and load.full(request.domain):  # an opt-out brings no letter, and waits for none
             request.not_before = now + _WAIT
             count("requests_slowed")
             continue
@@ -207,12 +243,24 @@ def _take_one(session: Session, request: Request, now: datetime) -> None:
         request.outcome = _take_leave(session, request, row, address, now)
     request.taken_at = now
     # What was written down now lies with the person, or, for somebody we know nothing of, nowhere.
-    request.name = request.origin = None
+    request.name, request.origin = None, _still_needed(request)
     if not (request.letter_due and request.person_id is None):
         request.mailbox = None
         if request.person_id is None:
             request.domain = ""
     count(f"requests_{request.outcome}")
+
+
+def _still_needed(request: Request) -> register.Origin | None:
+    """The Message-ID that a letter will answer (RFC 5322 §3.6.4)."""
+    answered = (request.origin or {}).get(ANSWERS) if request.letter_due else None
+    return {ANSWERS: answered} if answered else None
+
+
+def answered_by(request: Request) -> str | None:
+    """The Message-ID of the mail that this request's letter answers; None: it came otherwise, or had none."""
+    answered = (request.origin or {}).get(ANSWERS)
+    return answered if isinstance(answered, str) else None
 
 
 def _take_exit(session: Session, request: Request, row: MailingList, now: datetime) -> None:

@@ -153,7 +153,8 @@ class Request(Base):
     language: Mapped[str] = mapped_column(String(2))
     text_id: Mapped[int | None] = mapped_column(ForeignKey("texts.id"))
     origin: Mapped[dict[str, Any] | None] = mapped_column(JSON)
-    """Client address, user agent, or who recorded it; becomes evidence when taken."""
+    """Client address, user agent, or who recorded it; becomes evidence when taken. Of what came by mail, the Message-ID
+    stays that the letter answers."""
     browser: Mapped[bytes | None] = mapped_column(Digest)
     """SHA-256 of the nonce in the cookie of the browser that asked."""
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)

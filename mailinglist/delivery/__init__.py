@@ -5,7 +5,11 @@
     run            claim → gate → hand over → settle, for whatever desk
     bulletin_desk  one bulletin's mails        letter_desk   the letters' mails
     post           what a worker does when the bell rings
-    failures       pure: when a refused mail is tried again
+    failures       pure: when a refused mail is tried again, and who can't be reached any more
+    verdicts       pure: what a refusal or a report says of the address, of the mailbox, or of us
+    bounces        mails that failed, and what that means for persons and bulletins
+    complaints     mails reported as unwanted, and the holds that too many of them put on a list
+    returned       what came back, counted for the console and for a person
     pacing         the shared rate, and a step back when servers throttle
     proofs         a test mail to a colleague        outcomes      what became of a bulletin, counted from its rows
     attention      what needs a person      owner_mail    the same, mailed to the list's owner once a day at most
@@ -15,10 +19,10 @@
     smtp           the pipelined client, the only mail socket (fleet, connection, opening, conversation, replies,
                    offers, relays); parcels: what goes to it, and what comes back
 
-Owns: dispatches, the parts of their audiences, handoffs, shifts, owner mails.
+Owns: dispatches, the parts of their audiences, handoffs, shifts, owner mails, bounces, complaints, holds.
 Promises: audience = accepted + deferred + rejected + excluded + uncertain + pending, after any crash. Nobody is
 mailed twice unasked: a mail whose fate is unknown is `uncertain`, and stays so until a person decides. The gate is
 read last. Entrances: `post` opens the transactions, as the tasks' two verbs; `run` too, beside
-the sockets. Known limits: one worker sends one bulletin after the other. What servers say of a recipient is kept, and
-not yet acted upon.
+the sockets. Nobody is given up for one failure, nor for what is about us; who complains has left at once. Known
+limits: one worker sends one bulletin after the other, and gives up those who can't be reached in between.
 """

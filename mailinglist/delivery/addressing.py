@@ -23,6 +23,12 @@ class Addressing:
         named = self._tokens.issue_for_mail(Purpose.RETURN_PATH, handoff_id.to_bytes(6, "big"))
         return f"b-{named}@{self._domain}", f"<{named}@{self._domain}>"
 
+    def reply_address(self, confirm: str) -> str:
+        """Where a confirmation letter is answered: it holds the secret of the letter's link (its local part has 44
+        characters)."""
+        secret = self._tokens.read(Purpose.CONFIRM, confirm)
+        return f"c-{self._tokens.issue_for_mail(Purpose.REPLY, secret)}@{self._domain}"
+
     def unsubscribe_url(self, list_id: int, digest: bytes, dispatch_id: int = 0) -> str:
         """Where this person leaves this list."""
         return f"{self._base}/unsubscribe/{unsubscribe_token(self._tokens, list_id, digest, dispatch_id)}"

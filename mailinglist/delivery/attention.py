@@ -5,6 +5,7 @@ Each question is a look-up in an index, or a count of rows that are few: none gr
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -21,8 +22,8 @@ from ..letters import desk
 from ..observe import redact
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
-from . import handoffs
-from .tables import RARE_STATES, Dispatch, Handoff
+from . import bounces, complaints, handoffs
+from .tables import RARE_STATES, Bounce, Complaint, Dispatch, Handoff
 
 LATE = timedelta(minutes=10)
 """A letter that nobody has tried to hand over for so long: somebody is waiting at a screen."""
@@ -52,6 +53,11 @@ class Place(StrEnum):
     IMPORT = "import"
     LIST = "list"
     TASKS = "tasks"
+    BOUNCES = "bounces"
+    """What came back."""
+    COMPLAINTS = "complaints"
+    MAIL = "mail"
+    """Mails to the list's addresses that wait for a person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,13 +79,15 @@ def of_list(session: Session, row: MailingList, *, now: datetime, since: datetim
     What has happened, and nobody can undo, is told for some days; with `since`, only what has happened from then on.
     """
     found = [
+        *_held(session, row),
         *_letters(session, row, now, since or now - WEEK),
         *_stuck(session, row, now),
         *_uncertain(session, row),
         *_approvals(session, row),
         *_imports(session, row, now),
-        *_rejected(session, row, since - _A_DAY if since else now - 2 * WEEK),
+        *_failed(session, row, since - _A_DAY if since else now - 2 * WEEK),
         *_failing(session, row, now),
+        *_complained(session, row, now, since or now - complaints.SPAN),
     ]
     return sorted(found, key=lambda need: not need.grave)
 
@@ -98,6 +106,28 @@ def _approvals(session: Session, row: MailingList) -> Iterator[Need]:
 
 
 def _stuck(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:
+    if complaints.held(session, row.id) is None:
+        yield from _not_moving(session, row, now)
+    paused = session.execute(
+        select(Bulletin.id, Bulletin.subject, Dispatch.trouble)
+        .join(Dispatch, Dispatch.bulletin_id == Bulletin.id)
+        .where(Dispatch.list_id == row.id, Dispatch.state == "paused", Dispatch.trouble.is_not(None))
+        .order_by(Dispatch.due_at)
+    )
+    for number, subject, trouble in paused:
+        yield Need(
+            Sentence(
+                _("“%(subject)s” stands still: %(trouble)s"),
+                {"subject": _title(subject), "trouble": redact(trouble or "")},
+            ),
+            Sentence(_("See to what it says, and then let it go on. Nothing is lost.")),
+            Place.BULLETIN,
+            number,
+            grave=True,
+        )
+
+
+def _not_moving(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:
     late = (Dispatch.state == "scheduled") & (Dispatch.due_at < now - LATE)
     moving = Dispatch.state.in_(("scheduled", "sending")) & Dispatch.trouble.is_not(None)
     rows = session.execute(
@@ -138,8 +168,8 @@ def _uncertain(session: Session, row: MailingList) -> Iterator[Need]:
         )
 
 
-def _rejected(session: Session, row: MailingList, since: datetime) -> Iterator[Need]:
-    """The newest bulletin, beside those before it."""
+def _failed(session: Session, row: MailingList, since: datetime) -> Iterator[Need]:
+    """The newest bulletin, beside those before it: what was refused, and what came back afterwards."""
     sent = [
         (number, audience or 0, subject, began)
         for number, audience, subject, began in session.execute(
@@ -158,19 +188,61 @@ def _rejected(session: Session, row: MailingList, since: datetime) -> Iterator[N
         .where(_RARE, Handoff.state == "rejected")
         .group_by(Handoff.about)
     )
-    rejected = dict(session.execute(counted).all())
-    shares = [rejected.get(number, 0) / audience for number, audience, *_rest in sent]
+    failed = Counter(dict(session.execute(counted).all()))
+    reported = (
+        select(Bounce.bulletin_id, func.count())
+        .where(Bounce.bulletin_id.in_([number for number, *_rest in sent]), Bounce.origin == bounces.REPORT)
+        .group_by(Bounce.bulletin_id)
+    )
+    failed.update(dict(session.execute(reported).all()))
+    shares = [failed[number] / audience for number, audience, *_rest in sent]
     usual = sum(shares[1:]) / len(shares[1:]) if shares[1:] else _MUCH / 2
     if shares[0] >= _MUCH or (shares[0] >= _SOME and shares[0] >= 2 * usual):
         number, audience, subject, _began = sent[0]
         values: dict[str, str | int] = {
-            "subject": _title(subject), "number": rejected[number], "audience": audience,
+            "subject": _title(subject), "number": failed[number], "audience": audience,
         }  # fmt: skip
         yield Need(
-            Sentence(_("“%(subject)s”: mail servers rejected %(number)s of %(audience)s, more than usual."), values),
+            Sentence(_("“%(subject)s”: %(number)s of %(audience)s could not be delivered, more than usual."), values),
             Sentence(_("Look at the servers' answers: addresses may be gone, or our mail may be taken for spam.")),
             Place.BULLETIN,
             number,
+        )
+
+
+def _held(session: Session, row: MailingList) -> Iterator[Need]:
+    hold = complaints.held(session, row.id)
+    if hold is not None:
+        values: dict[str, str | int] = {"complaints": hold.complaints, "mails": hold.mails}
+        yield Need(
+            Sentence(
+                _("Sending is held: %(complaints)s of %(mails)s recipients reported our mail as unwanted."), values
+            ),
+            Sentence(_("Find out why, and then let it go on. Mailbox providers refuse those of whom many complain.")),
+            Place.COMPLAINTS,
+            row.id,
+            grave=True,
+        )
+
+
+def _complained(session: Session, row: MailingList, now: datetime, since: datetime) -> Iterator[Need]:
+    """Of the last 30 days; told again only when there are new ones."""
+    newest = session.scalar(
+        select(Complaint.at).where(Complaint.list_id == row.id).order_by(Complaint.at.desc()).limit(1)
+    )
+    if newest is None or newest <= since or complaints.held(session, row.id) is not None:
+        return
+    found = complaints.in_span(session, row.id, now=now)
+    if found.warns:
+        values: dict[str, str | int] = {"complaints": found.complaints, "mails": found.mails}
+        yield Need(
+            Sentence(
+                _("Of %(mails)s mails in 30 days, %(complaints)s were reported as unwanted: more than 1 in 1,000."),
+                values,
+            ),
+            Sentence(_("Did they want it, and is the link to leave easy to find? At 3 in 1,000 sending is held.")),
+            Place.COMPLAINTS,
+            row.id,
         )
 
 
@@ -252,7 +324,7 @@ def _failing(session: Session, row: MailingList, now: datetime) -> Iterator[Need
                 values,
             ),
             Sentence(_("Look at the reports of the last bulletins. A mail server may be refusing all our mail.")),
-            Place.LIST,
+            Place.BOUNCES,
             row.id,
         )
 

@@ -28,6 +28,7 @@ from .template import Message, compile_message
 
 _SLOTS = {
     "unsubscribe_url": SlotKind.URL,
+    "unsubscribe_token": SlotKind.TOKEN,
     "privacy_url": SlotKind.URL,
     "own_page_url": SlotKind.URL,
     "name": SlotKind.TEXT,
@@ -63,7 +64,7 @@ class BulletinPaper:
         headers = (
             *((("Reply-To", owner),) if owner else ()),
             mail_headers.list_id(shown["name"], row.slug, settings.return_domain),
-            *mail_headers.UNSUBSCRIBE,
+            *mail_headers.unsubscribe(row.slug, settings),
             # Gmail's feedback loop: at most four fields, the last names the sender; the same for every recipient.
             ("Feedback-ID", f"{bulletin_id}:{row.slug}:bulletin:{own_domain}"),
         )
@@ -74,7 +75,8 @@ class BulletinPaper:
     def fill(self, handoff_id: int, mailbox: str, name: str | None, digest: bytes, now: datetime) -> Written:
         """The mail for one person. Raises BadInput."""
         unsubscribe = self._addressing.unsubscribe_url(self._list_id, digest, self._bulletin)
-        values = {"unsubscribe_url": unsubscribe, "name": name or "", **self._alike}
+        token = unsubscribe.rpartition("/")[2]
+        values = {"unsubscribe_url": unsubscribe, "unsubscribe_token": token, "name": name or "", **self._alike}
         return_path, message_id = self._addressing.of(handoff_id)
         content = self._template.fill(
             to_address=mailbox,
@@ -112,8 +114,8 @@ class BulletinDesk:
         }
 
     def halted(self, session: Session) -> bool:
-        """Paused or cancelled."""
-        return dispatch.state_of(session, self._bulletin) not in ("sending", "sent")
+        """Paused, cancelled or held."""
+        return not dispatch.goes_on(session, self._bulletin)
 
     def write(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, Written | str]:
         """Each person's bulletin; the gate and what a mail needs come in one reading."""

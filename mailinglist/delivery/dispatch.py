@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import select, update
+from sqlalchemy import exists, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -24,12 +24,15 @@ from ..consent.tables import MailingList
 from ..errors import Fault, MailinglistError, NotAllowed
 from ..stationery.sentences import noted as _
 from . import audience_query, handoffs
-from .tables import RARE_STATES, Dispatch
+from .tables import RARE_STATES, Dispatch, Hold
 
 _log = observe.logger(__name__)
 
 _CALLED_OFF_AT_ONCE = 20_000
 """Rows of a cancelled bulletin that one sweep makes: a quarter of a second on a quiet machine."""
+
+_HELD = exists().where(Hold.list_id == Dispatch.list_id, Hold.lifted_at.is_(None))
+"""SQL: too many complained of the list's bulletins; `complaints` writes that down, and lets them go on."""
 
 _MOVES = {
     "pause": (("scheduled", "sending"), "paused"),
@@ -53,6 +56,8 @@ class Status:
     last_at: datetime | None
     due_at: datetime | None
     trouble: str | None
+    held: bool = False
+    """It stands still, with all of its list, since too many complained."""
 
 
 def send(
@@ -96,7 +101,7 @@ def begin_due(session: Session, *, now: datetime) -> list[int]:
     """Begin what is scheduled and due: its audience is written down. Returns the bulletins begun."""
     due = session.scalars(
         select(Dispatch)
-        .where(Dispatch.state == "scheduled", Dispatch.due_at <= now)
+        .where(Dispatch.state == "scheduled", Dispatch.due_at <= now, ~_HELD)
         .order_by(Dispatch.due_at)
         .with_for_update(skip_locked=True)
     ).all()
@@ -149,6 +154,8 @@ def call_off_cancelled(session: Session, *, now: datetime) -> None:
             _count(session, dispatch)
 
 
+_STANDS = "Its list is held: too many recipients complained. A publisher looks into it, and lets it go on."
+
 _RESTORED = (
     "It comes from the backup of {moment}, and may have gone out since. Look into the mail server's log, or ask a few "
     "recipients, before you resume it."
@@ -169,12 +176,14 @@ def come_back(session: Session, copy_of: datetime, *, now: datetime) -> tuple[in
 
 
 def moving(session: Session) -> list[int]:
-    """Bulletins with rows that may go: those being sent, and those sent that still have deferred rows."""
+    """Bulletins with rows that may go: those being sent, and those sent that still have deferred rows. Of a list that
+    is held, only those that have nothing left to go, so that they come to their end."""
     return list(
         session.scalars(
             select(Dispatch.bulletin_id)
             .where(
-                (Dispatch.state == "sending") | ((Dispatch.state == "sent") & handoffs.open_rows(Dispatch.bulletin_id))
+                (Dispatch.state == "sending") | ((Dispatch.state == "sent") & handoffs.open_rows(Dispatch.bulletin_id)),
+                ~_HELD | ~handoffs.open_rows(Dispatch.bulletin_id),
             )
             .order_by(Dispatch.due_at)
         )
@@ -184,6 +193,12 @@ def moving(session: Session) -> list[int]:
 def state_of(session: Session, bulletin_id: int) -> str | None:
     """The dispatch's state as it is now."""
     return session.scalar(select(Dispatch.state).where(Dispatch.bulletin_id == bulletin_id))
+
+
+def goes_on(session: Session, bulletin_id: int) -> bool:
+    """Whether mails of the bulletin may go now: it is neither paused nor cancelled, and its list is not held."""
+    wanted = select(Dispatch.state).where(Dispatch.bulletin_id == bulletin_id, ~_HELD)
+    return session.scalar(wanted) in ("sending", "sent")
 
 
 def finish(session: Session, bulletin_id: int, *, now: datetime) -> bool:
@@ -206,15 +221,18 @@ def _count(session: Session, dispatch: Dispatch) -> None:
 
 
 def note_trouble(session: Session, bulletin_id: int, trouble: str | None) -> None:
-    """Why the bulletin doesn't move, in words; None: it does."""
+    """Why the bulletin doesn't move, in words; None: it does. Why one was paused stays as it is."""
     session.execute(
-        update(Dispatch).where(Dispatch.bulletin_id == bulletin_id).values(trouble=trouble[:500] if trouble else None)
+        update(Dispatch)
+        .where(Dispatch.bulletin_id == bulletin_id, Dispatch.state != "paused")
+        .values(trouble=trouble[:500] if trouble else None)
     )
 
 
-def pause(session: Session, bulletin_id: int) -> None:
-    """Stop until `resume`; what is being handed over is settled. Raises Unknown, NotAllowed."""
-    _move(session, bulletin_id, "pause")
+def pause(session: Session, bulletin_id: int, *, trouble: str | None = None) -> None:
+    """Stop until `resume`; what is being handed over is settled. `trouble`: why the program itself does so, in words.
+    Raises Unknown, NotAllowed."""
+    _move(session, bulletin_id, "pause").trouble = trouble[:500] if trouble else None
 
 
 def cancel(session: Session, bulletin_id: int, *, now: datetime) -> None:
@@ -224,12 +242,13 @@ def cancel(session: Session, bulletin_id: int, *, now: datetime) -> None:
     handoffs.call_off(session, bulletin_id, now=now)
 
 
-def resume(session: Session, bulletin_id: int) -> None:
+def resume(session: Session, bulletin_id: int, *, now: datetime) -> None:
     """Go on after `pause`. Raises Unknown, NotAllowed."""
     dispatch = _existing(session, bulletin_id)
     if dispatch.state != "paused":
         raise NotAllowed(f"Bulletin {bulletin_id} is {dispatch.state}, not paused.")
     dispatch.state = "sending" if dispatch.began_at else "scheduled"
+    dispatch.resumed_at, dispatch.trouble = now, None
     session.flush()
     db.ring(session, db.BULLETINS)
 
@@ -263,6 +282,10 @@ def status(session: Session, bulletin_id: int) -> Status:
     found = handoffs.counts(session, bulletin_id)
     first, last = handoffs.acceptances(session, bulletin_id)
     audience = dispatch.audience or 0
+    held = (
+        dispatch.state in ("scheduled", "sending")
+        and session.scalar(select(exists().where(Hold.list_id == dispatch.list_id, Hold.lifted_at.is_(None)))) is True
+    )
     waiting, underway = found.pop("waiting"), found.pop("pending") + found.pop("handing")
     counted = {name: found.get(name, 0) for name in RARE_STATES}
     if dispatch.state == "cancelled":
@@ -277,7 +300,8 @@ def status(session: Session, bulletin_id: int) -> Status:
         first_at=first,
         last_at=last,
         due_at=dispatch.due_at,
-        trouble=_shortfall(dispatch) or dispatch.trouble,
+        trouble=_shortfall(dispatch) or dispatch.trouble or (_STANDS if held else None),
+        held=held,
         **counted,
     )
 

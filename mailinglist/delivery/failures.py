@@ -1,15 +1,32 @@
-"""Pure: what a refusal means. One policy, wherever it comes from.
+"""Pure: what follows from refusals and reports: when a mail is tried again, and who can't be reached any more.
 
 4yz is tried again, from half an hour up to four days after the first try (RFC 5321 §4.5.4.1); letters, for which
 somebody is waiting at a screen, sooner at first. What was not accepted without being refused (connection lost, 421)
 goes again soon.
+
+Nobody is given up for one refusal, nor for what is about us. A refusal in the conversation and a report that comes
+later count the same way (`verdicts` says what each means).
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from .verdicts import Verdict
+
 GIVE_UP_AFTER = timedelta(days=4)
+
+APART = timedelta(days=1)
+"""Two bulletins that say that an address is gone: at least so far apart, so that one bad hour of a server drops
+nobody."""
+FULL_TIMES, FULL_WITHIN = 5, timedelta(days=60)
+"""So many mails that a mailbox could not take, within so long."""
+WINDOW, MOST_BLAMED = 200, 10
+"""Of so many mails in a row, at most so many (5 %) may be refused because of us; else a bulletin stands still."""
+REPORTED_WITHIN = timedelta(days=30)
+"""A report of a mail that is older than this does not count any more."""
 
 _BULLETIN_WAITS = (30, 30, 60, 120, 240, 360)
 _LETTER_WAITS = (1, 5, 15, 30, 30, 60, 120, 240, 360)
@@ -34,3 +51,28 @@ def unsent_until(*, attempts: int, first: datetime, now: datetime) -> datetime |
 
 def _nth(waits: tuple[int, ...], attempts: int) -> int:
     return waits[min(max(attempts, 1), len(waits)) - 1]
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A mail to one person that failed."""
+
+    verdict: Verdict
+    bulletin: int
+    """0: a letter."""
+    mailed_at: datetime
+
+
+def unreachable(failures: Iterable[Failure]) -> Verdict | None:
+    """Whether somebody can't be reached: DEAD or MAILBOX is why, None says no.
+
+    DEAD: two bulletins, APART, say that there is no such address. MAILBOX: the mailbox took none of FULL_TIMES mails
+    within FULL_WITHIN. What is about us never counts.
+    """
+    every = list(failures)
+    dead = [each for each in every if each.verdict is Verdict.DEAD and each.bulletin]
+    if any(abs(one.mailed_at - two.mailed_at) >= APART for one in dead for two in dead if one.bulletin != two.bulletin):
+        return Verdict.DEAD
+    full = sorted(each.mailed_at for each in every if each.verdict is Verdict.MAILBOX)
+    groups = zip(full, full[FULL_TIMES - 1 :], strict=False)
+    return Verdict.MAILBOX if any(last - first <= FULL_WITHIN for first, last in groups) else None

@@ -224,7 +224,7 @@ def claim(
     held = select(Shift.id).where(Shift.id == shift_id).with_for_update(read=True, key_share=True)
     if session.scalar(held) is None:
         return []
-    _look_up_by_key(session)
+    look_up_by_key(session)
     values = {"kinds": list(kinds), "bulletin": about, "now": now, "most": limit, "shift": shift_id}
     claim_them = _CLAIM if about is None else _CLAIM_OF_ONE
     rows = session.execute(claim_them, values, execution_options=_NO_OBJECTS)
@@ -378,7 +378,7 @@ def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
             }
             for item in settled
         ]
-        _look_up_by_key(session)
+        look_up_by_key(session)
         _hold_persons(session, [item.id for item in settled if item.state != "accepted"])
         return changed(session.execute(_SETTLE_POSTGRESQL, {"rows": json.dumps(rows), "shift": shift_id}))
     parameters = [
@@ -434,7 +434,7 @@ _SETTLE_POSTGRESQL = text(
 _BY_KEY = text("SELECT set_config('enable_hashjoin', 'off', TRUE), set_config('enable_mergejoin', 'off', TRUE)")
 
 
-def _look_up_by_key(session: Session) -> None:
+def look_up_by_key(session: Session) -> None:
     """For the rest of the transaction, PostgreSQL finds rows by their keys, one by one. The table changes too fast for
     its statistics: with old ones, or none, it would read all of it for each group."""
     if session.get_bind().dialect.name == "postgresql":

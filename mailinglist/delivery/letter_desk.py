@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from .. import i18n, observe
 from ..bulletins.drafts import look_of, sender_of
-from ..consent import gate, lists, own_page, register
+from ..consent import gate, lists, own_page, register, requests
 from ..consent.address import fold
 from ..consent.keys import keys_of
 from ..consent.tables import MailingList, Person
@@ -31,12 +31,14 @@ from .addressing import Addressing
 from .dkim import Seal, Signer
 from .handoffs import Claimed
 from .run import Broken, Written
-from .slots import SlotKind
+from .slots import SlotKind, mark
 from .template import Message, Template, compile_message
 
 _log = observe.logger(__name__)
 
 _MOMENT = {"fi": "d. MMMM y 'klo' H.mm", "sv": "d MMMM y 'kl.' H.mm", "en": "d MMMM y 'at' HH:mm"}
+_FOR_SUBSCRIBERS = (desk.WELCOME, desk.ALREADY)
+"""Letters to who is on the list: mail programs show their button for leaving."""
 _SLOTS = {
     "confirm_url": SlotKind.URL,
     "not_me_url": SlotKind.URL,
@@ -45,6 +47,9 @@ _SLOTS = {
     "privacy_url": SlotKind.URL,
     "preferences_url": SlotKind.URL,
     "own_page_url": SlotKind.URL,
+    "unsubscribe_token": SlotKind.TOKEN,
+    "reply_address": SlotKind.ADDRESS,
+    "answered": SlotKind.MESSAGE_ID,
     "address": SlotKind.TEXT,
     "until": SlotKind.TEXT,
 }
@@ -109,6 +114,10 @@ class LetterDesk:
             "address": mailbox,
         }
         values["leave_url"] = values["unsubscribe_url"]
+        values["unsubscribe_token"] = values["unsubscribe_url"].rpartition("/")[2]
+        answered = requests.answered_by(found.request) if found.request else None
+        if answered and SlotKind.MESSAGE_ID.accepts(answered):
+            values["answered"] = answered
         if row.kind == desk.KEY:
             key = own_page.Key(digest, exact, now)
             values["preferences_url"] = self._addressing.preferences_url(key)
@@ -119,7 +128,7 @@ class LetterDesk:
                 return "the request was overtaken"
             values |= made
         try:
-            template, seal = self._template(row.kind, found)
+            template, seal = self._template(row.kind, found, in_reply="answered" in values)
         except BadInput as error:  # a setting of this list; other lists' letters go on
             _log.error("letter_cannot_be_written", list=found.list.id, kind=row.kind, reason=str(error))
             return Broken(str(error))
@@ -167,38 +176,57 @@ class LetterDesk:
         return {
             "confirm_url": self._addressing.url(f"/confirm/{confirm}"),
             "not_me_url": self._addressing.url(f"/not-me/{not_me}"),
+            "reply_address": self._addressing.reply_address(confirm),
             "until": _moment(until, found),
         }
 
-    def _template(self, kind: str, found: desk.Occasion) -> tuple[Template, Seal | None]:
-        """Compiled once for each wording; a list's settings may change while the worker lives."""
+    def _template(self, kind: str, found: desk.Occasion, *, in_reply: bool) -> tuple[Template, Seal | None]:
+        """Compiled once for each wording; a list's settings may change while the worker lives. `in_reply`: it names the
+        mail that it answers."""
         row, text = found.list, found.text
-        key = (kind, found.language, row.id, row.name, str(row.settings), text.id if text else None)
+        replied = found.request is not None and found.request.entrance == requests.MAIL
+        key = (kind, found.language, row.id, row.name, str(row.settings), text.id if text else None, replied, in_reply)
         if key not in self._templates:
             if len(self._templates) > 100:
                 self._templates.clear()
-            made = self._compiled(desk.WORDING[kind], row, found.language, text.body if text else None)
+            headers = self._headers(kind, row, replied=replied, in_reply=in_reply)
+            made = self._compiled(desk.WORDING[kind], row, found.language, text.body if text else None, headers)
             self._templates[key] = made, self._signer.seal(made) if self._signer else None
         return self._templates[key]
 
-    def _compiled(self, kind: Kind, row: MailingList, language: str, consent: str | None) -> Template:
+    def _headers(self, kind: str, row: MailingList, *, replied: bool, in_reply: bool) -> tuple[tuple[str, str], ...]:
+        answers_to = lists.settings_of(row).owner
+        if kind == desk.CONFIRM and self._settings.takes_mail:
+            answers_to = mark("reply_address")
+        return (
+            *((("Reply-To", answers_to),) if answers_to else ()),
+            # Robots answer neither (RFC 3834 §5).
+            ("Auto-Submitted", "auto-replied" if replied else "auto-generated"),
+            # RFC 5322 §3.6.4
+            *((("In-Reply-To", mark("answered")), ("References", mark("answered"))) if in_reply else ()),
+            mail_headers.list_id(row.name, row.slug, self._settings.return_domain),
+            *(mail_headers.unsubscribe(row.slug, self._settings) if kind in _FOR_SUBSCRIBERS else ()),
+        )
+
+    def _compiled(
+        self, kind: Kind, row: MailingList, language: str, consent: str | None, headers: tuple[tuple[str, str], ...]
+    ) -> Template:
         settings = lists.settings_of(row)
         sender = sender_of(row, self._settings.mail_from)
         look = look_of(row, language=language)
         owner = settings.owner or parseaddr(sender)[1]
         own = wordings.own(row, kind, language)
-        composed = letter(kind, language=language, look=look, owner=owner, consent_text=consent, own=own)
+        composed = letter(
+            kind, language=language, look=look, owner=owner, consent_text=consent, own=own,
+            answerable=self._settings.takes_mail,
+        )  # fmt: skip
         return compile_message(
             Message(
                 subject=composed.subject,
                 html=composed.html,
                 text=composed.text,
                 sender=sender,
-                headers=(
-                    *((("Reply-To", settings.owner),) if settings.owner else ()),
-                    ("Auto-Submitted", "auto-generated"),  # RFC 3834 §5: robots don't answer it
-                    mail_headers.list_id(row.name, row.slug, self._settings.return_domain),
-                ),
+                headers=headers,
             ),
             slots=_SLOTS,
         )

@@ -80,12 +80,17 @@ def answers(
     numbers: Counter[tuple[int | None, str]] = Counter()
     words: dict[tuple[int | None, str], str] = {}
     for code, start, number, reply in rows:
-        key = (code, _ONE_OFF.sub("…", start or ""))
+        key = (code, alike(start or ""))
         numbers[key] += number
         words.setdefault(key, reply)
     found = [Answer(key[0], number, words[key]) for key, number in numbers.most_common(limit)]
     rest = total - sum(each.number for each in found)
     return [*found, Answer(None, rest, None, rare=True)] if rest > 0 else found
+
+
+def alike(words: str) -> str:
+    """What a server said without what is different each time: numbers, links, addresses."""
+    return _ONE_OFF.sub("…", words)
 
 
 def excluded(session: Session, bulletin_id: int) -> list[tuple[str | None, int]]:

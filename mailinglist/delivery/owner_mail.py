@@ -51,6 +51,9 @@ _PAGES = {
     Place.IMPORT: "/staff/imports/{}",
     Place.LIST: "/staff/",
     Place.TASKS: "/staff/tasks",
+    Place.BOUNCES: "/staff/bounces?list={list}",
+    Place.COMPLAINTS: "/staff/complaints?list={list}",
+    Place.MAIL: "/staff/mail",
 }
 _SUBJECT = _("What needs you: %(list)s")
 _WHY = _("You get this because you are the owner of the list “%(list)s”. It comes once a day at most.")
@@ -163,7 +166,7 @@ def _written(row: MailingList, needs: Sequence[Need], day: date, settings: Setti
     from_address = parseaddr(sender)[1]
     look = look_of(row)
     title = gettext(language, _SUBJECT, list=look.name)
-    items = "".join(_item(need, language, settings.base_url) for need in needs)
+    items = "".join(_item(need, language, row.slug, settings.base_url) for need in needs)
     made = composed(
         subject=title,
         content=f"<h1>{escape(title, quote=False)}</h1>\n{items}",
@@ -192,9 +195,9 @@ def _written(row: MailingList, needs: Sequence[Need], day: date, settings: Setti
     return Parcel(0, from_address, own.owner, ready, time.monotonic())
 
 
-def _item(need: Need, language: str, base: str) -> str:
+def _item(need: Need, language: str, slug: str, base: str) -> str:
     what, mend = (escape(_said(sentence, language), quote=False) for sentence in (need.what, need.mend))
-    address = escape(base + _PAGES[need.place].format(need.about))
+    address = escape(base + _PAGES[need.place].format(need.about, list=slug))
     return f'<p><strong>{what}</strong><br>{mend}<br><a href="{address}">{address}</a></p>\n'
 
 

@@ -18,7 +18,7 @@ from ..consent import requests
 from ..consent.register import tokens_of
 from ..errors import MailinglistError, RegisterUnsound
 from ..settings import Settings
-from . import dispatch, handoffs, letter_desk
+from . import bounces, dispatch, handoffs, letter_desk
 from .bulletin_desk import BulletinDesk
 from .dkim import Signer
 from .letter_desk import LetterDesk
@@ -30,6 +30,7 @@ from .smtp import Courier
 _log = observe.logger(__name__)
 
 _NAP = 0.2
+_WEIGHING = 1.0  # seconds in a row
 
 Stop = Callable[[], bool]
 
@@ -79,6 +80,7 @@ def bulletins(*, stop: Stop) -> dict[int, Report]:
     with db.transaction() as session:
         dispatch.call_off_cancelled(session, now=db.utcnow())
         dispatch.begin_due(session, now=db.utcnow())
+    weigh_bounces(stop=stop)
     with db.reading() as session:
         moving = dispatch.moving(session)
     reports: dict[int, Report] = {}
@@ -93,7 +95,21 @@ def bulletins(*, stop: Stop) -> dict[int, Report]:
         except MailinglistError as error:
             _log.error("bulletin_stuck", bulletin=bulletin_id, reason=str(error))
             _trouble(bulletin_id, str(error))
+        weigh_bounces(stop=stop)
     return reports
+
+
+def weigh_bounces(*, stop: Stop) -> int:
+    """Give up those who can't be reached any more, by what was noted since, for about a second: the next sweep goes on.
+    Returns how many bounces were looked at."""
+    end, number = time.monotonic() + _WEIGHING, 0
+    while not stop() and time.monotonic() < end:
+        with db.transaction() as session:
+            weighed = bounces.weigh(session, now=db.utcnow())
+        number += weighed
+        if not weighed:
+            break
+    return number
 
 
 def _send(bulletin_id: int, stop: Stop) -> Report:

@@ -21,7 +21,8 @@ from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from .. import db, observe
-from . import failures, handoffs, pacing
+from . import bounces, failures, handoffs, pacing
+from .bounces import Refused
 from .dkim import Seal, sealed
 from .handoffs import Claimed, Settled
 from .pacing import Gait
@@ -285,7 +286,13 @@ class _Run:
         back = [verdict.key for verdict in verdicts if verdict.key in self._put_back and verdict.outcome in _UNTRIED]
         tried = [verdict for verdict in verdicts if verdict.key not in back]
         settled = [self._settled(verdict) for verdict in tried]
-        self._settling.append(self._ask(self._write_down, settled, back, [verdict.outcome for verdict in tried]))
+        refused = [
+            said
+            for verdict, row in zip(tried, settled, strict=True)
+            if row.state == "rejected" and (said := _refused(verdict))
+        ]
+        outcomes = [verdict.outcome for verdict in tried]
+        self._settling.append(self._ask(self._write_down, settled, back, outcomes, refused))
         self._refused_us |= any(_about_us(verdict) for verdict in verdicts)
         for verdict in verdicts:
             self._out.pop(verdict.key, None)
@@ -296,14 +303,24 @@ class _Run:
                 self.report.trouble = None
         self._raise_what_failed()
 
-    def _write_down(self, settled: Sequence[Settled], back: Sequence[int], outcomes: Collection[Outcome]) -> None:
-        """Settle, put back. A restarted database is waited for: giving up makes uncertain what was answered."""
+    def _write_down(
+        self,
+        settled: Sequence[Settled],
+        back: Sequence[int],
+        outcomes: Collection[Outcome],
+        refused: Sequence[Refused] = (),
+    ) -> None:
+        """Settle, put back, note what was refused for good. A restarted database is waited for: giving up makes
+        uncertain what was answered."""
+        blamed: Collection[int] = ()
         for pause in (*(() if self._gave_up else _PATIENCE), None):
             try:
                 with db.transaction() as session:
                     held = handoffs.settle(session, self._shift, settled)
                     if back:
                         handoffs.put_back(session, self._shift, back, now=db.utcnow())
+                    if refused:
+                        blamed = bounces.note_refused(session, refused, now=db.utcnow())
                 break
             except (OperationalError, InternalError) as error:
                 if pause is None:
@@ -315,6 +332,9 @@ class _Run:
             _log.warning("settled_too_late", rows=len(settled) - held, shift=self._shift)
         for outcome, number in Counter(outcomes).items():
             self._note(outcome, number)
+        if blamed:
+            with db.transaction() as session:
+                bounces.watch(session, blamed)
 
     def _settled(self, verdict: Verdict) -> Settled:
         row, now = self._out[verdict.key], db.utcnow()
@@ -342,6 +362,13 @@ class _Run:
 def _later(row: Claimed, reason: str, now: datetime) -> Settled:
     again = failures.retry_at(row.kind, attempts=row.attempts, first=row.first_tried_at or now, now=now)
     return Settled(row.id, "deferred" if again else "rejected", now, None, reason, again, put_off=True)
+
+
+def _refused(verdict: Verdict) -> Refused | None:
+    """What a server said of a recipient or of the content; None: no server was reached, or it is we who could not."""
+    if verdict.code is None or verdict.stage in (None, Stage.MAIL):
+        return None
+    return Refused(verdict.key, verdict.code, verdict.enhanced, verdict.text)
 
 
 def _about_us(verdict: Verdict) -> bool:

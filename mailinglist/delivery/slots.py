@@ -48,6 +48,10 @@ class SlotKind(Enum):
     an `href`."""
     ADDRESS = "address"
     """A mail address of ours, ASCII. Anywhere but the subject; inside an `href` after `mailto:`."""
+    TOKEN = "token"  # noqa: S105 (the name of a kind)
+    """A token of ours by itself. Not in the subject, nor in an attribute."""
+    MESSAGE_ID = "Message-ID"
+    """Of somebody else's mail, in its angle brackets, ASCII. For a header field."""
 
     def accepts(self, value: str) -> bool:
         """True where `value` is of this kind."""
@@ -56,7 +60,7 @@ class SlotKind(Enum):
     @property
     def longest(self) -> int:
         """The longest value in characters, so that a header line with it stays within 998 (RFC 5322 §2.1.1)."""
-        return 254 if self is SlotKind.ADDRESS else 800
+        return 254 if self in (SlotKind.ADDRESS, SlotKind.MESSAGE_ID) else 800
 
 
 # Whatever characters RFC 3986 §2 knows, and no other: neither `<>"` nor white space nor controls, so that a link can
@@ -65,6 +69,8 @@ _VALID = {
     SlotKind.TEXT: re.compile(r".+", re.DOTALL),
     SlotKind.URL: re.compile(r"(?:https?://|mailto:)[A-Za-z0-9!#$%&'()*+,./:;=?@\[\]_~-]{1,792}"),
     SlotKind.ADDRESS: re.compile(r"[A-Za-z0-9!#$'*+./=^_{|}~-]{1,64}@[A-Za-z0-9.-]{1,189}"),
+    SlotKind.TOKEN: re.compile(r"[A-Za-z0-9._-]{1,300}"),
+    SlotKind.MESSAGE_ID: re.compile(r"<[!-;=?-~]{1,252}>"),
 }
 
 

@@ -1,4 +1,5 @@
-"""The sorting office's tables: dispatches, and one row per (kind, about, person) for everything that is handed over."""
+"""The sorting office's tables: dispatches, one row per (kind, about, person) for everything that is handed over, and
+what came of it later: bounces, complaints, and the holds that too many of those put on a list."""
 
 from __future__ import annotations
 
@@ -25,6 +26,7 @@ _OPEN = f"state IN ({_listed(OPEN_STATES)})"
 _RARE = f"state IN ({_listed(RARE_STATES)})"
 _ACCEPTED = "state = 'accepted'"
 _LETTER = "kind <> 'bulletin'"
+_SAID = "words IS NOT NULL"
 
 
 class Dispatch(Base):
@@ -47,6 +49,8 @@ class Dispatch(Base):
     rows: Mapped[int | None]
     """Rows of `handoffs`, counted once all of the audience have one: as many as the audience, or something is wrong."""
     ended_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    resumed_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When somebody last let it go on after a pause: what servers said of us before does not pause it again."""
     trouble: Mapped[str | None] = mapped_column(String(500))
     """Why it doesn't move, in words, while it doesn't."""
 
@@ -161,3 +165,91 @@ class OwnerMail(Base):
     """When it was handed over, or tried."""
     told_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     """When the owner was last told anything."""
+
+
+class Bounce(Base):
+    """One mail that failed for one person: refused in the conversation, or reported afterwards. A mail fails once,
+    however often it is reported. Kept, without words and domain, when the person is erased: the counts must stay
+    true."""
+
+    __tablename__ = "bounces"
+    __table_args__ = (
+        UniqueConstraint("handoff_id"),
+        CheckConstraint("verdict IN ('dead', 'mailbox', 'sender')", name="verdict"),
+        CheckConstraint("origin IN ('conversation', 'report')", name="origin"),
+        Index("ix_bounces_person_id", "person_id"),
+        Index("ix_bounces_bulletin_id_verdict", "bulletin_id", "verdict"),
+        Index("ix_bounces_list_id_at", "list_id", "at"),
+        Index("ix_bounces_due", "id", postgresql_where=text("due"), sqlite_where=text("due = 1")),
+        Index("ix_bounces_said", "at", postgresql_where=text(_SAID), sqlite_where=text(_SAID)),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    handoff_id: Mapped[int] = mapped_column(BigId)
+    bulletin_id: Mapped[int]
+    """0: a letter."""
+    list_id: Mapped[int]
+    person_id: Mapped[int]
+    domain: Mapped[str] = mapped_column(String(255))
+    """Of the address that failed; empty: the person is erased."""
+    verdict: Mapped[str] = mapped_column(String(8))
+    origin: Mapped[str] = mapped_column(String(12))
+    code: Mapped[int | None]
+    """The reply code of a conversation."""
+    status: Mapped[str | None] = mapped_column(String(11))
+    """The enhanced status code (RFC 3463)."""
+    words: Mapped[str | None] = mapped_column(String(500))
+    """What the server said, without addresses."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When it was noted."""
+    mailed_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the mail was handed over, or refused. What is from before a subscription's present state began counts no
+    more: so a sign-up of one's own, a new address, or a member of staff ends it."""
+    due: Mapped[bool] = mapped_column(default=False)
+    """True until `bounces.weigh` has looked whether the person can be reached at all."""
+
+
+class Complaint(Base):
+    """Somebody told their mailbox provider that a mail of ours is unwanted (RFC 5965)."""
+
+    __tablename__ = "complaints"
+    __table_args__ = (
+        UniqueConstraint("handoff_id"),
+        Index("ix_complaints_list_id_at", "list_id", "at"),
+        Index("ix_complaints_bulletin_id", "bulletin_id"),
+        Index("ix_complaints_person_id", "person_id"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    handoff_id: Mapped[int] = mapped_column(BigId)
+    bulletin_id: Mapped[int]
+    """0: a letter."""
+    list_id: Mapped[int]
+    person_id: Mapped[int]
+    provider: Mapped[str] = mapped_column(String(100))
+    """Who sent the report, by its own words."""
+    at: Mapped[datetime] = mapped_column(UtcDateTime)
+
+
+class Hold(Base):
+    """A list whose bulletins stand still because too many complained, until a publisher goes on."""
+
+    __tablename__ = "holds"
+    __table_args__ = (
+        Index("uq_holds_in_force", "list_id", unique=True, postgresql_where=text("lifted_at IS NULL"),
+              sqlite_where=text("lifted_at IS NULL")),
+        {"sqlite_autoincrement": True},
+    )  # fmt: skip
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    list_id: Mapped[int] = mapped_column(ForeignKey("lists.id"))
+    bulletin_id: Mapped[int]
+    """Whose complaints brought it about; 0: those of 30 days."""
+    complaints: Mapped[int]
+    mails: Mapped[int]
+    """How many complained, of how many mails."""
+    since: Mapped[datetime] = mapped_column(UtcDateTime)
+    lifted_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    lifted_by: Mapped[str | None] = mapped_column(String(200))

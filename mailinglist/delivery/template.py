@@ -92,6 +92,8 @@ _PLAIN = {
     SlotKind.TEXT: re.compile(r"[A-Za-z0-9 .,:;!?()/_+-]+"),
     SlotKind.URL: re.compile(r"https?://[A-Za-z0-9!#$%()*+,./:;?@\[\]_~-]{1,792}"),
     SlotKind.ADDRESS: re.compile(r"[A-Za-z0-9._+-]{1,64}@[A-Za-z0-9.-]{1,189}"),
+    SlotKind.TOKEN: re.compile(r"[A-Za-z0-9._-]{1,300}"),
+    SlotKind.MESSAGE_ID: re.compile(r"(?!)"),  # a stranger's words are always looked at
 }
 
 

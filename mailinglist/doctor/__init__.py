@@ -5,6 +5,7 @@
     register.py    database, revision, ban key, triggers, clock, requests that nobody takes
     safety.py      the journal of opt-outs, a restore that is not complete, backups
     post.py        broker and mail servers
+    incoming.py    the ways in for mail, and whether it is handled
     domains.py     SPF, DKIM and DMARC of the domains that we send as
 
 Owns: nothing; it reads only, and sends nothing.
@@ -24,7 +25,7 @@ from functools import partial
 from dns.resolver import Resolver
 
 from ..settings import Settings
-from . import domains, machine, post, register, safety
+from . import domains, incoming, machine, post, register, safety
 from .findings import Finding, Level, safely
 
 __all__ = ["Finding", "Level", "examine"]
@@ -39,4 +40,5 @@ def examine(settings: Settings, *, resolver: Callable[[], Resolver] = Resolver) 
     yield from safely("broker", lambda: post.check_broker(settings))
     for relay in settings.relays:
         yield from safely("mail server", partial(post.check_relay, settings, relay))
+    yield from safely("incoming mail", lambda: incoming.check(settings, resolver()))
     yield from safely("DNS", lambda: domains.check(settings, resolver()))

@@ -57,13 +57,21 @@ def source_of(kind: Kind, language: str) -> Own:
 
 
 def letter(
-    kind: Kind, *, language: str, look: Look, owner: str, consent_text: str | None = None, own: Own | None = None
+    kind: Kind,
+    *,
+    language: str,
+    look: Look,
+    owner: str,
+    consent_text: str | None = None,
+    own: Own | None = None,
+    answerable: bool = False,
 ) -> Composed:
     """The letter `kind` in `language` (the person's, which may differ from the list's).
 
     `owner` is the address that answers questions. `consent_text` is what the person was shown, word for word: confirm
     and welcome quote it (GDPR 7(1)), and without it raise ValueError, since a letter that hides what is agreed to
     confirms nothing. `own` are the list's own words; raises BadInput when they lack what may not be left out.
+    `answerable`: whether an answer to it reaches us; the letter `confirm` then says so.
     """
     values = {"list": look.name, "signature": look.signature, "owner": owner}
     if kind in ("confirm", "welcome"):
@@ -73,10 +81,19 @@ def letter(
     worded = wording.set_in_type(*own, PLACES[kind]) if own else None
     text = wording.filled(kind, language, values, worded)
     footer = wording.filled("letter_footer", language, values)
+    content = text.body
+    if answerable and kind == "confirm":
+        content = _before_second_heading(content, wording.filled("confirm_by_answer", language, values).body)
     return composed(
         subject=text.subject,
-        content=text.body,
+        content=content,
         footer=footer.body,
         look=replace(look, language=language),
         show_addresses=True,
     )
+
+
+def _before_second_heading(content: str, more: str) -> str:
+    """`content` with `more` where its first section ends: beside the link, in our wording as in a list's own."""
+    at = content.find("<h2")
+    return f"{content}\n{more}" if at < 0 else f"{content[:at]}{more}\n{content[at:]}"

@@ -20,8 +20,10 @@ from ..settings import PREFIX, HostPort, Settings
 from . import broker, first_sign_in, logs, ports, ready
 from .children import Child, Children, Death
 
-WORKERS = ("letters", "bulletins")
-"""The queues whose workers are waited for: worker.app.QUEUES, which is above this room."""
+WORKERS = ("letters", "bulletins", "inbound")
+"""The queues of workers: worker.app.QUEUES, which is above this room."""
+LISTENER = "listener"
+"""How the role that takes incoming mail says that it is at work."""
 GIVE_UP = 5
 """Deaths of one child before everything has answered for the first time, after which `run` says so and ends."""
 
@@ -77,7 +79,8 @@ class _Plan:
         if not self._upgrade(children):
             return False
         ready.clear(settings.data_dir)
-        children.start(*(self._role(name) for name in ("web", "worker", "scheduler")))
+        roles = ("web", "worker", "scheduler", *(("inbound",) if self._fetches_mail else ()))
+        children.start(*(self._role(name) for name in roles))
         self._patience_ends = time.monotonic() + PATIENCE
         return children.tend(until=self._all_answer, every=0.1)
 
@@ -88,8 +91,15 @@ class _Plan:
         if self._settings.uses_catcher:
             _smtp, viewer = self._settings.catcher_binds
             yield "Mail catcher:", f"http://{ports.reachable(viewer)}/"
+        if (listener := self._settings.inbound_address) is not None:
+            yield "Incoming mail:", f"{ports.reachable(listener)} (LMTP and SMTP)"
         if first := first_sign_in.link(self._settings):
             yield "First sign-in:", first
+
+    @property
+    def _fetches_mail(self) -> bool:
+        """Whether there is a listener or a mailbox to look after: a pipe needs no process."""
+        return self._settings.inbound_address is not None or self._settings.mailbox is not None
 
     def _upgrade(self, children: Children) -> bool:
         log = self._log("db")
@@ -105,7 +115,11 @@ class _Plan:
         pages = [(self._settings.web_bind, "/health/ready")]
         pages += [(viewer, "/health/live")] if self._settings.uses_catcher else []
         waiting = [f"http://{ports.reachable(bind)}{path}" for bind, path in pages if _status(bind, path) != 200]
-        waiting += [f"the worker for {name}" for name in ready.missing(self._settings.data_dir, WORKERS)]
+        # The queue of incoming mail has a worker of its own only where mail comes in (worker.app.queues).
+        queues = WORKERS if self._settings.takes_mail else WORKERS[:-1]
+        waiting += [f"the worker for {name}" for name in ready.missing(self._settings.data_dir, queues)]
+        if self._fetches_mail and ready.missing(self._settings.data_dir, [LISTENER]):
+            waiting.append("what takes incoming mail")
         if waiting and time.monotonic() > self._patience_ends:
             self._patience_ends = math.inf  # said once
             _say(f"Still waiting for {waiting[0]}. The logs are in {_short(self._log_dir)}.")
@@ -165,6 +179,8 @@ def _require_addresses(settings: Settings) -> None:
     if settings.uses_catcher:
         for bind in settings.catcher_binds:
             ports.require_free(bind, setting="catcher_bind")
+    if settings.inbound_address is not None:
+        ports.require_free(settings.inbound_address, setting="inbound_bind")
 
 
 @contextmanager

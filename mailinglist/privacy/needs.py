@@ -14,17 +14,31 @@ from sqlalchemy.orm import Session
 
 from ..consent.tables import MailingList
 from ..delivery.attention import Need, Place
+from ..inbound import spool
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
 from . import alarms, tasks
 
 
 def of_list(session: Session, row: MailingList, *, now: datetime) -> list[Need]:
-    """What needs a person, the gravest first; of any but the first list: nothing. Reads only."""
-    if session.scalar(select(MailingList.id).order_by(MailingList.id).limit(1)) != row.id:
-        return []
-    found = [need for part in _PARTS for need in part(session, row, now)]
+    """What needs a person, the gravest first; of any but the first list: only the mail to its addresses. Reads only."""
+    first = session.scalar(select(MailingList.id).order_by(MailingList.id).limit(1)) == row.id
+    found = [*_mail(session, row, first=first)]
+    if first:
+        found += [need for part in _PARTS for need in part(session, row, now)]
     return sorted(found, key=lambda need: not need.grave)
+
+
+def _mail(session: Session, row: MailingList, *, first: bool) -> Iterator[Need]:
+    """Mail that is for a person; what belongs to no list is told with the first."""
+    number = spool.unseen(session, row.id) + (spool.unseen(session, None) if first else 0)
+    if number:
+        yield Need(
+            Sentence(_("Mails to the list's addresses that wait for a person: %(number)s."), {"number": number}),
+            Sentence(_("Read them: somebody may want to leave, in words that the program did not understand.")),
+            Place.MAIL,
+            row.id,
+        )
 
 
 def _tasks(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:

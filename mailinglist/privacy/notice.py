@@ -24,7 +24,7 @@ from ..places import TEMPLATES
 from ..settings import Settings
 from ..stationery.sentences import noted as _
 
-HELD = ("person", "consent", "evidence", "mails", "notes", "requests")
+HELD = ("person", "consent", "evidence", "mails", "incoming", "notes", "requests")
 """What the notice tells of, by the `data-held` of its lines. The registry of what is held names one of them for each
 table that says something about a person."""
 
@@ -112,7 +112,10 @@ def _uneven(own: lists.ListSettings, name: str) -> Mapping[str, str]:
 
 def _periods(settings: Settings) -> dict[str, timedelta]:
     """How long things are kept as the installation is set: what `retention` goes by."""
-    return {name: timedelta(days=settings.keep_days[name]) for name in ("unanswered", "evidence", "answers", "audit")}
+    return {
+        name: timedelta(days=settings.keep_days[name])
+        for name in ("unanswered", "evidence", "answers", "incoming", "audit")
+    }
 
 
 def _said(period: timedelta, language: str) -> str:

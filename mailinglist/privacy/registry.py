@@ -142,7 +142,7 @@ HOLDINGS: tuple[Holding, ...] = (
     _subscribers(
         "evidence",
         "evidence",
-        "client address, browser, time and words of each act; who of the staff wrote it down",
+        "client address, browser, time and words of each act, or its mail's header; who of the staff wrote it down",
         Why.PROOF,
         "{days} days after the consent is no longer relied on",
         rule="evidence",
@@ -237,6 +237,26 @@ HOLDINGS: tuple[Holding, ...] = (
         withheld="it becomes the list of mails at once",
         erased=f"kept until the rows of handoffs are made: {_NUMBER}",
     ),
+    _subscribers(
+        "bounces",
+        "mails",
+        "which mails failed, and what the mail server said; the domain of the address",
+        Why.MAILING,
+        "the words for {days} days; number and verdict for good, for the account of each mailing",
+        rule="answers",
+        exported="came_back.failed",
+        erased=f"kept without words and domain: {_NUMBER}; the account must add up",
+    ),
+    _subscribers(
+        "complaints",
+        "mails",
+        "which mails were reported as unwanted to the mailbox provider",
+        Why.PROOF,
+        _GOOD,
+        exported="came_back.reported_as_unwanted",
+        erased=f"kept: {_NUMBER}; the share of complaints must stay true",
+    ),
+    _nobody("holds", "when too many complaints held a list's mail, and who let it go on"),
     _nobody("dispatches", "a bulletin on its way"),
     _nobody("shifts", "workers at work"),
     _nobody("paces", "how fast mail goes out"),
@@ -258,6 +278,16 @@ HOLDINGS: tuple[Holding, ...] = (
         rule="audit",
         exported="looks_by_staff",
         erased=f"kept: it names the person by {_NUMBER}",
+    ),
+    # the letterbox
+    _subscribers(
+        "spool",
+        "incoming",
+        "mails to the list's addresses: requests, answers, reports; the content until it is dealt with",
+        Why.MAILING,
+        "{days} days after it came; what is for a person, at least until a person has seen to it",
+        rule="incoming",
+        exported="mails_to_us",
     ),
     # the rights office
     _subscribers(

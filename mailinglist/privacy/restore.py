@@ -28,6 +28,7 @@ from ..consent import journal, keys, ledger, requests
 from ..delivery import dispatch, letter_desk
 from ..delivery.tables import Shift
 from ..errors import BadInput, Fault, NotAllowed, Unknown
+from ..inbound import spool
 from ..staff import accounts, audit, sign_ins
 from ..staff.audit import Actor
 from . import archive, replay, snapshot
@@ -183,6 +184,7 @@ def _come_back(
     closed = requests.come_back(session, now=now)
     while letter_desk.enqueue_due(session, now=now):
         pass
+    closed += spool.come_back(session, now=now)
     paused, uncertain = dispatch.come_back(session, copy_of, now=now)
     report = {
         "paused": paused, "uncertain": uncertain, "closed": closed, "ended": sign_ins.end_every(session, now=now),

@@ -20,7 +20,8 @@ from ..consent import evidence, import_jobs, register, requests
 from ..consent.states import State
 from ..consent.tables import Person, Request, Subscription
 from ..db import insert_new
-from ..delivery import handoffs
+from ..delivery import bounces, handoffs
+from ..inbound import spool
 from ..observe import count
 from ..staff import accounts, audit, sign_ins
 from . import disclosures, rights, tasks, traces
@@ -263,6 +264,22 @@ def _disclosures_due(session: Session, before: datetime) -> int:
     return disclosures.over(session, before=before)
 
 
+def _clear_returned(session: Session, before: datetime, _now: datetime) -> Step:
+    return _group(bounces.forget_words(session, before=before, limit=_MANY))
+
+
+def _returned_due(session: Session, before: datetime) -> int:
+    return bounces.said(session, before=before)
+
+
+def _clear_incoming(session: Session, before: datetime, _now: datetime) -> Step:
+    return _group(spool.clear(session, before, limit=_MANY))
+
+
+def _incoming_due(session: Session, before: datetime) -> int:
+    return spool.over(session, before)
+
+
 def _clear_answers(session: Session, before: datetime, _now: datetime) -> Step:
     """A stretch of the walk through all mails, each of which is passed once: most have no answer."""
     after = _walked(session, "answers")
@@ -305,6 +322,10 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("answers", "answers of mail servers", "answers", "old failures say nothing any more", _clear_answers,
          _answers_due),
+    Rule("returned", "what mail servers said of mails that failed", "answers", "old failures say nothing any more",
+         _clear_returned, _returned_due),
+    Rule("incoming", "mails that came in and were dealt with", "incoming", "nobody needs them", _clear_incoming,
+         _incoming_due),
 )  # fmt: skip
 """Every rule, in the order in which they are looked at."""
 NAMES: tuple[str, ...] = tuple(rule.name for rule in RULES)

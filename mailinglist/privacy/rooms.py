@@ -17,7 +17,8 @@ from sqlalchemy.orm import Session
 from ..consent import bans, evidence, import_jobs, keys, people, register, requests
 from ..consent.address import Address
 from ..consent.tables import LedgerEntry, Person
-from ..delivery import handoffs, received
+from ..delivery import bounces, complaints, handoffs, received, returned
+from ..inbound import reading, spool
 from ..staff import audit
 from . import disclosures, tasks
 
@@ -145,9 +146,47 @@ def _mails_export(session: Session, person: Person) -> list[received.Received]:
 
 
 def _mails_forget(session: Session, person: Person, _asked: Asked) -> Erasure:
-    rows = handoffs.forget(session, person.id)
     why = "under a number that is never used again, without what mail servers said: the count of each mailing adds up"
-    return Erasure(kept=(Kept("mails handed over", rows, why),) if rows else ())
+    counts = {
+        "mails handed over": handoffs.forget(session, person.id),
+        "mails that failed": bounces.forget(session, person.id),
+        "complaints": complaints.count_of(session, person.id),
+    }
+    return Erasure(kept=tuple(Kept(what, number, why) for what, number in counts.items() if number))
+
+
+def _back_export(session: Session, person: Person) -> dict[str, Any]:
+    return {
+        "failed": returned.failed(session, person.id),
+        "reported_as_unwanted": returned.complained(session, person.id),
+    }
+
+
+def _back_forget(_session: Session, _person: Person, _asked: Asked) -> Erasure:
+    return Erasure()  # with the mails
+
+
+# ── the letterbox ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _letterbox_export(session: Session, person: Person) -> list[dict[str, Any]]:
+    """What the person wrote to us, while it is kept; of what has been dealt with, that it came."""
+    found = []
+    for row in spool.of_person(session, person.id):
+        raw = spool.content(session, row.id)
+        mail = reading.read(raw) if raw is not None else None
+        found.append(
+            {
+                "at": row.received_at, "kind": row.kind, "outcome": row.outcome,
+                "subject": mail.header("Subject") if mail else None, "words": mail.text if mail else None,
+            }
+        )  # fmt: skip
+    return found
+
+
+def _letterbox_forget(session: Session, person: Person, _asked: Asked) -> Erasure:
+    gone = spool.forget(session, person.id, addresses=[person.mailbox, person.folded])
+    return Erasure({"mails to us": gone} if gone else {})
 
 
 # ── the rights office ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -198,6 +237,8 @@ _MOST_LOOKS = 10_000
 ROOMS: tuple[Room, ...] = (
     Room("register", _register_export, _register_forget),
     Room("mails", _mails_export, _mails_forget),
+    Room("came_back", _back_export, _back_forget),
+    Room("mails_to_us", _letterbox_export, _letterbox_forget),
     Room("rights_office", _office_export, _office_forget),
     Room("looks_by_staff", _looks_export, _looks_forget),
 )

@@ -18,7 +18,7 @@ from babel.dates import format_date, format_datetime
 from .. import i18n
 from . import pages
 from .pages import say
-from .staff import registry_words, words_of_acts
+from .staff import registry_words, returned_pages, words_of_acts
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 # Read first of an entry; the rest follows as it comes.
@@ -84,6 +84,9 @@ def _title(name: str) -> str:
         "history": say("Consent history"),
         "notes": say("Notes and contacts"),
         "mails": say("Mails to you"),
+        "failed": say("Mails to you that failed"),
+        "reported_as_unwanted": say("Mails that you reported as unwanted"),
+        "mails_to_us": say("Your mails to our lists"),
         "disclosures": say("To whom your data were given"),
         "tasks": say("What you have asked us for"),
         "looks_by_staff": say("When our staff looked at your data or changed them"),
@@ -138,6 +141,10 @@ def _name(part: str, name: str) -> str:
         "settled_at": say("Answered by the mail server"),
         "code": say("Code"),
         "reply": say("Answer of the mail server"),
+        "mailed_at": say("Mailed"),
+        "verdict": say("What it means"),
+        "status": say("Code of the mail server"),
+        "provider": say("Told by"),
         "recipient": say("Recipient"),
         "legal_basis": say("Basis"),
         "what": say("Which data"),
@@ -180,6 +187,10 @@ def _value(part: str, name: str, value: Any, zone: ZoneInfo) -> str:
         "notes": registry_words.note_kind,
         "tasks": registry_words.task_kind,
     }
+    if part == "mails_to_us" and name in ("kind", "outcome"):
+        return _plain(value)
+    if part == "failed" and name == "verdict":
+        return returned_pages.verdicts().get(value, (value, ""))[0]
     if name == "state" and part == "mails":
         return registry_words.handoff(value)[0]
     said = kinds.get(part) if name == "kind" else words.get(name)

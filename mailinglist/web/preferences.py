@@ -426,7 +426,8 @@ def _place(held: people.Membership, whole: people.Whole, names: Mapping[str, str
         if entry["event"] == "confirmed" and entry.get("list") == held.list and entry.get("text_shown")
     ]
     return Place(
-        held.list, names.get(held.list, held.name), state, _stands(state), _moment(held.since, zone),
+        held.list, names.get(held.list, held.name), state, _stands(state) + _why_not(held, whole, state),
+        _moment(held.since, zone),
         _basis(held.basis, state), _source(held.source), held.sale_reference, agreed,
     )  # fmt: skip
 
@@ -438,6 +439,19 @@ def _stands(state: State) -> str:
         State.LEFT: pages.say("You are not on the list: you have left it."),
         State.UNDELIVERABLE: pages.say("Mail to you could not be delivered, so nothing is sent."),
     }[state]
+
+
+def _why_not(held: people.Membership, whole: people.Whole, state: State) -> str:
+    """What mail servers said of somebody who can't be reached, and how that ends."""
+    if state is not State.UNDELIVERABLE:
+        return ""
+    given_up = [each for each in whole.history if each["event"] == "given_up" and each.get("list") == held.list]
+    why = {
+        "bounces: dead": pages.say("Twice a mail server told us that there is no such address."),
+        "bounces: mailbox": pages.say("Five mails came back: your mailbox could not take them."),
+    }.get(str(given_up[-1].get("source")) if given_up else "", "")
+    again = pages.say("If you join again, that ends.")
+    return f" {why} {again}" if why else f" {again}"
 
 
 def _basis(basis: str, state: State) -> str:
@@ -459,6 +473,7 @@ def _source(source: str) -> str:
         return pages.say("Brought over from: %(source)s", source=source.removeprefix("import: "))
     return {
         "web": pages.say("From the form on our website."),
+        "mail": pages.say("From your e-mail to us."),
         "confirmed": pages.say("From you: you confirmed that you want to be on the list."),
         "staff": pages.say("From you, written down by our staff."),
     }.get(source, source)

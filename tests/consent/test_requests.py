@@ -11,7 +11,7 @@ from mailinglist import db
 from mailinglist.consent import address, lists, register, requests
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Person, Request
-from making import ORIGIN, ask, person, the_list
+from making import ORIGIN, ask, leave_token, person, the_list
 
 MINUTE = timedelta(minutes=1)
 
@@ -92,6 +92,21 @@ def test_limits_per_domain_slow_down_and_lose_nothing(app: Flask, monkeypatch: p
                 pass
             waits.append(session.scalar(select(func.count()).where(Request.letter.is_not(None))))
         assert waits == [4, 7, 9, 9]
+
+
+def test_who_leaves_does_not_wait_for_other_peoples_letters(app: Flask, monkeypatch: pytest.MonkeyPatch):
+    with db.transaction() as session:
+        token = leave_token(session, person(session, "matti@example.fi", now=NOW))
+        monkeypatch.setattr(requests, "_TOTAL_A_MINUTE", 0)
+        later = NOW + MINUTE
+        requests.write_down_exit(session, token, origin=ORIGIN, ban=(), now=later)
+        requests.write_down(
+            session, the_list(session), address.parse("p@example.fi"), entrance="web", language="fi", origin=ORIGIN,
+            now=later,
+        )  # fmt: skip
+        requests.take(session, now=later)
+        came = select(Request.kind, Request.outcome).where(Request.received_at == later).order_by(Request.id)
+        assert [tuple(row) for row in session.execute(came)] == [("exit", "left"), ("join", None)]
 
 
 def test_a_flood_arms_the_proof_of_work_and_it_is_over_in_time(app: Flask, monkeypatch: pytest.MonkeyPatch):

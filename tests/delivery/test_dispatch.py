@@ -225,7 +225,7 @@ def test_paused_it_waits_and_goes_on_with_the_same_audience(app: Flask):
         first = claimed(session, shift, number, PART)
         dispatch.pause(session, number)
         assert account(session, number).pending == PART + 2
-        dispatch.resume(session, number)
+        dispatch.resume(session, number, now=NOW)
         rest = claimed(session, shift, number, PART)
     assert len({row.person_id for row in first + rest}) == PART + 2
 

@@ -151,7 +151,7 @@ def test_a_pause_and_a_resume_within_one_run_mail_nobody_twice(app: Flask, serve
         wait_for(lambda: states(bulletin)["handing"] < before)  # the gate was asked: they wait again
         assert account(bulletin).excluded == 0
         with db.transaction() as session:
-            dispatch.resume(session, bulletin)
+            dispatch.resume(session, bulletin, now=db.utcnow())
         may_answer[1].set()
     make_due()
     post.bulletins(stop=never)
@@ -172,7 +172,7 @@ def test_five_days_of_pause_and_a_relay_that_is_away_reject_nobody(app: Flask, s
         dispatch.pause(session, bulletin)
     with db.transaction() as session:
         assert dispatch.resolve(session, bulletin, resend=True, by="minna", now=db.utcnow()) == (3 if decided else 0)
-        dispatch.resume(session, bulletin)
+        dispatch.resume(session, bulletin, now=db.utcnow())
     server.stop()
     post.bulletins(stop=never)
     assert states(bulletin) == {"pending": 3}

@@ -236,7 +236,7 @@ def test_a_paused_bulletin_puts_back_what_waits(app: Flask, caught: Caught):
     post.bulletins(stop=never)
     assert caught.mails == []
     with db.transaction() as session:
-        dispatch.resume(session, bulletin)
+        dispatch.resume(session, bulletin, now=db.utcnow())
     post.bulletins(stop=never)
     with db.reading() as session:
         status = dispatch.status(session, bulletin)

@@ -79,7 +79,7 @@ def test_it_comes_back_paused_with_an_account_that_adds_up(running: House, tmp_p
     assert (running.book.number(number), account(running, bulletin).state) == (before, "paused")
     with running.app.app_context(), db.transaction() as session:
         assert dispatch.resolve(session, bulletin, resend=True, by="Maija", now=db.utcnow()) == found.uncertain
-        dispatch.resume(session, bulletin)
+        dispatch.resume(session, bulletin, now=db.utcnow())
     running.ring()
     servers.wait_for(lambda: is_sent(running, bulletin), seconds=120)
     found = account(running, bulletin)

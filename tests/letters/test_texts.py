@@ -117,5 +117,26 @@ def test_the_languages_have_the_same_texts() -> None:
         texts["fi"]
         == texts["sv"]
         == texts["en"]
-        == {f"{kind}.md" for kind in KINDS} | {"bulletin_footer.md", "letter_footer.md"}
+        == {f"{kind}.md" for kind in KINDS} | {"bulletin_footer.md", "confirm_by_answer.md", "letter_footer.md"}
     )
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_the_confirmation_letter_says_that_it_may_be_answered_where_answers_are_read(language: str) -> None:
+    def made_so(answerable: bool, own: tuple[str, str] | None = None) -> Composed:
+        return letter(
+            "confirm", language=language, look=LOOK, owner="o@example.fi", consent_text=CONSENT, own=own,
+            answerable=answerable,
+        )  # fmt: skip
+
+    says = {"fi": "Voit myös vastata tähän viestiin", "sv": "Du kan också svara på", "en": "You can also answer this"}
+    plain, answered = made_so(False), made_so(True)
+    for part in (answered.html, answered.text):
+        assert says[language] in part
+        assert part.index("confirm_url") < part.index(says[language]) < part.rindex("not_me_url"), "beside the link"
+    assert says[language] not in plain.html + plain.text
+    own = ("Hei", "Kyllä? [Vahvistan]({confirm_url}) {consent} [En]({not_me_url})")
+    assert says[language] in made_so(True, own).text
+    assert letter(
+        "welcome", language=language, look=LOOK, owner="o@example.fi", consent_text=CONSENT, answerable=True
+    ) == (letter("welcome", language=language, look=LOOK, owner="o@example.fi", consent_text=CONSENT))

@@ -113,7 +113,7 @@ def test_a_signal_stops_the_stages_last_one_first(keep: Keep, tmp_path: Path, as
     keeper = keep("broker:good", "web:good")
     children = [started(tmp_path, "broker"), started(tmp_path, "web")]
     keeper.send_signal(asked)
-    output, errors = keeper.communicate(timeout=10)
+    output, errors = keeper.communicate(timeout=30)
     assert (keeper.returncode, output, errors) == (0, "stopped\n", "")
     assert (tmp_path / "order").read_text().split() == ["web", "broker"]
     assert not any(map(alive, children))
@@ -124,7 +124,7 @@ def test_a_child_that_does_not_listen_is_killed_after_its_grace(keep: Keep, tmp_
     child = started(tmp_path, "one")
     keeper.terminate()
     begun = time.monotonic()
-    keeper.communicate(timeout=10)
+    keeper.communicate(timeout=30)
     assert time.monotonic() - begun >= 1.4  # it was given its grace of 1.5 s
     assert keeper.returncode == 0
     assert not alive(child)
@@ -138,7 +138,7 @@ def test_a_second_signal_cuts_the_grace_short(keep: Keep, tmp_path: Path) -> Non
     wait_for(lambda: (tmp_path / "order").exists())  # the first has been taken in: the last stage is stopping
     begun = time.monotonic()
     keeper.send_signal(signal.SIGINT)
-    keeper.communicate(timeout=10)
+    keeper.communicate(timeout=30)
     assert time.monotonic() - begun < 1
     assert not alive(child)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
 import servers
 from conftest import NOW
@@ -28,7 +29,10 @@ from mailinglist.consent import (
 from mailinglist.consent.registrar import Told
 from mailinglist.consent.states import ALL_CHANNELS, Channel
 from mailinglist.consent.tables import ImportJob, Person
-from mailinglist.delivery import handoffs
+from mailinglist.delivery import bounces, handoffs
+from mailinglist.delivery.verdicts import Verdict
+from mailinglist.inbound import spool
+from mailinglist.inbound.tables import Spooled
 from mailinglist.local.catcher.store import Store
 from mailinglist.privacy import disclosures, rights, tasks, traces
 from mailinglist.settings import Settings
@@ -90,6 +94,14 @@ def live(mailbox: str) -> int:
         [claimed] = handoffs.claim(session, shift, kinds=["bulletin"], limit=1, now=NOW)
         words = f"550 5.1.1 <{WRITTEN}>: {WRITTEN.partition('@')[0]} unknown"
         handoffs.settle(session, shift, [handoffs.Settled(claimed.id, "rejected", NOW, code=550, reply=words)])
+        bounces.note(session, claimed.id, Verdict.DEAD, words=f"{WRITTEN.partition('@')[0]} unknown", now=NOW)
+        # The last by a forwarder that has a return path of its own, when nobody knew whose it is.
+        for sender, known in ((WRITTEN, None), ("", number), ("srs0=x@forwarder.example", None)):
+            raw = f"From: {WRITTEN}\r\n\r\n{sender} says hello\r\n".encode()
+            spool.keep(session, recipient="x-owner@x.fi", sender=sender, via="pipe", raw=raw, now=NOW)
+            came = session.scalars(select(Spooled).where(Spooled.sender == sender)).one()
+            spool.done(session, came, state=spool.OWNER, kind="other", outcome="owner", person_id=known, now=NOW)
+            session.flush()
         tasks.open(session, "other", person_id=number, words=f"{WRITTEN} asks", due_at=NOW, now=NOW)
         disclosures.note(
             session, [number], recipient="Tax office", basis="Act 1558/1995, section 19", fields=["address"],

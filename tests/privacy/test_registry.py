@@ -9,12 +9,17 @@ from typing import Any
 
 import pytest
 from flask import Flask
+from sqlalchemy import select
 
+from coming_back import mailed
 from conftest import NOW
 from mailinglist import db, periods, schema
 from mailinglist.consent import address, bans, notes, register
 from mailinglist.consent.states import ALL_CHANNELS
-from mailinglist.delivery import handoffs
+from mailinglist.delivery import bounces, complaints, handoffs
+from mailinglist.delivery.verdicts import Verdict
+from mailinglist.inbound import spool
+from mailinglist.inbound.tables import Spooled
 from mailinglist.privacy import access, disclosures, notice, registry, rights, tasks
 from mailinglist.privacy.registry import DELETED, HOLDINGS, WHY, About
 from mailinglist.settings import Settings
@@ -103,6 +108,13 @@ def full_life() -> int:
         )  # fmt: skip
         tasks.open(session, "other", person_id=made.id, words="What about me?", due_at=NOW, now=NOW)
         audit.note(session, "person_seen", by=BY, about=f"person {made.id}", now=NOW)
+        failed, unwanted = mailed(session, 7, [made.id], now=NOW), mailed(session, 8, [made.id], now=NOW)
+        bounces.note(session, failed[0], Verdict.MAILBOX, words="mailbox full", now=NOW)
+        complaints.note(session, unwanted[0], "example.net", evidence={}, now=NOW)
+        written = b"From: Matti@example.fi\r\nSubject: Hei\r\n\r\nMiten voin liittya?\r\n"
+        spool.keep(session, recipient="x-owner@x.fi", sender="Matti@example.fi", via="pipe", raw=written, now=NOW)
+        row = session.scalars(select(Spooled)).one()
+        spool.done(session, row, state=spool.OWNER, kind="other", outcome="owner", person_id=made.id, now=NOW)
         return made.id
 
 
@@ -122,6 +134,8 @@ def test_the_document_holds_what_the_registry_says(app: Flask) -> None:
             value = value[key]
         assert value, f"{each.name} in {each.exported}"
     assert found["rights_office"]["disclosures"][0]["recipient"] == "Tax office"
+    assert found["came_back"]["failed"][0]["words"] == "mailbox full"
+    assert found["mails_to_us"][0]["words"].strip() == "Miten voin liittya?"
     assert found["looks_by_staff"] == [{"at": NOW.isoformat(), "act": "person_seen"}]
     assert "192.0.2.7" in str(found["register"]["history"]), "the client's address that we hold"
     text = access.written(found)

@@ -19,6 +19,7 @@ from sqlalchemy import MetaData, create_engine, select, text
 
 import making
 import servers
+from coming_back import begun, everybody, mailed
 from conftest import NOW
 from mailinglist import db, migrate
 from mailinglist.app import create_app
@@ -37,9 +38,12 @@ from mailinglist.consent import (
 )
 from mailinglist.consent.states import ALL_CHANNELS, Basis, Channel
 from mailinglist.consent.tables import LedgerEntry, Person
-from mailinglist.delivery import dispatch, handoffs
-from mailinglist.delivery.tables import Handoff
+from mailinglist.delivery import bounces, complaints, dispatch, handoffs
+from mailinglist.delivery.tables import Bounce, Handoff
+from mailinglist.delivery.verdicts import Verdict
 from mailinglist.errors import BadInput, Fault, NotAllowed, RegisterUnsound, TokenSpent, Unknown
+from mailinglist.inbound import spool
+from mailinglist.inbound.tables import Spooled
 from mailinglist.privacy import backup, needs, restore, rights, snapshot
 from mailinglist.settings import SETTINGS, Settings
 from mailinglist.staff import accounts, audit
@@ -391,8 +395,35 @@ def test_a_bulletin_that_was_running_comes_back_paused_with_its_open_rows_uncert
         assert [tuple(row) for row in letters] == [("confirm", "uncertain")]
         assert dispatch.begin_due(session, now=AFTER) == []
         assert dispatch.resolve(session, running, resend=True, by="Maija", now=AFTER) == 210
-        dispatch.resume(session, running)
+        dispatch.resume(session, running, now=db.utcnow())
         assert dispatch.status(session, running).pending == 210
+
+
+def test_what_came_back_by_mail_is_as_it_was_and_no_wish_to_join_is_answered_twice(app: Flask, tmp_path: Path) -> None:
+    with db.transaction() as session:
+        admit(session, members(8))
+        listed, persons = the_list(session), everybody(session)
+        rows = mailed(session, begun(session, now=NOW), persons, now=NOW)
+        for row in rows[:5]:
+            complaints.note(session, row, "example.net", evidence={}, now=NOW)
+        bounces.note(session, rows[6], Verdict.DEAD, words="no such user", now=NOW)
+        mails = {f"{listed.slug}-JOIN@x.fi": b"join", f"{listed.slug}-leave@x.fi": b"leave", "c-abc@x.fi": b"yes"}
+        for recipient, raw in mails.items():
+            spool.keep(session, recipient=recipient, sender="a@x.fi", via="lmtp", raw=raw, now=NOW)
+        spool.keep(session, recipient="x-owner@x.fi", sender="a@x.fi", via="lmtp", raw=b"hello", now=NOW)
+        row = session.scalars(select(Spooled).order_by(Spooled.id.desc()).limit(1)).one()
+        spool.done(session, row, state=spool.OWNER, kind="other", outcome="for-a-person", list_id=listed.id, now=NOW)
+    bring_back(app, back_up(app, tmp_path / "mail.tar.gz"))
+    with db.reading() as session:
+        assert complaints.held(session, the_list(session).id) is not None
+        assert session.scalars(select(Bounce.words)).all() == ["no such user"]
+        found = session.execute(
+            select(Spooled.recipient, Spooled.state, Spooled.outcome, Spooled.forwarded).order_by(Spooled.id)
+        ).all()
+        assert [tuple(row)[1:] for row in found] == [
+            ("handled", "restored", None), ("waiting", None, None), ("waiting", None, None),
+            ("owner", "for-a-person", "uncertain"),
+        ]  # fmt: skip
 
 
 @pytest.mark.long

@@ -28,7 +28,7 @@ def many(count: audience_query.Count) -> str:
 
 def rate(value: float) -> str:
     """A number with one decimal, while it is small."""
-    form = "#,##0.0" if value < 10 else "#,##0"
+    form = "#,##0.0" if value < 9.95 else "#,##0"  # 9.95 would be written as 10.0
     return str(numbers.format_decimal(value, format=form, locale=i18n.locale(pages.language())))
 
 

@@ -107,12 +107,12 @@ def _needs(session: Session, rows: Sequence[MailingList]) -> list[Shown]:
         )
         for row in rows
         for need in (*attention.of_list(session, row, now=now), *needs.of_list(session, row, now=now))
-        if (address := _address(need)) is not None
+        if (address := _address(need, row)) is not None
     ]  # fmt: skip
     return sorted(found, key=lambda each: not each.grave)
 
 
-def _address(need: Need) -> str | None:
+def _address(need: Need, row: MailingList) -> str | None:
     """The page where it is met; None: this is not for who is signed in. Empty: there is no page for it."""
     match need.place:
         case Place.BULLETIN:
@@ -121,6 +121,12 @@ def _address(need: Need) -> str | None:
             return f"{url_for('home.look')}imports/{need.about}" if frame.may(Right.TRANSFER) else None
         case Place.TASKS:
             return f"{url_for('home.look')}tasks" if frame.may(Right.PERSONS) else None
+        case Place.BOUNCES:
+            return url_for("returned_pages.bounces", list=row.slug) if frame.may(Right.RECIPIENTS) else ""
+        case Place.COMPLAINTS:
+            return url_for("complaint_pages.look", list=row.slug)
+        case Place.MAIL:
+            return url_for("incoming_pages.index") if frame.may(Right.PERSONS) else None
         case Place.LIST:
             return ""
 

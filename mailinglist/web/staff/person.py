@@ -17,19 +17,21 @@ from ... import db, i18n
 from ...consent import lists, notes, people
 from ...consent.people import Whole
 from ...consent.states import Channel, State
-from ...delivery import received
+from ...delivery import received, returned
 from ...errors import BadInput
 from ...privacy import disclosures, tasks
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import days, frame, outbox, persons, told, writing
+from . import days, frame, outbox, persons, returned_pages, told, writing
 from . import registry_words as words
 
 _MAILS = 20
 _LIFTED = re.compile(r"([a-z]+), (\d{4}-\d{2}-\d{2}): (.*)", re.DOTALL)
 # What evidence holds for programs, or what the timeline says anyway.
+_TOLD_HEADERS = ("from:", "date:", "subject:", "message-id:")
+"""Of the mail that somebody wrote, what its reader sees; the proof holds the whole header."""
 _UNSAID = frozenset({"at", "salt", "file_sha256", "list"})
 
 
@@ -85,6 +87,7 @@ def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = Non
         restricted_at = persons.known_person(session, number).restricted_at
         whole = people.whole(session, number)
         mails = received.by_person(session, number, before_id=before_id, limit=_MAILS + 1)
+        failed, complained = returned.failed(session, number, limit=_MAILS), returned.complained(session, number)
         names = {row.slug: persons.list_name(row) for row in lists.every(session)}
         asked_for = tasks.of(session, number)
         given = disclosures.recipients_of(session, number)
@@ -94,7 +97,7 @@ def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = Non
     return frame.page(
         "registry/person", 422 if errors else 200, here="persons", errors=errors or {}, person=whole, names=names,
         language_of=words.language,
-        memberships=[_membership(each, names, banned=_banned(whole, each.list)) for each in whole.memberships],
+        memberships=[_membership(each, names, whole, banned=_banned(whole, each.list)) for each in whole.memberships],
         elsewhere=len(whole.memberships) < len(names) or any(_may_join(each.state) for each in whole.memberships),
         bans=[_ban(each, names) for each in whole.bans],
         history=[event_of(each, names) for each in reversed(whole.history)],
@@ -105,10 +108,17 @@ def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = Non
         tasks=[(words.task_kind(each.kind), each) for each in reversed(asked_for)],
         kinds=words.note_kinds(), reason_words=outbox.reason_words,
         mails=[(_mail(each), words.handoff(each.state), each) for each in mails[:_MAILS]],
+        failed=[(_subject(each.subject), returned_pages.verdicts()[each.verdict], each) for each in failed],
+        complained=[(_subject(each.subject), each) for each in complained],
         mails_next=url_for("person.look", number=number, mails=mails[_MAILS - 1].id, _anchor="mails") if more else None,
         mails_first=url_for("person.look", number=number, _anchor="mails") if before_id is not None else None,
         crumbs=[(pages.say("Persons"), url_for("persons.index"))],
     )  # fmt: skip
+
+
+def _subject(subject: str | None) -> str:
+    """Which mail failed: a bulletin, or a letter."""
+    return (writing.title(subject) if subject else "") or pages.say("A letter")
 
 
 def _may_join(state: str) -> bool:
@@ -127,10 +137,19 @@ def _mail(each: received.Received) -> str:
     return words.mail(each.kind, writing.title(each.subject) if each.subject else None)
 
 
-def _membership(each: people.Membership, names: Mapping[str, str], *, banned: bool) -> dict[str, Any]:
+def _why_unreached(whole: Whole, slug: str) -> str:
+    """Why they can't be reached on a list, as the ledger says it."""
+    sources = [entry.get("source") for entry in whole.history if entry["event"] == "given_up" and entry["list"] == slug]
+    reasons = returned_pages.reasons()
+    return reasons.get(str(sources[-1]).removeprefix("bounces: "), reasons[None]) if sources else reasons[None]
+
+
+def _membership(each: people.Membership, names: Mapping[str, str], whole: Whole, *, banned: bool) -> dict[str, Any]:
+    unreached = each.state == State.UNDELIVERABLE.value
     return {
+        "unreached": _why_unreached(whole, each.list) if unreached else "",
         "slug": each.list, "list": names.get(each.list, each.list), "state": words.state(each.state, banned=banned),
-        "basis": words.basis(each.basis), "held": each, "restorable": each.state == State.UNDELIVERABLE.value,
+        "basis": words.basis(each.basis), "held": each, "restorable": unreached,
         "source": words.source(each.source), "leavable": each.state != State.LEFT.value,
         "text_language": words.language(each.text_language or ""),
     }  # fmt: skip
@@ -205,6 +224,8 @@ def _shown(key: str, value: Any) -> str:
         return dates.format_date(date.fromisoformat(value), "medium", locale=i18n.locale(pages.language()))
     if key == "asked_at":
         return _moment(datetime.fromisoformat(value))
+    if key == "headers":
+        return "; ".join(line for line in value if line.lower().startswith(_TOLD_HEADERS))
     if key == "corrected":
         fields = {"address": pages.say("Address"), "name": pages.say("Name"), "language": pages.say("Language")}
         return ", ".join(fields.get(each, each) for each in value)

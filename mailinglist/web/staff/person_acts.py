@@ -1,4 +1,5 @@
-"""What staff write down for a person who said so: a leave, an undo after failing mail, and corrections. A form each."""
+"""What staff write down for a person who said so: a leave, an undo after failing mail, a restriction, and
+corrections. A form each."""
 
 from __future__ import annotations
 
@@ -54,6 +55,38 @@ def restore(number: int) -> Response:
         register.restore(session, number, row, source="staff", now=db.utcnow())
         _note(session, "person_restored", number, list=row.id)
     return frame.go_to("person.look", pages.say("They are on the list again."), number=number)
+
+
+def restriction_form(number: int) -> Response:
+    """GET: the use of their data is restricted, or no longer."""
+    persons.seen(number)
+    return _restriction_form(number, told.blank())
+
+
+def restrict(number: int) -> Response:
+    """POST: their data are kept, and not used."""
+    return _restriction(number, restricted=True)
+
+
+def unrestrict(number: int) -> Response:
+    """POST: they may be used again."""
+    return _restriction(number, restricted=False)
+
+
+def _restriction(number: int, *, restricted: bool) -> Response:
+    values, errors = told.typed(), dict[str, str]()
+    said = told.read(values, errors)
+    if errors:
+        return _restriction_form(number, values, errors)
+    with db.transaction() as session:
+        persons.known_person(session, number)
+        if restricted and registrar.restrict(session, number, said, now=db.utcnow()):
+            disclosures.tell(session, number, disclosures.RESTRICTED, now=db.utcnow())
+            _note(session, "person_restricted", number, how=said.how)
+        elif not restricted and registrar.unrestrict(session, number, said, now=db.utcnow()):
+            _note(session, "person_unrestricted", number, how=said.how)
+    done = pages.say("The use is restricted.") if restricted else pages.say("The restriction has ended.")
+    return frame.go_to("person.look", done, number=number)
 
 
 def details_form(number: int) -> Response:
@@ -127,6 +160,12 @@ def _leave_form(number: int, values: dict[str, str], errors: dict[str, str] | No
     return _page("leave", number, whole.address, values, errors, memberships=on)
 
 
+def _restriction_form(number: int, values: dict[str, str], errors: dict[str, str] | None = None) -> Response:
+    with frame.looking() as session:
+        held = persons.known_person(session, number)
+    return _page("restriction", number, held.mailbox, values, errors, restricted=held.restricted_at is not None)
+
+
 def _details_form(number: int, values: dict[str, str], errors: dict[str, str] | None = None) -> Response:
     with frame.looking() as session:
         held = persons.known_person(session, number)
@@ -159,6 +198,9 @@ ROUTES = (
     Route("GET", "/staff/persons/<int:number>/leave", leave_form, _STAFF, right=_PERSONS),
     Route("POST", "/staff/persons/<int:number>/leave", leave, _STAFF, right=_PERSONS),
     Route("POST", "/staff/persons/<int:number>/restore", restore, _STAFF, right=_PERSONS),
+    Route("GET", "/staff/persons/<int:number>/restriction", restriction_form, _STAFF, right=_PERSONS),
+    Route("POST", "/staff/persons/<int:number>/restriction", restrict, _STAFF, right=_PERSONS),
+    Route("POST", "/staff/persons/<int:number>/restriction/end", unrestrict, _STAFF, right=_PERSONS),
     Route("GET", "/staff/persons/<int:number>/details", details_form, _STAFF, right=_PERSONS),
     Route("POST", "/staff/persons/<int:number>/details", details, _STAFF, right=_PERSONS),
     Route("GET", "/staff/persons/<int:number>/address", address_form, _STAFF, right=_PERSONS),

@@ -93,8 +93,14 @@ def way(key: str) -> str:
         "own page": say("On their own page"),
         "erasure": say("By an erasure"),
         "retention": say("Its period was over"),
-        "confirmed": say("By the link in the letter"),
+        "confirmed": say("By the confirmation letter"),
+        "answer": say("By answering the letter"),
+        "complaint": say("By a complaint to their mailbox provider"),
+        "bounces": say("Mails came back"),
+        "dead": say("there is no such address"),
+        "mailbox": say("the mailbox took nothing"),
         "went along with a corrected address": say("Went along with a corrected address"),
+        "journal": say("Done again after a restore"),
         "journal of opt-outs": say("Done again after a restore"),
         "erased": say("Not kept: the person was erased"),
     }
@@ -115,8 +121,8 @@ def sources_meant(typed: str) -> list[str]:
 
 
 _WAYS = (
-    "page", "one-click", "own page", "import", "went along with a corrected address", "journal of opt-outs", "erased",
-    "phone", "paper", "mail", "visit", "staff",
+    "page", "one-click", "answer", "own page", "import", "went along with a corrected address",
+    "journal of opt-outs", "erased", "phone", "paper", "mail", "visit", "staff",
 )  # fmt: skip
 
 
@@ -178,6 +184,11 @@ def evidence(key: str) -> str:
         "recorded_by": say("Recorded by"),
         "lifted_by": say("Lifted by"),
         "corrected": say("What was corrected"),
+        "message_sha256": say("Digest of the mail"),
+        "return_path": say("Return path of the mail"),
+        "headers": say("Header of the mail"),
+        "from_another": say("Written from another address"),
+        "in_reply_to": say("The mail's own number (Message-ID)"),
         "file": say("File"),
         "source": say("Source"),
         "basis": say("Basis"),

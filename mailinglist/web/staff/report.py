@@ -6,7 +6,7 @@ from flask import Response, url_for
 
 from ... import db
 from ...bulletins import approvals
-from ...delivery import dispatch, outcomes
+from ...delivery import dispatch, outcomes, returned
 from ...delivery.outcomes import Answer
 from ...errors import NotAllowed
 from ...staff import audit
@@ -32,6 +32,7 @@ def look(number: int) -> Response:
         )
         excluded = _excluded(outcomes.excluded(session, number), status.excluded)
         gone = status.first_at or status.due_at or now
+        back = returned.of_bulletin(session, number)
         left = outcomes.left_by_link(session, number, row.id, since=gone) if status.audience else 0
     counts = [
         (key, outbox.count_words(key), figures.number(getattr(status, key)),
@@ -43,6 +44,7 @@ def look(number: int) -> Response:
         badge=words_of_bulletins.state(status.state), audience=figures.number(status.audience), counts=counts,
         rejected=_shown(rejected), deferred=_shown(deferred), number=figures.number,
         excluded=[(outbox.reason_words(reason), figures.number(many)) for reason, many in excluded],
+        back=back, slug=row.slug,
         left=figures.number(left), left_share=figures.share(left, status.accepted), approval=approval,
         sent_by=sent[0].who if sent else "", zone=outbox.zone_of(row).key,
         rule=words_of_bulletins.rule(words_of_bulletins.rule_of(bulletin.audience)),

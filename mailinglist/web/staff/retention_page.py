@@ -60,6 +60,11 @@ def rules() -> Mapping[str, tuple[str, str]]:
         "sign_ins": (pages.say("Sign-ins and links of staff that are over"), pages.say("The audit tells of them.")),
         "uploads": (pages.say("Uploaded files that nobody decided about"), pages.say("Nobody needs them.")),
         "answers": (pages.say("Answers of mail servers"), pages.say("Old failures say nothing any more.")),
+        "returned": (
+            pages.say("What mail servers said of mails that failed"),
+            pages.say("Old failures say nothing any more."),
+        ),
+        "incoming": (pages.say("Mails that came in and were dealt with"), pages.say("Nobody needs them.")),
         "tasks": (
             pages.say("Requests of persons that were answered"),
             pages.say("That they were answered can be shown for so long."),

@@ -47,6 +47,8 @@ class Watched:
     late: bool
     """It should have begun, and has not."""
     uncertain: int
+    held: str
+    """Its list, where all of that stands still since too many complained; empty: it doesn't."""
     trouble: str
     again: str
     """How often the page looks again; empty: never."""
@@ -71,10 +73,14 @@ def watched(session: Session, bulletin: Bulletin, status: Status, *, now: dateti
         due_at=due,
         first_at=status.first_at,
         last_at=status.last_at,
-        soon=status.state == "scheduled" and due is not None and 0 <= (now - due).total_seconds() <= 15,
-        late=status.state == "scheduled" and due is not None and (now - due).total_seconds() > 15,
+        soon=status.state == "scheduled"
+        and not status.held
+        and due is not None
+        and 0 <= (now - due).total_seconds() <= 15,
+        late=status.state == "scheduled" and not status.held and due is not None and (now - due).total_seconds() > 15,
         uncertain=status.uncertain,
-        trouble=status.trouble or "",
+        held=row.slug if status.held else "",
+        trouble="" if status.held else status.trouble or "",
         again=_again(status),
         zone=outbox.zone_of(row).key,
     )
@@ -104,7 +110,7 @@ def pause(number: int) -> Response:
 def resume(number: int) -> Response:
     """POST: go on."""
     with _moved(number, "bulletin_resumed") as session:
-        dispatch.resume(session, number)
+        dispatch.resume(session, number, now=db.utcnow())
     return frame.go_to("sending.look", pages.say("It goes on."), number=number)
 
 

@@ -16,8 +16,8 @@ from . import figures, registry_words, words_of_acts
 from .levels import words_of
 
 _COUNTS = frozenset({
-    "added", "asked", "banned", "chains", "codes_left", "entries", "letters", "lines", "number", "octets", "recipients",
-    "unchanged", "versions",
+    "added", "asked", "banned", "chains", "codes_left", "complaints", "entries", "letters", "lines", "mails", "number",
+    "octets", "recipients", "unchanged", "versions",
 })  # fmt: skip
 """Numbers of things. The others are numbers by which something is called, and are written without marks."""
 
@@ -45,6 +45,7 @@ def names() -> Mapping[str, str]:
         "changed": say("Changed"),
         "channels": say("Channels"),
         "colleagues": say("Colleagues"),
+        "complaints": say("Complaints"),
         "copy_of": say("Copy of"),
         "counts": say("Counts"),
         "decision": say("Decision"),
@@ -63,6 +64,8 @@ def names() -> Mapping[str, str]:
         "levels": say("Levels"),
         "lines": say("Lines"),
         "list": say("List"),
+        "mail": say("Mail"),
+        "mails": say("Mails"),
         "name": say("Name"),
         "names": say("With names"),
         "note": say("Note"),
@@ -146,6 +149,8 @@ def _setting(key: str) -> str:
     """A setting of a list as its own page calls it; for other keys, the key."""
     start, _mark, code = key.replace("-", "_").rpartition("_")
     of_languages = {
+        "mail": say("Mail"),
+        "mails": say("Mails"),
         "name": say("Name"),
         "consent": say("Consent texts"),
         "processors": say("On your behalf: %(language)s", language=registry_words.language(code)),
@@ -157,6 +162,8 @@ def _setting(key: str) -> str:
     if key.startswith("letter-"):
         return f"{say('Letter')} {key.removeprefix('letter-')}"
     return {
+        "mail": say("Mail"),
+        "mails": say("Mails"),
         "name": say("Name"),
         "controller": say("Company"),
         "postal_address": say("Postal address"),

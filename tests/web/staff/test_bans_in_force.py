@@ -17,6 +17,7 @@ from mailinglist.consent.bans import Forbidden
 from mailinglist.consent.states import Channel
 from mailinglist.staff.levels import Level
 from mailinglist.staff.tables import AuditEntry
+from mailinglist.web.staff import registry_words
 from making import person
 
 TOLD = {"how": "phone", "on": "2026-11-02", "words": "Call 17, asked for it"}
@@ -93,6 +94,18 @@ def test_bans_are_listed_with_scope_and_words_once_asked_for(desk: staffing.Sign
         seen = session.scalars(select(AuditEntry.detail).where(AuditEntry.act == "bans_seen")).all()
     assert seen[:2] == [{"number": 2}, {"number": 1, "channel": "email"}]
     assert all("source" not in each for each in seen), "it may name somebody"
+
+
+def test_a_ban_given_in_an_answer_is_found_by_how_it_was_given(desk: staffing.Signed) -> None:
+    with db.transaction() as session:
+        bans.add(session, keys.keys_of(session).digest("x@example.fi"), [Channel.EMAIL], source="answer", now=NOW)
+    [row] = rows(desk.get("/staff/bans?source=by+answering").text)
+    assert row[2] == "By answering the letter"
+
+
+def test_what_a_restore_did_again_is_said_in_words(app: Flask) -> None:
+    with app.test_request_context("/staff/"):
+        assert registry_words.way("journal") == registry_words.way("journal of opt-outs") != "journal of opt-outs"
 
 
 def test_bans_are_paged_by_their_numbers(desk: staffing.Signed, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,7 +15,7 @@ from sqlalchemy import select
 import staffing
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, bans, lists, notes, proof, register, requests, verification
+from mailinglist.consent import address, bans, gate, lists, notes, proof, register, requests, verification
 from mailinglist.consent.states import Channel, State
 from mailinglist.consent.tables import Evidence, Note, Person, Request, Subscription
 from mailinglist.staff.levels import Level
@@ -220,6 +220,30 @@ def test_a_leave(desk: staffing.Signed, matti: int) -> None:
     assert entry["evidence_content"]["evidence"] == TOLD["words"]
     seen = ("person_seen", f"person {matti}", {})
     assert audited() == [seen, ("leave_entered", f"person {matti}", {"how": "phone", "list": 1}), seen]
+
+
+def test_a_restriction_and_its_end(desk: staffing.Signed, matti: int) -> None:
+    where = f"/staff/persons/{matti}/restriction"
+
+    def may_be_mailed() -> bool:
+        with db.reading() as session:
+            return not gate.refusals(session, gate.Mail.BULLETIN, list_id=1, persons=[matti], now=db.utcnow())
+
+    assert may_be_mailed()
+    assert desk.post(where, {**TOLD, "words": ""}).status_code == 422
+    assert may_be_mailed()
+    assert desk.post(where, TOLD).status_code == 303
+    assert not may_be_mailed()
+    assert "End the restriction" in desk.get(where).text
+    assert desk.post(where + "/end", TOLD).status_code == 303
+    assert may_be_mailed()
+    with db.reading() as session:
+        began, ended = proof.prove(session, "matti@example.fi")[-2:]
+        assert not list(verification.verify(session))
+    assert (began["event"], ended["event"]) == ("restricted", "unrestricted")
+    assert ended["evidence_content"]["evidence"] == TOLD["words"]
+    acts = [act for act, _about, _detail in audited()]
+    assert [each for each in acts if each != "person_seen"] == ["person_restricted", "person_unrestricted"]
 
 
 def test_who_could_not_be_reached_may_be_mailed_again(desk: staffing.Signed) -> None:

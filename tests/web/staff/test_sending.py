@@ -455,6 +455,11 @@ def test_numbers_are_read_as_people_write_them(typed: str, meant: int | None) ->
     assert figures.read(typed) == meant
 
 
+def test_a_rate_has_a_decimal_while_it_is_small(app: Flask) -> None:
+    with app.test_request_context("/staff/?lang=en"):
+        assert [figures.rate(value) for value in (0.04, 9.94, 9.97, 19.9)] == ["0.0", "9.9", "10", "20"]
+
+
 # ── on its way ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -136,6 +136,6 @@ def test_sources_and_audit_are_told_in_the_page_s_language(everything: staffing.
         person(session, "a@example.fi", now=db.utcnow())
     number = begun(fi=Version("A", "", (Image(""),)))
     page = everything.get(f"/staff/bulletins/{number}/audience?lang=fi").text
-    assert '<option value="confirmed">Viestin linkillä</option>' in page
+    assert '<option value="confirmed">Vahvistusviestillä</option>' in page
     everything.get("/staff/persons/1")
     assert ">Henkilö 1</a>" in everything.get("/staff/audit?lang=fi").text

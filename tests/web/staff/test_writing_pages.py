@@ -352,9 +352,12 @@ class TestTheAudience:
         who = staffing.signed_in(app, "editor")
         address = f"/staff/bulletins/{number}/audience"
         everybody = who.get(f"{address}/count").text
-        assert "<strong>2</strong>" in everybody
+        assert "<strong>2</strong> recipients" in everybody
         assert "1 left, 0 banned, 0 undeliverable" in everybody
         assert "<strong>0</strong>" in who.get(f"{address}/count?languages=sv").text
+        with db.transaction() as session:
+            making.person(session, "b@example.fi", now=now, state=State.LEFT)
+        assert "<strong>1</strong> recipient</p>" in who.get(f"{address}/count").text
         assert "A day is written like" in who.get(f"{address}/count?joined_after=gestern").text
         form = {"base": "1", "languages": ["fi", "sv"], "joined_before": "2030-01-01", "source": "", "sent": ""}
         assert who.post(address, form).status_code == 303  # type: ignore[arg-type]

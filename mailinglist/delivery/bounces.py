@@ -1,0 +1,333 @@
+"""Mails that failed: refused in the conversation, or reported afterwards. The only writer of bounces.
+
+A mail fails once, whatever comes in about it. It is noted in the transaction that settles the refusal or handles the
+report, in a few statements for many; whom it means can't be reached any more is weighed afterwards (`weigh`), person
+by person, so that nothing waits for that. What is said of us rather than of the person pauses a bulletin (`watch`).
+The policy is in `failures`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Row, Select, TextClause, bindparam, func, literal_column, select, text, update
+from sqlalchemy.orm import Session
+
+from .. import observe
+from ..consent import register
+from ..consent.states import State
+from ..consent.tables import MailingList, Person, Subscription
+from ..db import UtcDateTime, among, changed
+from . import dispatch, failures, verdicts
+from .failures import Failure
+from .handoffs import BULLETIN, look_up_by_key
+from .tables import Bounce, Dispatch, Handoff
+from .verdicts import Verdict
+
+_log = observe.logger(__name__)
+
+CONVERSATION, REPORT = "conversation", "report"
+
+NOTED = "noted"
+UNDELIVERABLE = "undeliverable"
+"""Noted; and the person can't be reached any more."""
+PAUSED = "paused"
+"""Noted; and a bulletin that was being sent stands still."""
+AGAIN = "again"
+"""The mail had failed already."""
+OLD = "old"
+"""The mail is from so long ago that it doesn't count."""
+UNKNOWN = "unknown"
+"""There is no such mail, or it went to nobody in the register."""
+NOTHING = "nothing"
+"""Nothing failed."""
+
+_COUNTING = (Verdict.DEAD, Verdict.MAILBOX, Verdict.SENDER)
+_SOURCES = {Verdict.DEAD: "bounces: dead", Verdict.MAILBOX: "bounces: mailbox"}
+"""What the ledger says of why somebody was given up."""
+_MANY = 200
+_BLAMED = (
+    "Paused by itself: of {window} mails in a row, more than {most} were refused because of us, not of the recipients. "
+    "A server said: {words}"
+)
+_NO_OBJECTS = {"synchronize_session": False}
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A mail that a server refused for good in the conversation, in the server's words."""
+
+    handoff_id: int
+    code: int
+    status: str | None
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
+class Reported:
+    """A mail that a report says has failed."""
+
+    handoff_id: int
+    verdict: Verdict
+    status: str | None = None
+    words: str = ""
+
+
+# ── noting ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def note_refused(session: Session, refused: Sequence[Refused], *, now: datetime) -> Collection[int]:
+    """Note what servers refused, in the transaction that settled it: one statement for all of a group. A row that is
+    not `rejected` (it was taken back meanwhile) is passed over.
+
+    Returns the bulletins of which a server spoke ill because of us: they are to be watched (`watch`).
+    """
+    failed = []
+    for each in refused:
+        verdict = verdicts.judge(code=each.code, status=each.status, words=each.words)
+        if verdict is Verdict.DEAD and each.code < 500:
+            verdict = Verdict.MAILBOX  # put off for four days: nobody said that there is no such address for good
+        if verdict in _COUNTING:
+            failed.append(_row(each.handoff_id, verdict, each.code, each.status, each.words))
+    added = _insert(session, failed, CONVERSATION, now) if failed else ()
+    return {row.bulletin_id for row in added if row.verdict == Verdict.SENDER and row.bulletin_id}
+
+
+def note_many(session: Session, reported: Sequence[Reported], *, now: datetime) -> list[str]:
+    """Note what reports say, in a handful of statements; what came of each, in their order: NOTED, PAUSED, AGAIN, OLD,
+    UNKNOWN or NOTHING. Who can't be reached by that is weighed later (`weigh`)."""
+    wanted = sorted({each.handoff_id for each in reported if each.verdict in _COUNTING})
+    if not wanted:
+        return [NOTHING] * len(reported)
+    look_up_by_key(session)
+    known = {
+        number: (person, settled)
+        for number, person, settled in session.execute(
+            select(Handoff.id, Handoff.person_id, Handoff.settled_at).where(among(Handoff.id, wanted))
+        )
+    }
+    _hold_persons(session, [person for person, _settled in known.values()])
+    failed: dict[int, dict[str, object]] = {}
+    for each in reported:
+        if each.verdict in _COUNTING:
+            row = _row(each.handoff_id, each.verdict, None, each.status, each.words)
+            failed.setdefault(each.handoff_id, row)
+    added = {row.handoff_id: row for row in _insert(session, list(failed.values()), REPORT, now)}
+    paused = watch(session, {row.bulletin_id for row in added.values() if row.verdict == Verdict.SENDER})
+    came = []
+    for each in reported:
+        person, settled = known.get(each.handoff_id, (0, None))
+        if each.verdict not in _COUNTING:
+            came.append(NOTHING)
+        elif not person:
+            came.append(UNKNOWN)
+        elif settled is not None and settled < now - failures.REPORTED_WITHIN:
+            came.append(OLD)
+        elif (new := added.pop(each.handoff_id, None)) is None:
+            came.append(AGAIN)
+        else:
+            came.append(PAUSED if new.verdict == Verdict.SENDER and new.bulletin_id in paused else NOTED)
+    return came
+
+
+def note(
+    session: Session, handoff_id: int, verdict: Verdict, *, status: str | None = None, words: str = "", now: datetime
+) -> str:
+    """Note what one report says, and weigh at once what it means. Returns what came of it: a word of those above."""
+    [came] = note_many(session, [Reported(handoff_id, verdict, status, words)], now=now)
+    if came == NOTED:
+        found = session.execute(
+            select(Bounce.id, Bounce.person_id).where(Bounce.handoff_id == handoff_id, Bounce.due)
+        ).all()
+        if _weigh(session, found, now=now):
+            return UNDELIVERABLE
+    return came
+
+
+def _row(number: int, verdict: Verdict, code: int | None, status: str | None, words: str) -> dict[str, object]:
+    return {
+        "id": number, "verdict": verdict.value, "code": code, "status": status[:11] if status else None,
+        "words": observe.redact(words)[:500] if words else None,
+    }  # fmt: skip
+
+
+def _hold_persons(session: Session, persons: Iterable[int]) -> None:
+    """Nobody of them is erased until this is committed: else a server's words would come after."""
+    if session.get_bind().dialect.name == "postgresql":
+        theirs = select(Person.id).where(among(Person.id, sorted(set(persons)))).order_by(Person.id)
+        session.execute(theirs.with_for_update(read=True, key_share=True)).all()
+
+
+def _insert(
+    session: Session, failed: Sequence[Mapping[str, object]], origin: str, now: datetime
+) -> Sequence[Row[int, int, str]]:
+    """The rows that are new: handoff, bulletin, verdict."""
+    dialect = session.get_bind().dialect.name
+    values = {"rows": json.dumps(failed), "origin": origin, "now": now, "oldest": now - failures.REPORTED_WITHIN}
+    return session.execute(_INSERT[dialect], values).all()
+
+
+def _inserting(given: str, domain: str) -> TextClause:
+    """One statement for all: the rest of what is known of a mail comes from its row. Of who is erased, no words."""
+    statement = (
+        "INSERT INTO bounces (handoff_id, bulletin_id, list_id, person_id, domain, verdict, origin, code, status, "
+        "words, at, mailed_at, due) SELECT h.id, CASE WHEN h.kind = 'bulletin' THEN h.about ELSE 0 END, h.list_id, "
+        "h.person_id, coalesce({domain}, ''), v.verdict, CAST(:origin AS TEXT), v.code, v.status, "
+        "CASE WHEN p.id IS NOT NULL THEN v.words END, :now, coalesce(h.settled_at, :now), "
+        "v.verdict <> 'sender' AND p.id IS NOT NULL "
+        "FROM {given} JOIN handoffs AS h ON h.id = v.id LEFT JOIN persons AS p ON p.id = h.person_id "
+        # CASE hides from the planner how few rows are rejected: it would begin with all of those (see handoffs).
+        "WHERE CASE WHEN h.person_id > 0 AND coalesce(h.settled_at, :now) >= :oldest "
+        "THEN CAST(:origin AS TEXT) = 'report' OR h.state = 'rejected' ELSE FALSE END "
+        "ON CONFLICT (handoff_id) DO NOTHING RETURNING handoff_id, bulletin_id, verdict"
+    )
+    moments = (bindparam("now", type_=UtcDateTime), bindparam("oldest", type_=UtcDateTime))
+    return text(statement.format(given=given, domain=domain)).bindparams(*moments)
+
+
+_INSERT = {
+    "sqlite": _inserting(
+        "(SELECT value ->> '$.id' AS id, value ->> '$.verdict' AS verdict, value ->> '$.code' AS code, "
+        "value ->> '$.status' AS status, value ->> '$.words' AS words FROM json_each(:rows)) AS v",
+        "substr(p.folded, instr(p.folded, '@') + 1)",
+    ),
+    "postgresql": _inserting(
+        "json_to_recordset(CAST(:rows AS json)) AS v (id bigint, verdict text, code int, status text, words text)",
+        "split_part(p.folded, '@', 2)",
+    ),
+}
+
+
+# ── what it means for the person ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def weigh(session: Session, *, now: datetime, limit: int = _MANY) -> int:
+    """Look at some of the bounces that nobody has weighed, oldest first: who can't be reached any more is given up.
+    Returns how many bounces that were; 0: none is left. Two at once do the same work, and nothing twice."""
+    found = session.execute(
+        select(Bounce.id, Bounce.person_id).where(Bounce.due).order_by(Bounce.id).limit(limit)
+    ).all()
+    _weigh(session, found, now=now)
+    return len(found)
+
+
+def _weigh(session: Session, found: Sequence[Row[int, int]], *, now: datetime) -> int:
+    """How many subscriptions were given up."""
+    if not found:
+        return 0
+    number = 0
+    for person_id in sorted({person for person, _list, _why in _unreachable(session, [row[1] for row in found])}):
+        if register.locked(session, person_id) is None:
+            continue
+        # Once more, under the lock: a sign-up of their own may have come in between.
+        for person, list_id, why in _unreachable(session, [person_id]):
+            row = session.get_one(MailingList, list_id)
+            register.give_up(session, person, row, source=_SOURCES[why], now=now)
+            _log.info("person_given_up", person=person, list=list_id, why=why.value)
+            observe.count("persons_given_up")
+            number += 1
+    weighed = update(Bounce).where(among(Bounce.id, [row[0] for row in found])).values(due=False)
+    session.execute(weighed, execution_options=_NO_OBJECTS)
+    return number
+
+
+def _unreachable(session: Session, persons: Collection[int]) -> list[tuple[int, int, Verdict]]:
+    """Of these persons: who can't be reached, on which list, and why. What failed before the present state of a
+    subscription began does not count for it."""
+    look_up_by_key(session)
+    rows = session.execute(
+        select(
+            Subscription.person_id, Subscription.list_id, Bounce.verdict, Bounce.bulletin_id, Bounce.mailed_at
+        )
+        .join(Bounce, Bounce.person_id == Subscription.person_id)
+        .where(
+            among(Subscription.person_id, sorted(set(persons))),
+            Subscription.state == State.ACTIVE.value,
+            Bounce.mailed_at >= Subscription.since,
+            Bounce.verdict != Verdict.SENDER.value,
+        )
+        .order_by(Subscription.person_id, Subscription.list_id)
+    )  # fmt: skip
+    by_place: dict[tuple[int, int], list[Failure]] = {}
+    for person, list_id, verdict, bulletin, mailed_at in rows:
+        by_place.setdefault((person, list_id), []).append(Failure(Verdict(verdict), bulletin, mailed_at))
+    return [
+        (person, list_id, why)
+        for (person, list_id), failed in by_place.items()
+        if (why := failures.unreachable(failed)) is not None
+    ]
+
+
+# ── what it means for a bulletin ──────────────────────────────────────────────────────────────────────────────────────
+
+
+def watch(session: Session, bulletins: Collection[int]) -> Collection[int]:
+    """Pause those of these bulletins that are being sent while servers refuse them because of us. Returns which.
+
+    Of the mails as they were handed over one after the other: reports may come a while after the mails have gone, and
+    then stop what is still to go.
+    """
+    paused = set()
+    for bulletin_id in sorted(set(bulletins) - {0}):
+        found = session.execute(
+            select(Dispatch.state, Dispatch.resumed_at).where(Dispatch.bulletin_id == bulletin_id)
+        ).one_or_none()
+        if found is None or found.state != "sending":
+            continue
+        ill = select(Bounce.handoff_id, Bounce.words).where(
+            Bounce.bulletin_id == bulletin_id, Bounce.verdict == Verdict.SENDER.value
+        )
+        if found.resumed_at is not None:
+            ill = ill.where(Bounce.mailed_at > found.resumed_at)
+        last = session.execute(ill.order_by(Bounce.handoff_id.desc()).limit(failures.MOST_BLAMED + 1)).all()
+        if len(last) <= failures.MOST_BLAMED:
+            continue
+        if _mails_between(session, bulletin_id, last[-1].handoff_id, last[0].handoff_id) > failures.WINDOW:
+            continue
+        words = next((row.words for row in last if row.words), "–")
+        trouble = _BLAMED.format(window=failures.WINDOW, most=failures.MOST_BLAMED, words=words)
+        dispatch.pause(session, bulletin_id, trouble=trouble)
+        _log.warning("bulletin_paused_by_refusals", bulletin=bulletin_id)
+        observe.count("bulletins_paused_by_refusals")
+        paused.add(bulletin_id)
+    return paused
+
+
+def _mails_between(session: Session, bulletin_id: int, first: int, last: int) -> int:
+    """How many mails of a bulletin were handed over from one to another; at most one more than WINDOW. In expressions,
+    so that the key by id serves, and not the one with all of the bulletin's rows."""
+    found: Select[int] = (
+        select(literal_column("1"))
+        .select_from(Handoff)
+        .where(
+            Handoff.id >= first, Handoff.id <= last, Handoff.kind + "" == BULLETIN, Handoff.about + 0 == bulletin_id,
+            Handoff.state.not_in(("pending", "excluded")),
+        )
+        .limit(failures.WINDOW + 1)
+    )  # fmt: skip
+    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
+
+
+# ── letting go ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def forget(session: Session, person_id: int) -> int:
+    """The person is erased: what servers said goes, and the domain of the address. How many rows are kept."""
+    gone = update(Bounce).where(Bounce.person_id == person_id).values(words=None, domain="", due=False)
+    return changed(session.execute(gone, execution_options=_NO_OBJECTS))
+
+
+def forget_words(session: Session, *, before: datetime, limit: int) -> int:
+    """Delete what servers said before this moment, of up to `limit` mails. How many."""
+    old = select(Bounce.id).where(Bounce.words.is_not(None), Bounce.at < before).order_by(Bounce.at).limit(limit)
+    gone = update(Bounce).where(Bounce.id.in_(old)).values(words=None)
+    return changed(session.execute(gone, execution_options=_NO_OBJECTS))
+
+
+def said(session: Session, *, before: datetime) -> int:
+    """How many `forget_words` would empty in all."""
+    wanted = select(func.count()).select_from(Bounce).where(Bounce.words.is_not(None), Bounce.at < before)
+    return session.scalar(wanted) or 0

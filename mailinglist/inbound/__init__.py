@@ -1,0 +1,22 @@
+"""THE LETTERBOX: what comes back.
+
+    reading     pure: a mail as it came, bounded, never raising
+    addresses   what our addresses mean: commands, answers, return paths, the desk
+    intents     pure: what a mail is and asks for, out of
+                  reports (bounces), feedback (complaints), robots (what no person wrote),
+                  answers (what a person says: yes, no, or a question; its words are in vocabulary)
+    act         does it, once, by the verbs of the register and of delivery
+    spool       what came in, kept until it is handled       handle   the worker's verb for it
+    server, conversation (pure), envelope   mail over LMTP and SMTP, and by a pipe
+    imap        mail that is fetched from a mailbox              bounds   what a mail may cost
+    forward     what is for a person is sent on to the list's owner
+
+Owns: spool.
+Promises: a mail is kept durably before its sender is told so, and handled once, in the transaction that marks it.
+Nothing that a program wrote joins, confirms, leaves, forbids or is answered; the one exception is a mail to SLUG-leave@
+whose subject holds a valid token, which mail programs make by themselves. Who is meant is said by a signed token, never
+by words. No clear yes, no confirmation; what is not understood goes to the list's owner, so that no opt-out is lost.
+Refuses: addresses that are not ours, while the sender still waits for the answer.
+Known limits: a program that says nowhere that it is one is taken for a person: it could confirm with a short friendly
+yes, but it gets no more letters than anybody (three a day). Words are understood in Finnish, Swedish and English.
+"""

@@ -1,0 +1,63 @@
+"""The letterbox's table: what came in, until it is handled, and what it was."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import CheckConstraint, Index, LargeBinary, String, text
+from sqlalchemy.orm import Mapped, mapped_column
+
+from ..db import Base, BigId, Digest, UtcDateTime
+
+STATES = ("waiting", "handled", "owner", "seen", "failed")
+_WAITING = "state = 'waiting'"
+_OWNERS = "state = 'owner'"
+_UNSEEN = "state IN ('owner', 'failed')"
+
+
+class Spooled(Base):
+    """One mail for one of our addresses. Its digest makes it one, however often it is handed in.
+
+    waiting ─→ handled                   it was for the program, which did what it asks
+            └→ owner ─→ seen             it is for a person: the list's owner is sent it, the console shows it
+            └→ failed                    it could not be handled, many times; the console shows it, too
+    """
+
+    __tablename__ = "spool"
+    __table_args__ = (
+        CheckConstraint("state IN ('waiting', 'handled', 'owner', 'seen', 'failed')", name="state"),
+        CheckConstraint("via IN ('lmtp', 'smtp', 'pipe', 'imap')", name="via"),
+        Index("ix_spool_waiting", "not_before", "id", postgresql_where=text(_WAITING), sqlite_where=text(_WAITING)),
+        Index("ix_spool_owner", "list_id", "id", postgresql_where=text(_OWNERS), sqlite_where=text(_OWNERS)),
+        Index("ix_spool_unseen", "list_id", "id", postgresql_where=text(_UNSEEN), sqlite_where=text(_UNSEEN)),
+        Index("ix_spool_person_id", "person_id"),
+        Index("ix_spool_received_at", "received_at"),
+        {"sqlite_autoincrement": True},
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    digest: Mapped[bytes] = mapped_column(Digest, unique=True)
+    """SHA-256 of the recipient in lower case, a newline and the message as it came."""
+    recipient: Mapped[str] = mapped_column(String(320))
+    """Which of our addresses it was for."""
+    sender: Mapped[str] = mapped_column(String(320))
+    """The return path of the conversation; empty: the null return path."""
+    via: Mapped[str] = mapped_column(String(4))
+    size: Mapped[int]
+    """Octets."""
+    raw: Mapped[bytes | None] = mapped_column(LargeBinary, deferred=True)
+    """The message; None once nobody needs it any more."""
+    received_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    not_before: Mapped[datetime] = mapped_column(UtcDateTime)
+    """Later than received_at where handling it failed, and is tried again."""
+    tries: Mapped[int] = mapped_column(default=0)
+    state: Mapped[str] = mapped_column(String(7))
+    kind: Mapped[str | None] = mapped_column(String(10))
+    """What it was: bounce, complaint, command, autoreply, other."""
+    outcome: Mapped[str | None] = mapped_column(String(40))
+    """What was done: a word of `act.OUTCOMES`."""
+    list_id: Mapped[int | None]
+    person_id: Mapped[int | None]
+    handled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    forwarded: Mapped[str | None] = mapped_column(String(9))
+    """How far sending it on to the owner is: pending, handing, accepted, uncertain, failed, or withheld."""

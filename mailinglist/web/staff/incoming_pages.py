@@ -1,0 +1,149 @@
+"""Mails to the lists' addresses that wait for a person: what nobody but a person understands, and what could not be
+handled. Each page that shows them is in the audit: they are personal data, and may be anything.
+
+A mail is shown as text, never as HTML, and nothing of it is loaded from elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from flask import Response, request, url_for
+from sqlalchemy.orm import Session
+
+from ... import db
+from ...consent import address, lists, register
+from ...consent.tables import Person
+from ...errors import BadInput
+from ...inbound import reading, spool
+from ...inbound.tables import Spooled
+from ...staff import audit
+from ...staff.levels import Right
+from .. import pages
+from ..guards import Guard, Route
+from . import frame, persons
+
+_A_PAGE = 20
+_MOST = 2000
+"""Characters of a mail that are shown; its owner has been sent all of it."""
+_LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A mail, in words."""
+
+    id: int
+    at: datetime
+    list: str
+    sender: str
+    subject: str
+    text: str
+    cut: bool
+    person: int | None
+    """Whose address it came from, as far as anybody can say: senders of mail can be made up."""
+    failed: bool
+    why: str
+    forwarded: str
+
+
+def index() -> Response:
+    """GET: a page of them, the newest first."""
+    asked = request.args.get("before", "")
+    before = min(int(asked), _LARGEST) if asked.isascii() and asked.isdecimal() and len(asked) < 20 else None
+    with frame.looking() as session:
+        names = {row.id: persons.list_name(row) for row in lists.every(session)}
+        rows = spool.for_persons(session, before=before, limit=_A_PAGE + 1)
+        shown = [_shown(session, row, names) for row in rows[:_A_PAGE]]
+    if shown:
+        with db.transaction() as session:
+            known = sorted({each.person for each in shown if each.person is not None})
+            audit.note(session, "mails_seen", by=frame.actor(), now=db.utcnow(), number=len(shown), persons=known)
+    more = len(rows) > _A_PAGE
+    return frame.page(
+        "returned/incoming", here="incoming", mails=shown, several=len(names) > 1,
+        next_url=url_for("incoming_pages.index", before=shown[-1].id) if more else None,
+        first_url=url_for("incoming_pages.index") if before is not None else None,
+    )  # fmt: skip
+
+
+def seen(number: int) -> Response:
+    """POST: somebody has seen to it."""
+    with db.transaction() as session:
+        done = spool.seen(session, min(number, _LARGEST), now=db.utcnow())
+        if done:
+            audit.note(session, "mail_dealt_with", by=frame.actor(), now=db.utcnow(), mail=number)
+    return _back(done, pages.say("Done."))
+
+
+def again(number: int) -> Response:
+    """POST: the program tries it once more."""
+    with db.transaction() as session:
+        done = spool.again(session, min(number, _LARGEST), now=db.utcnow())
+        if done:
+            audit.note(session, "mail_tried_again", by=frame.actor(), now=db.utcnow(), mail=number)
+    return _back(done, pages.say("It is tried once more."))
+
+
+def _back(done: bool, words: str) -> Response:
+    return frame.go_to("incoming_pages.index", words if done else pages.say("Somebody has seen to it already."))
+
+
+def _shown(session: Session, row: Spooled, names: Mapping[int, str]) -> Shown:
+    raw = spool.content(session, row.id)
+    mail = reading.read(raw or b"")
+    sender = next(iter(mail.addresses("From")), row.sender)
+    found = _person(session, row, sender)
+    text = mail.text.strip()
+    return Shown(
+        row.id, row.received_at, names.get(row.list_id or 0, ""), sender, mail.header("Subject") or "", text[:_MOST],
+        len(text) > _MOST, found.id if found else None, row.state == spool.FAILED, _why(row.outcome),
+        _forwarded(row.forwarded),
+    )  # fmt: skip
+
+
+def _person(session: Session, row: Spooled, sender: str) -> Person | None:
+    if row.person_id is not None:
+        return session.get(Person, row.person_id)
+    try:
+        return register.find(session, address.parse(sender))
+    except BadInput:
+        return None
+
+
+def _why(outcome: str | None) -> str:
+    """Why it is for a person."""
+    known = {
+        "unclear": pages.say("It answers a letter of ours, and the program can't tell whether it says yes or no."),
+        "for-a-person": pages.say("It is written to the list's owner."),
+        "forbidden": pages.say("It asks to join, and marketing to its address is forbidden."),
+        "spent": pages.say("It answers a letter of ours that is no longer good."),
+        "no-address": pages.say("It asks for something, and comes from no address that can be answered."),
+        "unreadable-bounce": pages.say("A mail came back, and the program can't tell why."),
+        "unnamed-bounce": pages.say("A mail came back, and it does not say which."),
+        "unnamed-complaint": pages.say("Somebody complained about a mail, and the report does not say which."),
+    }
+    return known.get(outcome or "", "")
+
+
+def _forwarded(state: str | None) -> str:
+    """How far sending it on to the owner is."""
+    known: Mapping[str, str] = {
+        "pending": pages.say("It is about to be sent on to the list's owner."),
+        "handing": pages.say("It is about to be sent on to the list's owner."),
+        "accepted": pages.say("The list's owner was sent it."),
+        "uncertain": pages.say("It was sent on to the list's owner; whether it arrived, nobody knows."),
+        "failed": pages.say("It could not be sent on to the list's owner."),
+        "withheld": pages.say("It was not sent on: the list has no owner, or the owner has had many today."),
+    }
+    return known.get(state or "", "")
+
+
+_STAFF, _PERSONS = Guard.STAFF, Right.PERSONS
+ROUTES: Sequence[Route] = (
+    Route("GET", "/staff/mail", index, _STAFF, right=_PERSONS),
+    Route("POST", "/staff/mail/<int:number>/done", seen, _STAFF, right=_PERSONS),
+    Route("POST", "/staff/mail/<int:number>/again", again, _STAFF, right=_PERSONS),
+)

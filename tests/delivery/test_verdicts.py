@@ -1,0 +1,169 @@
+"""What refusals mean, in the words that widely used servers and large providers document or are known for."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from mailinglist.delivery.verdicts import Verdict, judge, status_in, weigh
+
+# Reply code | enhanced status | words
+SAID = {
+    Verdict.DEAD: """
+550|5.1.1|<matti@example.fi>: Recipient address rejected: User unknown in local recipient table
+550|5.1.1|The email account that you tried to reach does not exist.
+550|5.5.0|Requested action not taken: mailbox unavailable (S2017062302).
+550|5.4.1|Recipient address rejected: Access denied. [AM0EUR02FT012.eop-EUR02.prod.protection.outlook.com]
+550|5.1.10|RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup
+554||delivery error: dd This user doesn't have a yahoo.com account (matti@yahoo.com) [0] - mta4321.mail.bf1.yahoo.com
+552||Requested mail action aborted: mailbox not found
+550|5.1.1|No such user!
+550||Unrouteable address
+550||no mailbox here by that name. (#5.1.1)
+553||sorry, no mailbox here by that name (#5.7.1)
+550|5.7.1|<matti@example.fi>: Recipient address rejected: user matti@example.fi does not exist
+550||Invalid recipient <matti@example.fi> (#5.1.1)
+550||<matti@example.fi>: User unknown in virtual mailbox table
+550|5.1.6|recipient no longer on server: matti@example.fi
+550||#5.1.0 Address rejected.
+550|5.1.1|<matti@example.fi> User doesn't exist: matti@example.fi
+550|5.7.1|No such user matti@example.fi
+550||Message was not accepted -- invalid mailbox.  Local mailbox matti@mail.ru is unavailable: user not found
+|5.4.4|Host or domain name not found. Name service error for name=exampel.fi type=A: Host not found
+550|5.1.2|Bad destination system address
+556|5.1.10|Recipient address has null MX
+551||User not local; please try another path
+450|4.1.1|<matti@example.fi>: Recipient address rejected: User unknown in virtual alias table
+550||User matti (matti@example.fi) not listed in the company's Domino Directory
+550|5.1.10|RESOLVER.ADR.RecipientNotFound; Recipient not found by SMTP address lookup (in reply to end of DATA command)
+""",
+    Verdict.MAILBOX: """
+552|5.2.2|<matti@example.fi>: Recipient address rejected: Mailbox full
+552|5.2.2|The email account that you tried to reach is over quota. Please direct the recipient to https://support.google.com/
+452|4.2.2|The email account that you tried to reach is over quota and inactive.
+550|5.2.1|The email account that you tried to reach is disabled. Learn more at https://support.google.com/
+552||Requested mail action aborted: exceeded storage allocation
+554|5.2.2|mailbox full; STOREDRV.Deliver.Exception:QuotaExceededException.MapiExceptionShutoffQuotaExceeded
+550||User matti@example.fi has exceeded his mailbox quota
+550|5.1.1|<matti@example.fi>: the mailbox is over its quota
+452|4.3.1|Insufficient system storage
+450|4.2.0|Requested mail action not taken: mailbox unavailable
+550|5.2.1|mailbox disabled, not accepting messages
+525|5.7.13|User account disabled
+421|4.4.2|mx.example.fi Error: timeout exceeded
+|4.4.1|connect to mx.example.fi[192.0.2.1]:25: Connection timed out
+|4.4.7|delivery time expired
+|4.4.3|Host or domain name not found. Name service error for name=example.fi type=MX: Host not found, try again
+451|4.3.0|Temporary lookup failure
+554|5.4.6|Too many hops
+554||This account has been temporarily suspended
+550|5.2.1|Mailbox cannot be accessed
+554||Sorry, your message to matti@yahoo.com cannot be delivered. This mailbox is disabled (554.30).
+450|4.1.1|<matti@example.fi>: Recipient address rejected: unverified address: Address verification in progress
+550|5.2.0|User unknown
+550||Unknown user matti@example.fi (in reply to end of DATA command)
+451|4.1.9|Out of resources, come back later
+550||
+""",
+    Verdict.SENDER: """
+550|5.7.1|Service unavailable; client [192.0.2.1] blocked using zen.spamhaus.org
+550|5.7.26|This mail has been blocked because the sender is unauthenticated. Gmail requires all senders to authenticate
+421|4.7.28|Our system has detected an unusual rate of unsolicited mail originating from your IP address.
+550|5.7.1|Unfortunately, messages from [192.0.2.1] weren't sent. Part of their network is on our block list (S3150).
+554|5.7.1|<matti@example.fi>: Relay access denied
+450|4.7.1|<mx.example.org>: Helo command rejected: Host not found
+553|5.1.8|<a@b.example>: Sender address rejected: Domain not found
+550|5.1.7|No such domain b.example
+450|4.2.0|<matti@example.fi>: Recipient address rejected: Greylisted, see http://postgrey.schweikert.ch/help/example.fi.html
+552|5.3.4|Message size exceeds fixed maximum message size
+552|5.2.3|Message exceeds maximum fixed size
+554|5.7.1|Message rejected under suspicion of SPAM
+550|5.7.1|Delivery not authorized, message refused
+421|4.7.0|[TSS04] Messages from 192.0.2.1 temporarily deferred due to unexpected volume or user complaints - 4.16.55.1
+550||Sender verify failed
+550||Rejected because 192.0.2.1 is in a black list at bl.spamcop.net
+550|5.7.509|Access denied, sending domain example.org does not pass DMARC verification and has a DMARC policy of reject.
+552|5.7.0|This message was blocked because its content presents a potential security issue.
+554||Transaction failed : Cannot send message due to possible abuse; please visit https://postmaster.1und1.de/
+550|5.6.0|Lone CR or LF in headers (see RFC2822 section 2.2)
+550||High probability of spam
+550|5.7.133|RESOLVER.RST.SenderNotAuthenticatedForGroup; authentication required; Delivery restriction check failed
+571|5.7.1|<matti@example.fi>: Recipient refused to accept your mail
+501||Invalid domain name
+503|5.5.1|Bad sequence of commands
+550||IP frequency limit reached
+550||Connection frequency limited
+550||The name does not match the client IP 192.0.2.1
+550||SMTP error from remote mail server after end of data: 550 From: domain is invalid
+""",
+}
+CASES = [(verdict, *line.split("|", 2)) for verdict, lines in SAID.items() for line in lines.strip().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "code", "status", "words"), CASES, ids=[case[3][:40] or "nothing" for case in CASES]
+)
+def test_what_servers_say(verdict: Verdict, code: str, status: str, words: str) -> None:
+    assert judge(code=int(code) if code else None, status=status or None, words=words) is verdict
+    # The same in one string, as reports have it.
+    assert judge(words=f"{code} {status} {words}") is verdict
+
+
+def test_hearsay_is_no_death() -> None:
+    assert judge(words="User unknown") is Verdict.MAILBOX
+    assert judge(words="User unknown. This is a permanent error.") is Verdict.DEAD
+    assert judge(words="550 User unknown") is Verdict.DEAD
+    assert judge(words="User matti not listed in public Name & Address Book") is Verdict.DEAD
+
+
+def test_what_says_nothing() -> None:
+    assert weigh() is None
+    assert weigh(words="We are sorry to inform you.") is None
+    assert judge() is Verdict.MAILBOX
+
+
+def test_what_is_only_late_is_never_dead() -> None:
+    words = "550 5.1.1 No such user"
+    assert judge(words=words, action="failed") is Verdict.DEAD
+    assert judge(words=words, action="delayed") is Verdict.MAILBOX
+    assert judge(words="450 4.7.1 Greylisted", action="delayed") is Verdict.SENDER
+
+
+@pytest.mark.parametrize("action", ["delivered", "relayed", "expanded"])
+def test_what_arrived_is_no_failure(action: str) -> None:
+    assert judge(status="2.1.5", words="250 ok", action=action) is Verdict.NO_FAILURE
+
+
+def test_a_refusal_before_anybody_was_named_is_about_us() -> None:
+    said = "SMTP error from remote mail server after MAIL FROM:<a@b.example>: 550 5.1.1 No such user here"
+    assert judge(words=said) is Verdict.SENDER
+    assert judge(words="host mx.example.fi refused to talk to me: 421 too busy") is Verdict.MAILBOX
+
+
+def test_addresses_are_not_read_as_words() -> None:
+    assert judge(words="550 <spam.policy.dmarc@example.fi>: User unknown") is Verdict.DEAD
+    assert judge(words="550 <mailbox-full@quota.example>: No such user") is Verdict.DEAD
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [
+        ("550 5.1.1 no", "5.1.1"),
+        ("Status: 5.0.0; 554 5.7.1 denied", "5.7.1"),
+        ("(#5.4.4)", "5.4.4"),
+        ("5.0.0", "5.0.0"),
+        ("250 2.0.0 ok", None),
+        ("host 5.1.1.9 and version 5.2.3.4", None),
+        ("", None),
+    ],
+)
+def test_the_status_in_words(words: str, status: str | None) -> None:
+    assert status_in(words) == status
+
+
+def test_long_words_take_no_longer() -> None:
+    for piece in ("user ", "no such ", "mailbox is ", "5.1.1 ", "550 ", "a@", "@", "<", "unknown "):
+        began = time.process_time()
+        judge(code=550, words=piece * 200_000)
+        assert time.process_time() - began < 1

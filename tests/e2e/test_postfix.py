@@ -1,0 +1,179 @@
+"""A real relay: bulletins go out through Postfix, and what it reports comes back by LMTP to the listener.
+
+Debian's Postfix, with a configuration and a queue of the test's own, on loopback. Its master process starts as root
+only, and gives that up for each daemon: so the test needs root, and says so where it is not.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from sqlalchemy import select
+
+import servers
+from catching import Caught, mail_server
+from coming_back import begun
+from listening import listening
+from mailinglist import db
+from mailinglist.consent.tables import Person
+from mailinglist.delivery import post
+from mailinglist.delivery.tables import Bounce, Handoff
+from mailinglist.inbound import handle
+from mailinglist.inbound.tables import Spooled
+from making import person
+
+DOMAIN = "lists.example.fi"
+_MASTER = """\
+{port} inet n - n - - smtpd
+cleanup unix n - n - 0 cleanup
+qmgr unix n - n 1 1 qmgr
+rewrite unix - - n - - trivial-rewrite
+proxymap unix - - n - - proxymap
+verify unix - - n - 1 verify
+tlsmgr unix - - n 1000? 1 tlsmgr
+bounce unix - - n - 0 bounce
+defer unix - - n - 0 bounce
+trace unix - - n - 0 bounce
+smtp unix - - n - - smtp
+lmtp unix - - n - - lmtp
+error unix - - n - - error
+retry unix - - n - - error
+anvil unix - - n - 1 anvil
+postlog unix-dgram n - n - 1 postlogd
+"""
+_MAIN = """\
+compatibility_level = 3.6
+queue_directory = {folder}/queue
+data_directory = {folder}/data
+maillog_file_prefixes = {folder}
+maillog_file = {folder}/log
+inet_interfaces = 127.0.0.1
+inet_protocols = ipv4
+myhostname = relay.example.fi
+mydestination =
+local_recipient_maps =
+alias_maps =
+alias_database =
+smtputf8_enable = yes
+mynetworks = 127.0.0.0/8
+relayhost = [127.0.0.1]:{sink}
+relay_domains = {domain}
+relay_recipient_maps = regexp:{folder}/etc/recipients
+transport_maps = inline:{{ {{ {domain} = lmtp:inet:127.0.0.1:{listener} }} }}
+smtp_tls_security_level = none
+queue_run_delay = 1s
+minimal_backoff_time = 1s
+maximal_backoff_time = 1s
+"""
+# As in docs/operating.md.
+_RECIPIENTS = """\
+/^[bc]-[a-z2-7]+@lists\\.example\\.fi$/ ok
+/-(join|leave|owner)@lists\\.example\\.fi$/ ok
+/^(postmaster|abuse|complaints)@lists\\.example\\.fi$/ ok
+"""
+
+
+@contextmanager
+def postfix(*, port: int, sink: int, listener: int) -> Iterator[None]:
+    """A running Postfix: what comes to `port` goes to `sink`, and for our domain to `listener`."""
+    if (program := shutil.which("postfix", path="/usr/sbin:/usr/bin")) is None:
+        pytest.skip("no Postfix: apt install postfix")
+    if os.geteuid() != 0:
+        pytest.skip("Postfix's master process starts as root only")
+    # Daemons that have given up root must get through, and the paths of sockets are short.
+    folder = Path(tempfile.mkdtemp(prefix="mlpf-", dir="/tmp"))
+    folder.chmod(0o755)
+    (folder / "etc").mkdir()
+    (folder / "etc" / "master.cf").write_text(_MASTER.format(port=f"127.0.0.1:{port}"))
+    (folder / "etc" / "main.cf").write_text(_MAIN.format(folder=folder, sink=sink, listener=listener, domain=DOMAIN))
+    (folder / "etc" / "recipients").write_text(_RECIPIENTS)
+    (folder / "queue").mkdir()
+    (folder / "data").mkdir()
+    shutil.chown(folder / "data", "postfix")
+    environment = {**os.environ, "MAIL_CONFIG": str(folder / "etc")}
+    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    subprocess.run([program, "-c", str(folder / "etc"), "check"], env=environment, check=True, timeout=30, **quiet)
+    daemons = subprocess.run(
+        ["/usr/sbin/postconf", "-c", str(folder / "etc"), "-h", "daemon_directory"], env=environment, check=True,
+        capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+    master = subprocess.Popen(
+        [f"{daemons}/master", "-c", str(folder / "etc"), "-d"], env=environment, start_new_session=True,
+        preexec_fn=servers.die_with_parent, **quiet,
+    )  # fmt: skip
+    try:
+        servers.wait_for(lambda: servers.listens(port) or master.poll() is not None)
+        assert master.poll() is None, (folder / "log").read_text()
+        yield
+    finally:
+        os.killpg(master.pid, signal.SIGTERM)
+        master.wait(10)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def sink() -> Iterator[tuple[Caught, int]]:
+    with mail_server() as (caught, url):
+        yield caught, int(url.split(":")[-1].partition("?")[0])
+
+
+@pytest.fixture
+def relay() -> int:
+    return servers.free_port()
+
+
+@pytest.fixture
+def extra_settings(relay: int) -> dict[str, str]:
+    return {
+        "smtp_url": f"smtp://127.0.0.1:{relay}?starttls=never", "base_url": f"https://{DOMAIN}",
+        "bounce_domain": DOMAIN, "mail_from": f"Tector <tiedote@{DOMAIN}>", "inbound_bind": "127.0.0.1:0",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_what_postfix_reports_ends_in_the_right_verdict(app: Flask, relay: int, sink: tuple[Caught, int]) -> None:
+    caught, port = sink
+    caught.answers |= {
+        "unknown@example.net": "550 5.1.1 <unknown@example.net>: Recipient address rejected: User unknown",
+        "full@example.net": "552 5.2.2 <full@example.net>: Mailbox is full",
+        "grey@example.net": "450 4.2.0 <grey@example.net>: Recipient address rejected: Greylisted",
+    }
+    with listening(app) as here, postfix(port=relay, sink=port, listener=here.port):
+        with db.transaction() as session:
+            for name in ("unknown", "full", "grey", "well"):
+                person(session, f"{name}@example.net", now=db.utcnow())
+            begun(session, now=db.utcnow())
+        post.bulletins(stop=lambda: False)
+        with db.reading() as session:
+            settled = session.scalars(select(Handoff.state).where(Handoff.kind == "bulletin")).all()
+        assert settled == ["accepted"] * 4, "the relay takes them all, and finds out later"
+
+        def came() -> int:
+            with db.reading() as session:
+                return len(session.scalars(select(Spooled.id)).all())
+
+        servers.wait_for(lambda: came() == 2, seconds=20)
+        del caught.answers["grey@example.net"]
+        servers.wait_for(lambda: caught.to("grey@example.net"), seconds=20)
+        assert handle.handle(stop=lambda: False) == 2
+    assert [message["Subject"] for message in caught.to("well@example.net")] == ["Hei"]
+    with db.reading() as session:
+        noted = session.execute(
+            select(Person.mailbox, Bounce.verdict, Bounce.status, Bounce.origin)
+            .join(Person, Person.id == Bounce.person_id)
+            .order_by(Person.mailbox)
+        ).all()
+        kept = session.execute(select(Spooled.via, Spooled.sender, Spooled.kind, Spooled.outcome)).all()
+    assert [tuple(row) for row in noted] == [
+        ("full@example.net", "mailbox", "5.2.2", "report"), ("unknown@example.net", "dead", "5.1.1", "report"),
+    ]  # fmt: skip
+    assert [tuple(row) for row in kept] == [("lmtp", "", "bounce", "noted")] * 2
