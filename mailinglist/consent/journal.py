@@ -340,7 +340,7 @@ class Journal:
                 _write_all(file, data, size)
                 os.fdatasync(file)
                 if fresh:
-                    _sync_folder(self.path.parent)
+                    sync_folder(self.path.parent)
             except OSError:
                 with contextlib.suppress(OSError):
                     os.ftruncate(file, size)
@@ -413,7 +413,7 @@ class Journal:
             finally:
                 os.close(file)
             if not head.exists:
-                _sync_folder(self._head.parent)
+                sync_folder(self._head.parent)
         except OSError as error:
             observe.count("journal_head_not_written")
             _log.error("journal_head_not_written", reason=error.strerror)
@@ -581,7 +581,8 @@ def _write_all(file: int, data: bytes, at: int) -> None:
         view, at = view[done:], at + done
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
+    """Have the names of the files in a folder on disk, too: a file that is synced can be lost with its name."""
     file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(file)

@@ -288,10 +288,17 @@ def disown(session: Session, token: str, *, origin: Origin, now: datetime) -> Ma
     found = knock(session, token, now=now, purpose=Purpose.NOT_ME)
     person = locked(session, found.person.id)
     if person is not None and person.digest == found.confirmation.address:
-        mute(person, now=now)
-        if not end(session, person, found.list, Event.DISOWN, source="letter", origin=origin, now=now):
-            journal.note(session, journal.MUTED, person.digest, list_slug=found.list.slug, now=now)
+        _disowned(session, person, found.list, source="letter", origin=origin, now=now)
     return found.list
+
+
+def _disowned(
+    session: Session, person: Person, row: MailingList, *, source: str, origin: Origin, now: datetime
+) -> None:
+    """The person (locked) did not ask: what there is ends, and no letter goes for a year."""
+    mute(person, now=now)
+    if not end(session, person, row, Event.DISOWN, source=source, origin=origin, now=now):
+        journal.note(session, journal.MUTED, person.digest, list_slug=row.slug, now=now)
 
 
 def decline(
@@ -314,12 +321,10 @@ def decline(
     if person is None or person.digest != found.confirmation.address:
         return found.list
     source = str(origin.get("how", "answer"))
-    event = Event.DISOWN if disowns else Event.LEAVE
     if disowns:
-        mute(person, now=now)
-    ended = end(session, person, found.list, event, source=source, origin=origin, now=now)
-    if disowns and not ended:
-        journal.note(session, journal.MUTED, person.digest, list_slug=found.list.slug, now=now)
+        _disowned(session, person, found.list, source=source, origin=origin, now=now)
+    else:
+        end(session, person, found.list, Event.LEAVE, source=source, origin=origin, now=now)
     if ban:
         filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
         bans.add(session, person.digest, ban, source=source, evidence=filed, now=now)

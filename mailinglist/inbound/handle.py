@@ -148,7 +148,7 @@ def _handle(session: Session, row: Spooled, settings: Settings) -> None:
         with session.begin_nested():
             outcome = act.act(session, row, settings=settings, now=now)
             spool.done(
-                session, row, state=outcome.state, kind=outcome.kind, outcome=outcome.outcome,
+                row, state=outcome.state, kind=outcome.kind, outcome=outcome.outcome,
                 list_id=outcome.list_id, person_id=outcome.person_id, now=now,
             )  # fmt: skip
     except _LOST:
@@ -159,4 +159,4 @@ def _handle(session: Session, row: Spooled, settings: Settings) -> None:
     except Exception as error:  # whatever a stranger's mail brought about: it holds up no other
         _log.error("mail_not_handled", mail=row.id, error=type(error).__name__, exc_info=error)
         observe.count("inbound_failed")
-        spool.failed(session, row, now=now)
+        spool.failed(row, now=now)

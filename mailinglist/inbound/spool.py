@@ -151,7 +151,6 @@ def claim(session: Session, numbers: Sequence[int], now: datetime) -> list[Spool
 
 
 def done(
-    session: Session,
     row: Spooled,
     *,
     state: str,
@@ -182,7 +181,7 @@ def done_many(session: Session, numbers: Sequence[int], *, kind: str, outcome: s
     )
 
 
-def failed(session: Session, row: Spooled, *, now: datetime) -> bool:
+def failed(row: Spooled, *, now: datetime) -> bool:
     """A claimed mail could not be handled: it waits for another try, or, after some, has failed and is a person's to
     look at. Whether that was the last try."""
     row.tries += 1

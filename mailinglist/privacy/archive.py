@@ -39,6 +39,7 @@ from typing import IO, Any, cast
 
 from pyrage import DecryptError, IdentityError, decrypt_io, encrypt_io, x25519
 
+from ..consent import journal
 from ..errors import BadInput, Fault, NotAllowed
 
 ABOUT, MANIFEST = "about.json", "manifest.json"
@@ -125,7 +126,7 @@ def write(path: Path, fill: Fill, *, recipient: str | None, mac: Mac) -> Content
             if found.members != members or not found.authentic:
                 raise Fault("The backup reads otherwise than it was written: the disk may be failing.")
             os.link(part, path)  # never replaces a file
-        _sync(path.parent)
+        journal.sync_folder(path.parent)
     except FileExistsError:
         raise NotAllowed(f"{path} exists already. A backup never replaces a file.") from None
     except OSError as error:
@@ -327,11 +328,3 @@ class _Digested(io.RawIOBase):
         data = self._source.read(size)
         self.sha256.update(data)
         return data
-
-
-def _sync(folder: Path) -> None:
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)

@@ -100,7 +100,7 @@ def live(mailbox: str) -> int:
             raw = f"From: {WRITTEN}\r\n\r\n{sender} says hello\r\n".encode()
             spool.keep(session, recipient="x-owner@x.fi", sender=sender, via="pipe", raw=raw, now=NOW)
             came = session.scalars(select(Spooled).where(Spooled.sender == sender)).one()
-            spool.done(session, came, state=spool.OWNER, kind="other", outcome="owner", person_id=known, now=NOW)
+            spool.done(came, state=spool.OWNER, kind="other", outcome="owner", person_id=known, now=NOW)
             session.flush()
         tasks.open(session, "other", person_id=number, words=f"{WRITTEN} asks", due_at=NOW, now=NOW)
         disclosures.note(

@@ -114,7 +114,7 @@ def full_life() -> int:
         written = b"From: Matti@example.fi\r\nSubject: Hei\r\n\r\nMiten voin liittya?\r\n"
         spool.keep(session, recipient="x-owner@x.fi", sender="Matti@example.fi", via="pipe", raw=written, now=NOW)
         row = session.scalars(select(Spooled)).one()
-        spool.done(session, row, state=spool.OWNER, kind="other", outcome="owner", person_id=made.id, now=NOW)
+        spool.done(row, state=spool.OWNER, kind="other", outcome="owner", person_id=made.id, now=NOW)
         return made.id
 
 

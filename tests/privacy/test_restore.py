@@ -412,7 +412,7 @@ def test_what_came_back_by_mail_is_as_it_was_and_no_wish_to_join_is_answered_twi
             spool.keep(session, recipient=recipient, sender="a@x.fi", via="lmtp", raw=raw, now=NOW)
         spool.keep(session, recipient="x-owner@x.fi", sender="a@x.fi", via="lmtp", raw=b"hello", now=NOW)
         row = session.scalars(select(Spooled).order_by(Spooled.id.desc()).limit(1)).one()
-        spool.done(session, row, state=spool.OWNER, kind="other", outcome="for-a-person", list_id=listed.id, now=NOW)
+        spool.done(row, state=spool.OWNER, kind="other", outcome="for-a-person", list_id=listed.id, now=NOW)
     bring_back(app, back_up(app, tmp_path / "mail.tar.gz"))
     with db.reading() as session:
         assert complaints.held(session, the_list(session).id) is not None

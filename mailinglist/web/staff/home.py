@@ -65,7 +65,7 @@ def look() -> Response:
         latest = catalogue.page(session, row.id, limit=_LATEST)
     drawn = plot(days)
     return frame.page(
-        "home", here="home", needs=wanting, list_name=name, slug=slug, plot=drawn, span=span, spans=_spans(span),
+        "home", here="home", needs=wanting, list_name=name, slug=slug, plot=drawn, span=span, spans=_spans(),
         rows=[each for each in reversed(drawn.days) if joined(each) or lost(each)], joined=joined, lost=lost,
         totals={what: sum(getattr(day, what) for day in days) for what in growth.Day.__slots__ if what != "day"},
         confirming=confirming, standing=standing,
@@ -137,7 +137,7 @@ def _latest(lines: Sequence[catalogue.Line]) -> list[tuple[catalogue.Line, tuple
     ]
 
 
-def _spans(chosen: int) -> list[tuple[str, str, str]]:
+def _spans() -> list[tuple[str, str, str]]:
     words = {30: pages.say("30 days"), 90: pages.say("90 days"), 365: pages.say("A year")}
     return [(str(span), words[span], url_for("home.look", days=span)) for span in SPANS]
 

@@ -68,7 +68,7 @@ def look(number: int) -> Response:
         tested=tested, watched=watched, versions=versions, zone=outbox.zone_of(row).key,
         beside=writing.beside(bulletin), many=figures.many,
         rule=words_of_bulletins.rule(rule), number=figures.number, mended=wrong, looked_at=len(found) - wrong,
-        steps=_steps(bulletin, status.state, obstacles, tested), crumbs=writing.crumbs(bulletin),
+        steps=_steps(status.state, obstacles, tested), crumbs=writing.crumbs(bulletin),
     )  # fmt: skip
 
 
@@ -165,9 +165,7 @@ def _last_test(session: Session, bulletin: Bulletin) -> dict[str, Any] | None:
     return {"at": found[0].at, "who": found[0].who, "stale": stale}
 
 
-def _steps(
-    bulletin: Bulletin, state: str, obstacles: list[str], tested: dict[str, Any] | None
-) -> list[tuple[str, str, bool]]:
+def _steps(state: str, obstacles: list[str], tested: dict[str, Any] | None) -> list[tuple[str, str, bool]]:
     """The way to the reader: (label, how it stands: `done` or `open`, whether it is next)."""
     given = state not in ("draft", "approved")
     done = [

@@ -158,9 +158,9 @@ def came_in(raw: bytes, *, state: str = spool.OWNER, outcome: str = "unclear", s
         )
         row = session.scalars(select(Spooled).order_by(Spooled.id.desc()).limit(1)).one()
         if state == spool.OWNER:
-            spool.done(session, row, state=state, kind="other", outcome=outcome, list_id=the_list(session).id, now=NOW)
+            spool.done(row, state=state, kind="other", outcome=outcome, list_id=the_list(session).id, now=NOW)
         else:
-            while not spool.failed(session, row, now=NOW):
+            while not spool.failed(row, now=NOW):
                 pass
         return row.id
 
