@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import logging
 import signal
 import socket
 import subprocess
@@ -49,6 +50,8 @@ def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) ->
     half."""
     # A role's logs would stay where they were sent to, for all tests that come after.
     monkeypatch.setattr(observe, "configure", lambda **_: None)
+    # Nor does what others of this process log, such as a mail server of an earlier test, count as said by the command.
+    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
     return lambda settings: Commands(settings, monkeypatch, capsys)
 
 
