@@ -33,6 +33,7 @@ _SOURCE_SHARE = 4  # smtp-source gets so many times fewer mails: it takes as man
 def main(*, recipients: int, rounds: int, kilobytes: int, connections: int, milliseconds: float) -> None:
     """Print the rates of each round, then medians and ratios."""
     source = stage.smtp_source(needed=True)
+    assert source is not None
     few = max(connections, recipients // _SOURCE_SHARE)
     with (
         stage.folder() as folder,
@@ -41,7 +42,8 @@ def main(*, recipients: int, rounds: int, kilobytes: int, connections: int, mill
         proxy(target, 0.0) as straight,
         stage.postgres() as server,
     ):
-        delayed, undelayed = [], []
+        delayed: list[Contestant] = []
+        undelayed: list[Contestant] = []
         for name, url in stage.databases(folder, server):
             for port, into in ((through, delayed), (straight, undelayed)):
                 app = stage.application(folder / name, url, port, connections)

@@ -83,6 +83,7 @@ def _measured(
             with db.reading() as session:
                 noted = session.scalar(select(func.count()).select_from(Bounce)) or 0
                 came, done = session.execute(select(func.max(Spooled.received_at), func.max(Spooled.handled_at))).one()
+                assert came is not None and done is not None  # noqa: PT018
             db.db.engine.dispose()
     finally:
         valkey.kill()

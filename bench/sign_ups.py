@@ -58,7 +58,7 @@ def meanwhile(port: int) -> Iterator[list[float]]:
             wrong.append((status, seconds))
 
     def send_all() -> None:
-        threads = []
+        threads: list[threading.Thread] = []
         while not over.wait(1 / A_SECOND):
             threads = [each for each in threads if each.is_alive()]
             threads.append(threading.Thread(target=send))

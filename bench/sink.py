@@ -26,7 +26,7 @@ class _Client:
     def take(self, data: bytes) -> bytes:
         """The answers to all that is complete."""
         self._buffer += data
-        answers = []
+        answers: list[bytes] = []
         while True:
             line, found, rest = self._buffer.partition(_END if self._in_content else b"\r\n")
             if not found:

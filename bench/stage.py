@@ -208,7 +208,7 @@ def in_turns(contestants: Sequence[Contestant], rounds: int, sink: int) -> dict[
 
 def median(found: Sequence[Figure], part: str) -> float:
     """Of one field."""
-    return statistics.median(getattr(figure, part) for figure in found)
+    return float(statistics.median(getattr(figure, part) for figure in found))
 
 
 def ratio(found: Sequence[float], others: Sequence[float], name: str) -> str:

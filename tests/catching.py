@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email
 import email.policy
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from email.message import EmailMessage
@@ -14,15 +15,29 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from servers import free_port
 
+logging.getLogger("mail.log").setLevel(logging.WARNING)  # aiosmtpd would tell of each command
+
 
 class Caught:
-    """What arrived, in order: (envelope sender, recipient, message)."""
+    """What arrived at a server, in order: (envelope sender, recipient, message)."""
 
-    def __init__(self) -> None:
+    def __init__(self, port: int) -> None:
+        self.port = port
         self.mails: list[tuple[str, str, EmailMessage]] = []
         self.raw: list[bytes] = []
         self.answers: dict[str, str] = {}
         """Recipient → what to say to their RCPT instead of 250."""
+
+    @property
+    def url(self) -> str:
+        """For MAILINGLIST_SMTP_URL."""
+        return f"smtp://127.0.0.1:{self.port}?starttls=never"
+
+    def forget(self) -> None:
+        """As if nothing had come, with nothing to say."""
+        self.mails.clear()
+        self.raw.clear()
+        self.answers.clear()
 
     async def handle_RCPT(
         self, _server: SMTP, _session: Session, envelope: Envelope, address: str, _options: Any
@@ -48,14 +63,13 @@ class Caught:
 
 
 @contextmanager
-def mail_server() -> Iterator[tuple[Caught, str]]:
-    """(what is caught, the URL for MAILINGLIST_SMTP_URL)."""
-    caught = Caught()
-    port = free_port()
-    controller = Controller(caught, hostname="127.0.0.1", port=port, enable_SMTPUTF8=True)
+def mail_server() -> Iterator[Caught]:
+    """One that runs. A test of one application takes the fixture `caught` instead."""
+    caught = Caught(free_port())
+    controller = Controller(caught, hostname="127.0.0.1", port=caught.port, enable_SMTPUTF8=True)
     controller.start()
     try:
-        yield caught, f"smtp://127.0.0.1:{port}?starttls=never"
+        yield caught
     finally:
         controller.stop()
 

@@ -23,8 +23,8 @@ from werkzeug.routing import Rule
 def once() -> None:
     """From now on, in this process."""
     Flask.jinja_options = {**Flask.jinja_options, "bytecode_cache": _Templates()}
-    Rule.compile = _compile  # type: ignore[assignment, method-assign]
-    SQLAlchemy._make_engine = _make_engine  # type: ignore[method-assign]
+    Rule.compile = _compile  # type: ignore[assignment]
+    SQLAlchemy._make_engine = _make_engine
 
 
 class _Templates(BytecodeCache):

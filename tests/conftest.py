@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import os
 import shutil
 import tempfile
@@ -21,6 +22,7 @@ from playwright.sync_api import Browser, sync_playwright
 
 import compiled
 import servers
+from catching import Caught, mail_server
 from mailinglist import db, migrate
 from mailinglist.app import create_app
 from mailinglist.settings import Settings
@@ -162,6 +164,31 @@ def app(settings: Settings, bells: list[frozenset[str]]) -> Iterator[Flask]:
 @pytest.fixture
 def client(app: Flask) -> FlaskClient:
     return app.test_client()
+
+
+@pytest.fixture(autouse=True)
+def logs() -> Iterator[None]:
+    """A role or a command that runs in this process sends its logs to its test's stream, which is closed afterwards:
+    what is logged later does not go there."""
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    yield
+    root.handlers[:] = handlers
+    root.setLevel(level)
+
+
+@pytest.fixture(scope="session")
+def mail_host() -> Iterator[Caught]:
+    """The mail server of all tests of this process."""
+    with mail_server() as host:
+        yield host
+
+
+@pytest.fixture
+def caught(mail_host: Caught) -> Caught:
+    """A mail server at which nothing has arrived yet."""
+    mail_host.forget()
+    return mail_host
 
 
 @pytest.fixture(scope="session")

@@ -62,7 +62,7 @@ class Row:
     wrong: list[str] = field(default_factory=list)
 
 
-# ── faults ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── faults, and how long each lasts ───────────────────────────────────────────────────────────────────────────────────
 
 
 def _kill_broker(running: House, chance: random.Random) -> None:

@@ -19,6 +19,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import func, select, text, update
 from sqlalchemy.exc import OperationalError
@@ -140,7 +141,8 @@ class House:
 
     def end(self) -> None:
         """End all that was started."""
-        for process in (*self.workers, self._scheduler, self._sink):
+        processes: list[subprocess.Popen[Any] | None] = [*self.workers, self._scheduler, self._sink]
+        for process in processes:
             if process is not None:
                 process.kill()
                 process.wait(10)
@@ -185,7 +187,7 @@ class House:
         for place in victims:
             self.workers[place].kill()
             self.workers[place].wait(10)
-        time.sleep(chance.uniform(0.1, 1.0))
+        time.sleep(chance.uniform(0.1, 1.0))  # how long they are away is part of the fault
         for place in victims:
             self.workers[place] = self._worker()
 

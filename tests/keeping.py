@@ -7,6 +7,7 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -20,13 +21,13 @@ def alive(pid: int) -> bool:
     return state not in ("Z", "X")
 
 
-def python(program: str, *arguments: str, **options: object) -> subprocess.Popen[str]:
+def python(program: str, *arguments: str, **options: Any) -> subprocess.Popen[str]:
     """Start a Python program, given as text, that can import the checkout; its output is piped."""
     return subprocess.Popen(
         [sys.executable, "-c", textwrap.dedent(program), *arguments],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **options,
-    )  # type: ignore[call-overload, no-any-return]  # fmt: skip
+    )  # fmt: skip
 
 
 def pids(folder: Path, name: str) -> list[int]:

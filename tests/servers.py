@@ -147,7 +147,7 @@ class Postgres:
 
     def dump(self, database: str) -> bytes:
         """What `pg_dump` writes of it."""
-        command = [self._programs / "pg_dump", "--host", self.folder, "--username", "postgres", database]
+        command = [str(self._programs / "pg_dump"), "--host", str(self.folder), "--username", "postgres", database]
         done = subprocess.run(command, user=self._user, check=True, capture_output=True, cwd=self.folder)
         return done.stdout
 

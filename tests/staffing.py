@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from typing import Any
 
 from flask import Flask
 from flask.testing import FlaskClient
@@ -46,15 +47,15 @@ class Signed:
     forms: str = ""
     """The token of this sign-in's forms; it stays the same."""
 
-    def get(self, path: str, **options: object) -> TestResponse:
-        return self.client.get(path, **options)  # type: ignore[arg-type]
+    def get(self, path: str, **options: Any) -> TestResponse:
+        return self.client.get(path, **options)
 
-    def post(self, path: str, data: dict[str, object] | None = None, **options: object) -> TestResponse:
+    def post(self, path: str, data: Mapping[str, object] | None = None, **options: Any) -> TestResponse:
         """Send a form. `token=` and `headers=` replace what a browser on our page would send."""
         token = options.pop("token", None)
         headers = options.pop("headers", {"Origin": self.origin})
         fields = {"csrf": self.token() if token is None else token, **(data or {})}
-        return self.client.post(path, data=fields, headers=headers, **options)  # type: ignore[arg-type]
+        return self.client.post(path, data=fields, headers=headers, **options)
 
     def token(self) -> str:
         """The token of this sign-in's forms."""

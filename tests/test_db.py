@@ -16,7 +16,7 @@ from mailinglist import db
 from mailinglist.consent import gate, requests
 from mailinglist.consent.tables import Person
 from mailinglist.delivery import dispatch, handoffs
-from mailinglist.delivery.tables import Line, Shift
+from mailinglist.delivery.tables import Handoff, Line, Shift
 from making import person
 
 on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
@@ -114,7 +114,7 @@ def test_a_second_writer_waits_at_its_beginning(app: Flask) -> None:
     """BEGIN IMMEDIATE: a transaction that has begun can't fail at its first write."""
     with db.transaction() as first, db.db.engine.connect() as second:
         first.connection()
-        second.connection.driver_connection.execute("PRAGMA busy_timeout=0")  # type: ignore[union-attr]
+        second.connection.driver_connection.execute("PRAGMA busy_timeout=0")
         with pytest.raises(OperationalError, match="locked"):
             second.begin()
 
@@ -212,7 +212,7 @@ def _fill(session: Session) -> None:
     for number in range(3):
         person(session, f"p{number}@example.fi", now=NOW)
     session.execute(
-        insert(handoffs.Handoff),
+        insert(Handoff),
         [
             {
                 "kind": "bulletin", "about": 1 + n % 3, "list_id": 1, "person_id": n, "not_before": NOW, "attempts": 1,

@@ -162,7 +162,12 @@ def test_each_command_becomes_its_program(
     dev: ModuleType, monkeypatch: pytest.MonkeyPatch, arguments: list[str], command: list[str], moved: bool
 ) -> None:
     become: list[tuple[list[str], Path | None]] = []
-    monkeypatch.setattr(dev, "become", lambda words, cwd=None: become.append((words, cwd)) or 0)
+
+    def turn_into(words: list[str], cwd: Path | None = None) -> int:
+        become.append((words, cwd))
+        return 0
+
+    monkeypatch.setattr(dev, "become", turn_into)
     monkeypatch.setenv("MAILINGLIST_DATA_DIR", "/chosen")
     assert dev.main(arguments) == 0
     assert become == [(command, dev.ROOT if moved else None)]

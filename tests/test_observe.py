@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import logging
 
 import pytest
 
@@ -23,17 +22,13 @@ def test_addresses_and_control_characters_are_left_out(said: str, kept: str):
 
 
 def test_a_log_line_is_one_object_without_addresses(capsys: pytest.CaptureFixture[str]):
-    before = logging.getLogger().handlers[:]
+    observe.configure(role="test")
+    log = observe.logger("x")
+    log.info("said", words='x"}\n{"event": "forged", "to": "matti@example.fi"}', rows=3)
     try:
-        observe.configure(role="test")
-        log = observe.logger("x")
-        log.info("said", words='x"}\n{"event": "forged", "to": "matti@example.fi"}', rows=3)
-        try:
-            raise ValueError("matti@example.fi is broken")
-        except ValueError:
-            log.exception("failed")
-    finally:
-        logging.getLogger().handlers[:] = before
+        raise ValueError("matti@example.fi is broken")
+    except ValueError:
+        log.exception("failed")
     lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
     assert [line["event"] for line in lines] == ["said", "failed"]
     assert lines[0]["rows"] == 3

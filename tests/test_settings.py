@@ -57,7 +57,7 @@ def test_a_misspelt_variable_is_named() -> None:
 
 def test_they_can_not_be_changed() -> None:
     with pytest.raises(ValueError, match="frozen"):
-        load().confirm_days = 3  # type: ignore[misc]
+        load().confirm_days = 3
 
 
 @pytest.mark.parametrize(

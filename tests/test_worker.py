@@ -51,7 +51,7 @@ def test_many_rings_are_few_and_the_last_is_heard():
             hold.wait(5)
             sent.append(name)
 
-    ringer = worker_app.Ringer(Bell())  # type: ignore[arg-type]
+    ringer = worker_app.Ringer(Bell())
     for _ in range(100):
         ringer(frozenset({db.REQUESTS, db.LETTERS}))
     ringer(frozenset({db.BULLETINS}))
@@ -65,4 +65,4 @@ def test_a_dead_broker_raises_nothing():
         def send_task(self, *_: object, **__: object) -> None:
             raise OSError("gone")
 
-    assert worker_app.ring(Dead(), {db.LETTERS}) is False  # type: ignore[arg-type]
+    assert worker_app.ring(Dead(), {db.LETTERS}) is False

@@ -10,8 +10,6 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from ..db import Base, Digest, UtcDateTime
 
-FORMS = ("markdown", "html", "blocks")
-
 
 class Bulletin(Base):
     """What staff wrote, as they wrote it."""

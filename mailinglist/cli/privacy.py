@@ -132,7 +132,7 @@ def breach(since: str, until: str, as_json: bool) -> None:
     if begin >= end:
         raise BadInput("The period ends before it begins.")
     with opened(), db.transaction() as session:
-        found = helper.look(session, _settings(), since=begin, until=end, now=db.utcnow())
+        found = helper.look(session, _settings(), since=begin, until=end)
         note(session, "breach_looked_into", since=begin.isoformat(), until=end.isoformat())
     if as_json:
         output.document(asdict(found))

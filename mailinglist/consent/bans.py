@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ..db import insert_new
 from ..errors import BadInput, NotAllowed
-from . import gate, journal, ledger
+from . import gate, journal, ledger, optouts
 from .address import Address
 from .keys import assert_sound, keys_of
 from .states import Channel
@@ -146,7 +146,7 @@ def add(
         chain = _chain(session, digest)
         fact = ledger.Fact("banned", list=slug, channels=[c.value for c in fresh], evidence=evidence)
         ledger.append(session, chain, digest, fact, now=now)
-        journal.note(session, journal.BANNED, digest, list_slug=slug, channels=fresh, now=now)
+        journal.note(session, optouts.BANNED, digest, list_slug=slug, channels=fresh, now=now)
     return fresh
 
 
@@ -187,7 +187,7 @@ def add_many(
         ledger.append_many(session, facts, now=now)
         for together in {tuple(sorted(found)) for found in fresh.values()}:
             alike = [digest for digest, found in fresh.items() if tuple(sorted(found)) == together]
-            journal.note_many(session, journal.BANNED, alike, list_slug=slug, channels=together, now=now)
+            journal.note_many(session, optouts.BANNED, alike, list_slug=slug, channels=together, now=now)
         changed += len(fresh)
     return changed
 
@@ -261,7 +261,7 @@ def _lift(
     for (digest, one), channels in found.items():
         fact = ledger.Fact("ban_lifted", list=one, channels=channels, source=source, evidence=filed)
         ledger.append(session, _chain(session, digest), digest, fact, now=now)
-        journal.note(session, journal.LIFTED, digest, list_slug=one, channels=channels, now=now)
+        journal.note(session, optouts.LIFTED, digest, list_slug=one, channels=channels, now=now)
     return in_order({Forbidden(channel, one) for (_, one), channels in found.items() for channel in channels})
 
 

@@ -6,7 +6,7 @@ what is held under that address now: after a correction of the address it no lon
 erasure only the bans that are kept. Part of `register`, with the same rows and rules.
 
 Staff may have corrected an address to a wrong one. So until a confirmation letter was answered from a corrected
-address, the key opens only what is held under it, leaving and forbidding (`opens_all`).
+address, the key opens only what is held under it, leaving and forbidding (`proof.confirmed`).
 """
 
 from __future__ import annotations
@@ -88,19 +88,13 @@ def holder(session: Session, key: Key) -> Person | None:
     return session.scalar(select(Person).where(Person.digest == key.digest))
 
 
-def opens_all(session: Session, person: Person) -> bool:
-    """Whether a key to the person's address opens all that is held about them, and every act: what was before a
-    correction of the address too. See `proof.confirmed`."""
-    return proof.confirmed(session, person)
-
-
 def held(session: Session, key: Key, *, confirmed: bool = True) -> Person:
     """The same, locked, for a change. Raises Unknown; with `confirmed` NotAllowed, where the address has to be
     confirmed first."""
     person = session.scalar(select(Person).where(Person.digest == key.digest).with_for_update())
     if person is None:
         raise Unknown("Nobody with this address is in the register.")
-    if confirmed and not opens_all(session, person):
+    if confirmed and not proof.confirmed(session, person):
         raise NotAllowed("The address has to be confirmed first.")
     return person
 
@@ -175,7 +169,7 @@ def lift(
     error: it may have been pressed twice. Raises NotAllowed (the address has to be confirmed first: bans went along
     with it), RegisterUnsound."""
     person = holder(session, key)
-    if person is not None and not opens_all(session, person):
+    if person is not None and not proof.confirmed(session, person):
         raise NotAllowed("The address has to be confirmed first.")
     mailed_at = ledger.moment(key.issued_at)
     shown = {**origin, "evidence": "a key that was mailed to the address", "key_mailed_at": mailed_at}

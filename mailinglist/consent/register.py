@@ -21,7 +21,7 @@ from sqlalchemy.orm import Session
 from .. import db
 from ..errors import Banned, NotAllowed, TokenSpent, Unknown
 from ..tokens import Purpose, Tokens
-from . import bans, journal, ledger, lists, notes, notices
+from . import bans, journal, ledger, lists, notes, notices, optouts
 from .address import Address
 from .keys import keys_of
 from .states import Basis, Channel, Event, State, move
@@ -268,7 +268,7 @@ def _confirm(session: Session, found: Knock, *, origin: Origin, now: datetime) -
         text=found.text, notice=_notice(session, found.list, found.text, now), source=origin.get("how"), evidence=filed,
     )  # fmt: skip
     ledger.append(session, person.chain, person.digest, fact, now=now)
-    journal.note(session, journal.CONFIRMED, person.digest, list_slug=found.list.slug, now=now)
+    journal.note(session, optouts.CONFIRMED, person.digest, list_slug=found.list.slug, now=now)
     db.ring(session, db.LETTERS)
     return Knock(Door.OPEN, found.list, found.text, person, found.confirmation)
 
@@ -298,7 +298,7 @@ def _disowned(
     """The person (locked) did not ask: what there is ends, and no letter goes for a year."""
     mute(person, now=now)
     if not end(session, person, row, Event.DISOWN, source=source, origin=origin, now=now):
-        journal.note(session, journal.MUTED, person.digest, list_slug=row.slug, now=now)
+        journal.note(session, optouts.MUTED, person.digest, list_slug=row.slug, now=now)
 
 
 def decline(
@@ -582,7 +582,7 @@ def forget(session: Session, person: Person, *, source: str = "", now: datetime)
     """
     fact = ledger.Fact("erased", source=source or None)
     ledger.append(session, person.chain, person.digest, fact, now=now)
-    journal.note(session, journal.ERASED, person.digest, source=source, now=now)
+    journal.note(session, optouts.ERASED, person.digest, source=source, now=now)
     counts = {"notes": notes.forget(session, person.id)}
     for name, table in (("confirmations", Confirmation), ("subscriptions", Subscription), ("evidence", Evidence)):
         removed = session.execute(delete(table).where(table.person_id == person.id))

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import BadInput, Banned, NotAllowed, Unknown
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
-from . import bans, journal, ledger, lists, register, requests, restriction, sheet
+from . import bans, journal, ledger, lists, optouts, register, requests, restriction, sheet
 from .address import Address
 from .bans import Forbidden
 from .keys import assert_sound, keys_of
@@ -248,7 +248,7 @@ def _move(session: Session, person: Person, address: Address, filed: bytes, now:
         came.append(ledger.Fact(ledger.READDRESSED, source="staff", evidence=filed, other_chain=old_chain))
     for fact in came:
         ledger.append(session, chain, digest, fact, now=now)
-    journal.note(session, journal.MOVED, old_digest, to=digest, now=now)
+    journal.note(session, optouts.MOVED, old_digest, to=digest, now=now)
     return waiting
 
 

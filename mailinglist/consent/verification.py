@@ -17,9 +17,8 @@ import json
 from array import array
 from bisect import bisect_left
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,16 +32,15 @@ from .address import fold
 from .bans import name_of
 from .findings import Problem, octets
 from .keys import keys_of
-from .ledger import MOVED, READDRESSED, SEALS, START, text_digest
-from .restriction import RESTRICTED, UNRESTRICTED
-from .states import Basis, Event, State
+from .ledger import SEALS, START, text_digest
+from .states import State
 from .tables import Ban, ChainHead, ConsentText, Evidence, LedgerEntry, MailingList, Notice, Person, Subscription
+from .told import NOWHERE, Banned, Restricted, Stand, Told, banned
 from .triggers import missing_triggers
 
 __all__ = ["Problem", "verify"]
 
 _STREAMED = {"yield_per": 2000}
-_OF_BANS = ("banned", "ban_lifted")
 
 
 def verify(session: Session, *, outside: Path | None = None, now: datetime | None = None) -> Iterator[Problem]:
@@ -87,118 +85,7 @@ class _Texts:
         return held
 
 
-# ── what the ledger says ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(slots=True)
-class _Stand:
-    """Where the ledger says that a person stands on one list."""
-
-    state: str
-    basis: str | None = None
-    since: str | None = None
-    """None: another chain knows."""
-    text: str | None = ""
-    """The digest of the consent text agreed to; empty: none; None: another chain knows."""
-
-    def after(self, body: dict[str, Any]) -> _Stand:
-        """Where they stand after one more entry, by the rules of `register`, `registrar` and `register_many`."""
-        event, state = body["event"], body["state"]
-        came = event == READDRESSED
-        fresh = came and state == State.PENDING.value  # they wait anew, also who did so before
-        basis = body.get("basis") or self.basis or (Basis.CONSENT.value if event == Event.ASK.value else None)
-        if came and not fresh:
-            return _Stand(state, basis, None, None)
-        since = body["at"] if fresh or state != self.state else self.since
-        if event == Event.CONFIRM.value:
-            return _Stand(state, basis, since, body.get("text", ""))
-        return _Stand(state, basis, since, "" if fresh else self.text)
-
-
-_NOWHERE = _Stand(State.NONE.value)
-
-_Banned = tuple[str, str | None]
-"""A channel, and the one list that the ban is about; None: all lists."""
-
-
-@cache
-def _banned(channel: str, slug: str | None) -> _Banned:
-    """One object for all that are alike: there may be a million."""
-    return channel, slug
-
-
-def _said(ban: _Banned) -> str:
-    channel, slug = ban
-    return f"{channel} of list {slug} alone" if slug else channel
-
-
-_Restricted = bool | tuple[bytes, int]
-
-
-@dataclass(slots=True)
-class _Told:
-    """What one chain says of the register."""
-
-    stands: dict[str, _Stand] = field(default_factory=dict)
-    bans: dict[bytes, set[_Banned]] = field(default_factory=dict)
-    """What is forbidden, by the digest that the ban names."""
-    subject: bytes = b""
-    """The digest that the last entry names."""
-    erased: bool = False
-    """Erased, and not come back since."""
-    erased_at: int = 0
-    """The place in the chain of the last erasure; 0: none."""
-    of_bans: bool = True
-    """It tells of nothing else."""
-    goal: bytes = b""
-    """The chain of the same person after their address was corrected."""
-    restricted: _Restricted = False
-    """Whether the use of their data is restricted; else the chain that knows, and the how many-th entry there of their
-    going away to this one."""
-    gone: list[tuple[bytes, _Restricted]] = field(default_factory=list)
-    """Of each entry of somebody's going away: to which chain, and whether they were restricted."""
-    going: bool = False
-    """The last entry told of somebody's going."""
-    came: dict[bytes, int] = field(default_factory=dict)
-    """How many entries tell of somebody's coming, by the chain that they came from."""
-
-    def hear(self, body: dict[str, Any]) -> None:
-        """Take in one entry."""
-        self.subject = bytes.fromhex(body["subject"])
-        event = body["event"]
-        if event in _OF_BANS:
-            forbidden = self.bans.setdefault(self.subject, set())
-            # An entry without a list is about all lists, as every ban was at first.
-            named = [_banned(channel, body.get("list")) for channel in body.get("channels", ())]
-            (forbidden.update if event == "banned" else forbidden.difference_update)(named)
-            return
-        self.erased = self.of_bans = False
-        self._hear_restriction(event, body)
-        if event == "erased":
-            self.stands.clear()
-            self.erased, self.erased_at = True, body["seq"]
-        elif event == MOVED:
-            self.stands.clear()  # nobody has this address now; the person is told of in another chain
-            self.goal = bytes.fromhex(body["other_chain"])
-        elif "state" in body and "list" in body:
-            self.stands[body["list"]] = self.stands.get(body["list"], _NOWHERE).after(body)
-
-    def _hear_restriction(self, event: str, body: dict[str, Any]) -> None:
-        """A restriction goes along with a corrected address: each entry of going away has its like in the other
-        chain."""
-        if self.going and event != MOVED:
-            self.restricted = False  # whoever has the address now is somebody else
-        self.going = event == MOVED
-        if event in (RESTRICTED, UNRESTRICTED):
-            self.restricted = event == RESTRICTED
-        elif event == "erased":
-            self.restricted = False
-        elif event == MOVED:
-            self.gone.append((bytes.fromhex(body["other_chain"]), self.restricted))
-        elif event == READDRESSED:
-            before = bytes.fromhex(body["other_chain"])
-            self.came[before] = self.came.get(before, 0) + 1
-            self.restricted = before, self.came[before]
+# ── the ledger ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,9 +152,9 @@ class _Reading:
         self._goals: dict[bytes, bytes] = {}
         self._erased: set[bytes] = set()
         self._last_erasure = 0
-        self._gone: dict[tuple[bytes, bytes], list[_Restricted]] = {}
+        self._gone: dict[tuple[bytes, bytes], list[Restricted]] = {}
         self._restrictions: list[tuple[bytes, bool, tuple[bytes, int]]] = []
-        self._bans: dict[bytes, set[_Banned]] = {}
+        self._bans: dict[bytes, set[Banned]] = {}
 
     def problems(self) -> Iterator[Problem]:
         keys = keys_of(self._session)
@@ -279,7 +166,7 @@ class _Reading:
                 continue
             yield from self._strays(entries.before(chain))
             yield from _unknown(standings.before(chain))
-            told = _Told()
+            told = Told()
             yield from self._verify_chain(entries.of(chain), chain, count, last_hash, told)
             rows = list(standings.of(chain))
             yield from _verify_register(rows, chain, told)
@@ -302,7 +189,7 @@ class _Reading:
             yield Problem("the entry's chain has no head", entry=row.id, chain=row.chain.hex())
 
     def _verify_chain(
-        self, rows: Iterator[Any], chain: bytes, count: int, last_hash: bytes, told: _Told
+        self, rows: Iterator[Any], chain: bytes, count: int, last_hash: bytes, told: Told
     ) -> Iterator[Problem]:
         last, seen = START, 0
         missing: list[_Missing] = []
@@ -371,7 +258,7 @@ class _Reading:
             goal = self._goals.get(goal)
         return False
 
-    def _verify_restriction(self, row: Any, chain: bytes, told: _Told) -> Iterator[Problem]:
+    def _verify_restriction(self, row: Any, chain: bytes, told: Told) -> Iterator[Problem]:
         """Whether the use is restricted (GDPR 18) as the chain says; if another one knows, that is seen at the end."""
         restricted = row.restricted_at is not None
         if not isinstance(told.restricted, bool):
@@ -382,7 +269,7 @@ class _Reading:
     def _verify_restrictions(self) -> Iterator[Problem]:
         for chain, restricted, where in self._restrictions:
             here = chain
-            told: _Restricted = where
+            told: Restricted = where
             seen = set()
             while not isinstance(told, bool) and (here, told) not in seen:
                 seen.add((here, told))
@@ -401,7 +288,7 @@ class _Reading:
         )
         for digest, channel, list_id in rows:
             forbidden = self._bans.get(digest, set())
-            held = _banned(channel, name_of(list_id, slugs.get(list_id)))
+            held = banned(channel, name_of(list_id, slugs.get(list_id)))
             if held not in forbidden:
                 yield Problem(f"a ban on {_said(held)} is in force that the ledger does not know")
             forbidden.discard(held)
@@ -419,12 +306,17 @@ def _not_as_told(chain: bytes, *, restricted: bool) -> Problem:
     return Problem(words, chain=chain.hex())
 
 
+def _said(ban: Banned) -> str:
+    channel, slug = ban
+    return f"{channel} of list {slug} alone" if slug else channel
+
+
 def _unknown(rows: Iterator[Any]) -> Iterator[Problem]:
     for row in rows:
         yield Problem("a person has no ledger entries any more", chain=row.chain.hex())
 
 
-def _verify_register(rows: list[Any], chain: bytes, told: _Told) -> Iterator[Problem]:
+def _verify_register(rows: list[Any], chain: bytes, told: Told) -> Iterator[Problem]:
     """The register must say what the chain says."""
     if rows and told.erased:
         yield Problem("a person whom the ledger says was erased is in the register", chain=chain.hex())
@@ -435,14 +327,14 @@ def _verify_register(rows: list[Any], chain: bytes, told: _Told) -> Iterator[Pro
     for row in rows:
         if row.slug is not None:
             # Each subscription is ticked off; what stays was in the ledger, and is not in the register.
-            yield from _verify_standing(row, chain, stands.pop(row.slug, _NOWHERE))
+            yield from _verify_standing(row, chain, stands.pop(row.slug, NOWHERE))
     for slug, stand in stands.items():
         if stand.state != State.NONE:
             words = f"the ledger says “{stand.state}” on list {slug}, the register nothing"
             yield Problem(words, chain=chain.hex())
 
 
-def _verify_standing(row: Any, chain: bytes, stand: _Stand) -> Iterator[Problem]:
+def _verify_standing(row: Any, chain: bytes, stand: Stand) -> Iterator[Problem]:
     if row.state != stand.state:
         words = f"the register says “{row.state}” on list {row.slug}, the ledger “{stand.state}”"
         yield Problem(words, chain=chain.hex())

@@ -11,7 +11,8 @@
     complaints     mails reported as unwanted, and the holds that too many of them put on a list
     returned       what came back, counted for the console and for a person
     pacing         the shared rate, and a step back when servers throttle
-    proofs         a test mail to a colleague        outcomes      what became of a bulletin, counted from its rows
+    proofs         a test mail to a colleague        alone         one mail to the mail server, on its own
+    outcomes       what became of a bulletin, counted from its rows
     attention      what needs a person      owner_mail    the same, mailed to the list's owner once a day at most
     shift          a worker's beat             addressing, mail_headers   what stands in envelopes and headers
     template       pure: a mail compiled once to bytes with slots (slots, quoted, headers), filled per recipient

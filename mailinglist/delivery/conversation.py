@@ -1,4 +1,4 @@
-"""The transactions of one connection that is ready: parcels in, octets out, answers in, verdicts out. Pure: no socket,
+"""The transactions of one connection that is ready: parcels in, octets out, answers in, results out. Pure: no socket,
 no clock.
 
     sent     MAIL RCPT DATA(1) │         │ content(1) . MAIL RCPT DATA(2) │             │ content(2) . …
@@ -14,7 +14,7 @@ seconds old; else it sets `stale`, and the caller reads the gate again and tells
 out by `outgoing`: only what `took` says has gone into the socket has begun, and what has begun is finished. So nothing
 grows stale in a buffer of ours.
 
-Loss: what is unanswered then gets its verdict by how far it came. UNCERTAIN begins with the first octet of the final
+Loss: what is unanswered then gets its result by how far it came. UNCERTAIN begins with the first octet of the final
 dot's line.
 """
 
@@ -27,7 +27,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from .offers import Envelope, Offers, Refusal, address
-from .parcels import Outcome, Parcel, Stage, Timeouts, Verdict
+from .parcels import Outcome, Parcel, Result, Stage, Timeouts
 from .replies import Reply, ReplyReader, one_line
 
 _DOT = b".\r\n"
@@ -44,7 +44,7 @@ class _Awaited(NamedTuple):
 
 
 class Conversation:
-    """One connection's transactions. `settle` gets each verdict as it falls.
+    """One connection's transactions. `settle` gets each result as it falls.
 
     `one_by_one` keeps the content and the next envelope in writes of their own, and holds an envelope that was offered
     once to be begun: OpenSSL wants a write that would have blocked repeated with the same octets.
@@ -58,7 +58,7 @@ class Conversation:
         relay: str,
         fresh_for: float,
         one_by_one: bool,
-        settle: Callable[[Verdict], None],
+        settle: Callable[[Result], None],
     ) -> None:
         self._offers = offers
         self._relay = relay
@@ -122,7 +122,7 @@ class Conversation:
         envelope = address(parcel, self._offers)
         if isinstance(envelope, Refusal):
             text = envelope.text
-            self._settle(Verdict(parcel.key, Outcome.REJECTED, envelope.code, envelope.enhanced, text, at, self._relay))
+            self._settle(Result(parcel.key, Outcome.REJECTED, envelope.code, envelope.enhanced, text, at, self._relay))
             return
         if not self.laden:
             self._heard = False
@@ -287,7 +287,7 @@ class Conversation:
             self.lose("refused in the middle of the content", self._at)
 
     def _nobody_answered(self, reply: Reply) -> None:
-        """Whatever the server says to a message to nobody: the recipient's verdict has fallen."""
+        """Whatever the server says to a message to nobody: the recipient's result has fallen."""
 
     def _reset_answered(self, reply: Reply) -> None:
         if reply.code // 100 != 2:
@@ -297,7 +297,7 @@ class Conversation:
         kind = reply.code // 100
         outcome = Outcome.ACCEPTED if kind == 2 else Outcome.DEFERRED if kind == 4 else Outcome.REJECTED
         self.completed += 1
-        self._settle(Verdict(parcel.key, outcome, reply.code, reply.enhanced, reply.text, self._at, self._relay, stage))
+        self._settle(Result(parcel.key, outcome, reply.code, reply.enhanced, reply.text, self._at, self._relay, stage))
 
     # ── the end of it ───────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -317,7 +317,7 @@ class Conversation:
         return self._closing is None and opened is not None and opened.read_at < now - self._fresh_for
 
     def lose(self, reason: str, at: datetime, *, blameless: bool = False) -> None:
-        """The connection is no more; every parcel on it gets its verdict, or is in `returned`. Repeated, nothing."""
+        """The connection is no more; every parcel on it gets its result, or is in `returned`. Repeated, nothing."""
         if self.lost is None:
             self._end(reason, at, None, blameless=blameless)
 
@@ -334,13 +334,13 @@ class Conversation:
         self.at_fault = self.completed == 0 and not blameless and (self._open or self._closing) is not None
         if self._closing is not None:
             outcome = Outcome.UNCERTAIN if self._written > self._dot_at else Outcome.UNSENT
-            self._settle(Verdict(self._closing.key, outcome, None, None, reason, at, self._relay))
+            self._settle(Result(self._closing.key, outcome, None, None, reason, at, self._relay))
         if self._open is not None and not self._heard and self.completed:
             # It died while it was idle, and we found out by using it: no failure of this parcel.
             self.returned.append(self._open)
         elif self._open is not None:
             code, enhanced, text = (reply.code, reply.enhanced, reply.text) if reply else (None, None, reason)
-            self._settle(Verdict(self._open.key, Outcome.UNSENT, code, enhanced, text, at, self._relay))
+            self._settle(Result(self._open.key, Outcome.UNSENT, code, enhanced, text, at, self._relay))
         if self._ahead is not None:
             self.returned.append(self._ahead)
         self._ahead = self._open = self._closing = None
@@ -356,7 +356,7 @@ class Conversation:
             yield self._ahead
 
     def renew(self, allowed: Collection[int], read_at: float, at: datetime, refusal: tuple[Outcome, str]) -> None:
-        """The gate was read again at `read_at`; what waited and is not `allowed` gets `refusal` as its verdict.
+        """The gate was read again at `read_at`; what waited and is not `allowed` gets `refusal` as its result.
 
         A content that the server already waits for can't be taken back but by dropping the connection (RFC 5321
         §4.1.1.4: then the server discards the transaction).
@@ -377,4 +377,4 @@ class Conversation:
 
     def _withhold(self, parcel: Parcel, at: datetime, refusal: tuple[Outcome, str]) -> None:
         outcome, text = refusal
-        self._settle(Verdict(parcel.key, outcome, None, None, text, at, self._relay))
+        self._settle(Result(parcel.key, outcome, None, None, text, at, self._relay))

@@ -23,7 +23,7 @@ from ..settings import Relay
 from .connection import Connection
 from .conversation import Conversation
 from .offers import Offers
-from .parcels import Timeouts, Verdict
+from .parcels import Result, Timeouts
 from .relays import Standing, troubles
 
 log = observe.logger(__name__)
@@ -58,7 +58,7 @@ class Fleet:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._connections: list[Connection] = []
         self._parked_at = 0.0
-        self.verdicts: list[Verdict] = []
+        self.verdicts: list[Result] = []
         self.best = 0
         """The rank of the best relay that has a connection ready: only connections to it are given parcels."""
 

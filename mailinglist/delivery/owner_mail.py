@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from email.utils import parseaddr
@@ -31,10 +32,10 @@ from ..settings import Settings
 from ..stationery.layout import composed
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
-from . import attention, mail_headers
+from . import alone, attention, mail_headers
 from .attention import Need, Place
 from .dkim import Signer, sealed
-from .parcels import Outcome, Parcel, Verdict
+from .parcels import Outcome, Parcel
 from .post import own_name
 from .smtp import Courier
 from .tables import OwnerMail
@@ -127,16 +128,8 @@ def _claim(mail: _Mail, now: datetime) -> bool:
 
 
 def _hand_over(mail: _Mail, settings: Settings, now: datetime) -> int:
-    verdicts: list[Verdict] = []
-    waiting = [mail.parcel]
-    courier = Courier(settings.relays, connections=1, helo=own_name(settings))
-    try:
-        courier.carry(
-            lambda _most: [waiting.pop()] if waiting else [], verdicts.extend, lambda keys: keys, stop=lambda: False
-        )
-    finally:
-        courier.close()
-    outcome = verdicts[0].outcome if verdicts else Outcome.UNSENT
+    with closing(Courier(settings.relays, connections=1, helo=own_name(settings))) as courier:
+        outcome = alone.hand_over(courier, mail.parcel).outcome
     state = outcome.value if outcome in (Outcome.ACCEPTED, Outcome.UNCERTAIN) else "failed"
     with db.transaction() as session:
         _settle(session, mail, state, now)

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from ..db import insert_new
-from .parcels import Outcome, Verdict
+from .parcels import Outcome, Result
 from .tables import Line
 
 _LATE = timedelta(seconds=0.1)
@@ -63,10 +63,10 @@ class Gait:
     _recent: float = 0.0
     _since: float = 0.0
 
-    def heard(self, verdicts: Sequence[Verdict], now: float) -> None:
+    def heard(self, results: Sequence[Result], now: float) -> None:
         """Learn from answers. Halves at most once a second, and gains a twentieth of the highest rate each second."""
-        self._count(len(verdicts), now)
-        if any(_throttled(verdict) for verdict in verdicts):
+        self._count(len(results), now)
+        if any(_throttled(result) for result in results):
             if now - self._changed_at >= 1 or self.rate is None:
                 self.rate = max(1.0, (self.rate or max(self._recent, 2.0)) / 2)
                 self._changed_at = now
@@ -93,11 +93,11 @@ class Gait:
         self._since = now
 
 
-def _throttled(verdict: Verdict) -> bool:
+def _throttled(result: Result) -> bool:
     """A temporary refusal that is about how fast we are: 421, or 4.7.x and 4.3.2 and the words servers use."""
-    if verdict.outcome not in (Outcome.DEFERRED, Outcome.UNSENT) or verdict.code is None:
+    if result.outcome not in (Outcome.DEFERRED, Outcome.UNSENT) or result.code is None:
         return False
-    if verdict.code == 421 or (verdict.enhanced or "").startswith(("4.7.", "4.3.2")):
+    if result.code == 421 or (result.enhanced or "").startswith(("4.7.", "4.3.2")):
         return True
-    words = verdict.text.lower()
+    words = result.text.lower()
     return any(word in words for word in ("too many", "rate limit", "throttl", "too fast", "slow down"))

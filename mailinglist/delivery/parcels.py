@@ -53,7 +53,7 @@ class Parcel:
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Result:
     """What became of the parcel with this key.
 
     `code` and `enhanced` (RFC 3463) are the server's, or the ones a server would give where we refuse in its place

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 
@@ -16,10 +17,11 @@ from ..consent.register import tokens_of
 from ..consent.tables import MailingList
 from ..errors import BadInput, Banned, Fault, NotAllowed
 from ..settings import Settings
+from . import alone
 from .addressing import Addressing
 from .bulletin_desk import BulletinPaper
 from .dkim import Signer, sealed
-from .parcels import Outcome, Parcel, Verdict
+from .parcels import Outcome, Parcel
 from .smtp import Courier
 
 _MARK = "[Test] "
@@ -69,15 +71,7 @@ def proof(
 
 def hand_over(parcel: Parcel, settings: Settings, helo: str) -> None:
     """Give a test mail to the mail server. Raises Fault, with the server's words, when it is not taken."""
-    verdicts: list[Verdict] = []
-    waiting = [parcel]
-    courier = Courier(settings.relays, connections=1, helo=helo)
-    try:
-        courier.carry(
-            lambda _: [waiting.pop()] if waiting else [], verdicts.extend, lambda keys: keys, stop=lambda: False
-        )
-    finally:
-        courier.close()
-    [verdict] = verdicts
-    if verdict.outcome is not Outcome.ACCEPTED:
-        raise Fault(f"The mail server did not take it ({verdict.outcome}): {verdict.text}")
+    with closing(Courier(settings.relays, connections=1, helo=helo)) as courier:
+        result = alone.hand_over(courier, parcel)
+    if result.outcome is not Outcome.ACCEPTED:
+        raise Fault(f"The mail server did not take it ({result.outcome}): {result.text}")

@@ -26,7 +26,7 @@ from .bounces import Refused
 from .dkim import Seal, sealed
 from .handoffs import Claimed, Settled
 from .pacing import Gait
-from .parcels import Outcome, Parcel, Stage, Verdict
+from .parcels import Outcome, Parcel, Result, Stage
 from .smtp import MOST_PARCELS, Courier
 
 _log = observe.logger(__name__)
@@ -280,7 +280,7 @@ class _Run:
             refused = self._desk.refusals(session, [self._out[number] for number in held], now=db.utcnow())
         return held - refused.keys()
 
-    def settle(self, verdicts: Sequence[Verdict]) -> None:
+    def settle(self, verdicts: Sequence[Result]) -> None:
         """Have written down what became of mails. Raises what went wrong with that, or with earlier ones."""
         self._gait.heard(verdicts, time.monotonic())
         back = [verdict.key for verdict in verdicts if verdict.key in self._put_back and verdict.outcome in _UNTRIED]
@@ -336,7 +336,7 @@ class _Run:
             with db.transaction() as session:
                 bounces.watch(session, blamed)
 
-    def _settled(self, verdict: Verdict) -> Settled:
+    def _settled(self, verdict: Result) -> Settled:
         row, now = self._out[verdict.key], db.utcnow()
         # The four days count from a server's first answer, not from a pause, a stop or a relay that is away.
         state, again, put_off = str(verdict.outcome), None, False
@@ -364,14 +364,14 @@ def _later(row: Claimed, reason: str, now: datetime) -> Settled:
     return Settled(row.id, "deferred" if again else "rejected", now, None, reason, again, put_off=True)
 
 
-def _refused(verdict: Verdict) -> Refused | None:
+def _refused(verdict: Result) -> Refused | None:
     """What a server said of a recipient or of the content; None: no server was reached, or it is we who could not."""
     if verdict.code is None or verdict.stage in (None, Stage.MAIL):
         return None
     return Refused(verdict.key, verdict.code, verdict.enhanced, verdict.text)
 
 
-def _about_us(verdict: Verdict) -> bool:
+def _about_us(verdict: Result) -> bool:
     """A refusal of our MAIL command says nothing of the recipient: a relay that wants a password must not make a whole
     audience rejected. Such mails are tried again, and the run stops."""
     return verdict.outcome is Outcome.REJECTED and verdict.stage is Stage.MAIL

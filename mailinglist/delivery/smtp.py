@@ -8,7 +8,7 @@
     offers.py         pure: what EHLO offers, and an envelope's commands or refusal
     replies.py        pure: octets to replies
     relays.py         pure: how a relay stands
-    parcels.py        pure: Parcel, Verdict, Outcome, Timeouts
+    parcels.py        pure: Parcel, Result, Outcome, Timeouts
 
 One thread, many connections. Promises: every parcel that was fetched gets exactly one verdict, or `carry` raises; no
 content begins on a gate reading older than `fresh_for`; nothing is sent twice after its final dot; content is never
@@ -32,15 +32,15 @@ from .. import observe
 from ..settings import Relay
 from .connection import Connection
 from .fleet import Fleet
-from .parcels import Outcome, Parcel, Stage, Timeouts, Verdict
+from .parcels import Outcome, Parcel, Result, Stage, Timeouts
 from .replies import one_line
 
-__all__ = ["Courier", "Outcome", "Parcel", "Stage", "Timeouts", "Verdict"]
+__all__ = ["Courier", "Outcome", "Parcel", "Result", "Stage", "Timeouts"]
 
 log = observe.logger(__name__)
 
 Fetch = Callable[[int], Sequence[Parcel] | None]
-Settle = Callable[[Sequence[Verdict]], None]
+Settle = Callable[[Sequence[Result]], None]
 StillAllowed = Callable[[Sequence[int]], Collection[int]]
 
 _TICK = 0.05  # seconds between looks at the clock-driven things: stop, time-outs, connections to open
@@ -327,5 +327,5 @@ class _Round:
             self._settle(batch)
 
 
-def _ours(parcel: Parcel, outcome: Outcome, text: str) -> Verdict:
-    return Verdict(parcel.key, outcome, None, None, one_line(text), datetime.now(UTC), "")
+def _ours(parcel: Parcel, outcome: Outcome, text: str) -> Result:
+    return Result(parcel.key, outcome, None, None, one_line(text), datetime.now(UTC), "")

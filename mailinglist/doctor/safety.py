@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from .. import db, migrate
-from ..consent import journal, keys
+from ..consent import journal, keys, optouts
 from ..privacy import backup, restore
 from ..settings import PREFIX, Settings
 from .findings import Finding, Level, safely
@@ -40,7 +40,7 @@ def _check_restore(session: Session) -> Iterator[Finding]:
 
 def _check_journal(session: Session, settings: Settings) -> Iterator[Finding]:
     """All of it is read, as `mailinglist journal check` does; nothing is marked."""
-    reading = journal.read(journal.journal_of(session))
+    reading = optouts.read(journal.journal_of(session))
     standing = journal.standing(session)
     where = reading.path.parent
     problems = "; ".join(reading.problems) or standing.trouble

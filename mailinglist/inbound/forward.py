@@ -26,9 +26,9 @@ from ..consent import lists
 from ..consent.address import parse
 from ..consent.register import tokens_of
 from ..consent.tables import MailingList
-from ..delivery import headers, mail_headers
+from ..delivery import alone, headers, mail_headers
 from ..delivery.dkim import Signer, sealed
-from ..delivery.parcels import Outcome, Parcel, Verdict
+from ..delivery.parcels import Outcome, Parcel
 from ..delivery.post import own_name
 from ..delivery.smtp import Courier
 from ..delivery.template import Template
@@ -149,14 +149,8 @@ def _letter(session: Session, row: Spooled, settings: Settings, now: datetime) -
 
 
 def _hand_over(courier: Courier, letter: _Letter) -> int:
-    verdicts: list[Verdict] = []
-    waiting = [letter.parcel]
-    courier.carry(
-        lambda _most: [waiting.pop()] if waiting else [], verdicts.extend, lambda keys: keys, stop=lambda: False
-    )
-    outcome = verdicts[0].outcome if verdicts else Outcome.UNSENT
     states = {Outcome.ACCEPTED: "accepted", Outcome.UNCERTAIN: "uncertain", Outcome.REJECTED: "failed"}
-    state = states.get(outcome, "deferred")
+    state = states.get(alone.hand_over(courier, letter.parcel).outcome, "deferred")
     with db.transaction() as session:
         spool.settle_forward(session, letter.number, state=state, now=db.utcnow())
     observe.count(f"forwards_{state}")

@@ -70,7 +70,7 @@ class Found:
     refused_sign_ins: int
 
 
-def look(session: Session, settings: Settings, *, since: datetime, until: datetime, now: datetime) -> Found:
+def look(session: Session, settings: Settings, *, since: datetime, until: datetime) -> Found:
     """What is held now, and who looked at it from `since` on and before `until`."""
     period = (AuditEntry.at >= since, AuditEntry.at < until)
     refused = select(func.count()).select_from(AuditEntry).where(*period, AuditEntry.act == "sign_in_refused")

@@ -22,8 +22,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..consent import bans, journal, ledger, register, restriction
-from ..consent.journal import Line
+from ..consent import bans, ledger, optouts, register, restriction
+from ..consent.optouts import Line
 from ..consent.states import Channel, Event, State
 from ..consent.tables import LedgerEntry, MailingList, Person, Subscription
 from . import rights
@@ -36,7 +36,7 @@ MOST_TOLD = 200
 """Joins and lifted bans that a report names one by one."""
 _GROUP = 500
 
-_OF_BANS = (journal.BANNED, journal.LIFTED)
+_OF_BANS = (optouts.BANNED, optouts.LIFTED)
 
 Known = set[tuple[bytes, str, str, str | None]]
 """Subject, event, moment, list (None: whatever list) of entries in the register's ledger."""
@@ -61,7 +61,7 @@ class Replayed:
 
 def replay(
     session: Session,
-    readings: Iterable[journal.Reading],
+    readings: Iterable[optouts.Reading],
     *,
     copy_of: datetime,
     positions: Mapping[str, int],
@@ -76,7 +76,7 @@ def replay(
     return _Replay(session, lines, now).done()
 
 
-def since(reading: journal.Reading, copy_of: datetime, positions: Mapping[str, int]) -> list[Line]:
+def since(reading: optouts.Reading, copy_of: datetime, positions: Mapping[str, int]) -> list[Line]:
     """The lines of a journal that a backup may not know: by their numbers, since a clock may have been wrong, and by
     their time. Too many do no harm: what the copy's ledger has is not done again."""
     return [
@@ -93,20 +93,20 @@ class _Replay:
         self._lists = {row.slug: row for row in session.scalars(select(MailingList))}
         self._formerly: dict[bytes, bytes] = {}
         """The digest that the copy knows somebody by, by that of the address that they got since."""
-        self._erased = {(digest, line.given) for line in lines if line.what == journal.ERASED for digest in line.who}
+        self._erased = {(digest, line.given) for line in lines if line.what == optouts.ERASED for digest in line.who}
         self._over: dict[tuple[bytes, str | None], datetime] = {}
         """When somebody last left a list, or (None) was erased."""
         for line in lines:
-            if line.what in (journal.LEFT, journal.DISOWNED, journal.ERASED):
+            if line.what in (optouts.LEFT, optouts.DISOWNED, optouts.ERASED):
                 for digest in line.who:
                     self._over[digest, line.list] = max(line.given, self._over.get((digest, line.list), line.given))
         self._outcome = Replayed()
 
     def done(self) -> Replayed:
         verbs = {
-            journal.LEFT: self._leave, journal.DISOWNED: self._leave, journal.BANNED: self._ban,
-            journal.ERASED: self._erase, journal.MOVED: self._move, journal.MUTED: self._mute,
-            journal.RESTRICTED: self._restrict,
+            optouts.LEFT: self._leave, optouts.DISOWNED: self._leave, optouts.BANNED: self._ban,
+            optouts.ERASED: self._erase, optouts.MOVED: self._move, optouts.MUTED: self._mute,
+            optouts.RESTRICTED: self._restrict,
         }  # fmt: skip
         for line in self._lines:
             news = [digest for digest in line.who if not self._is_known(line, digest)]
@@ -140,7 +140,7 @@ class _Replay:
             changed = register.left_since(
                 self._session, self._here(digest), row, Event(line.what), origin=_origin(line), now=self._now
             )
-            if line.what == journal.DISOWNED:
+            if line.what == optouts.DISOWNED:
                 self._mute(line, [digest], counted=False)
             # Who is erased leaves first: that is one wish, and counted once.
             self._outcome.counts["left"] += changed and (digest, line.given) not in self._erased
@@ -200,7 +200,7 @@ class _Replay:
     # ── what is only told ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, line: Line, digests: Sequence[bytes]) -> None:
-        what = "joins" if line.what in (journal.CONFIRMED, journal.IMPORTED) else "lifts"
+        what = "joins" if line.what in (optouts.CONFIRMED, optouts.IMPORTED) else "lifts"
         digests = [digest for digest in digests if not self._taken_back(line, digest)]
         self._outcome.counts[what] += len(digests)
         room = max(0, MOST_TOLD - len(self._outcome.missing))

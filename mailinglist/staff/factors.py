@@ -44,11 +44,6 @@ class Proposal:
     """For a hidden field: comes back with the first code."""
 
 
-def has_factor(session: Session, account: Account) -> bool:
-    """Whether there is an authenticator or a passkey. Recovery codes alone are none."""
-    return account.totp is not None or bool(passkeys_of(session, account))
-
-
 # ── authenticator ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 

@@ -19,7 +19,7 @@ from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
 from .. import db, i18n, pace
-from ..consent import lists, own_page, people, register, requests, restriction
+from ..consent import lists, own_page, people, proof, register, requests, restriction
 from ..consent.address import Address, parse
 from ..consent.bans import Forbidden
 from ..consent.own_page import Key, KeyExpired
@@ -157,7 +157,7 @@ def _document(token: str) -> dict[str, Any] | Response:
             key = own_page.read(session, token, now=now)
             _speak(session, key)
             person = own_page.holder(session, key)
-            if person is None or not own_page.opens_all(session, person):
+            if person is None or not proof.confirmed(session, person):
                 return pages.go_to("preferences.look", token=token)
             return access.document(session, person, now=now)
     except KeyExpired:
@@ -301,7 +301,7 @@ def _erase(token: str) -> Response:
         banned = bool(own_page.bans_in_force(session, key))
         brand = _brand_for(session, person.id if person else None)
         address = person.mailbox if person else ""
-        confirmed = person is not None and own_page.opens_all(session, person)
+        confirmed = person is not None and proof.confirmed(session, person)
     if person is None:
         return pages.go_to("preferences.look", token=token)
     if not confirmed:
@@ -372,7 +372,7 @@ def _page(
             }  # fmt: skip
             if person is None:
                 return pages.page("preferences_nobody", status, **alike)
-            if not own_page.opens_all(session, person):
+            if not proof.confirmed(session, person):
                 return _unconfirmed(session, person, names, wrong[1] if wrong else None, status, alike)
             whole = people.whole(session, person.id)
             waiting = [

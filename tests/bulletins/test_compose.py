@@ -257,7 +257,7 @@ def test_a_look_that_cannot_be_mailed_is_refused(wrong: dict[str, str]) -> None:
         "language": "fi",
     }
     with pytest.raises(BadInput):
-        Look(**(values | wrong))  # type: ignore[arg-type]
+        Look(**(values | wrong))
 
 
 def test_nothing_from_outside_but_logo_and_images() -> None:

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -71,7 +72,8 @@ def test_saving_keeps_what_is_half_written_and_takes_the_subject_from_it(session
     assert list(blocks.read(bulletin.source).versions) == ["sv", "en"]
     assert drafts.save(session, bulletin, base=2, audience='{"languages":["sv"]}', by=MAIJA, now=NOW) == 3
     assert bulletin.subject == "News"
-    for bad in ({"source": "{}"}, {"audience": '{"emails": ["a@b.fi"]}'}):
+    wrong: list[dict[str, Any]] = [{"source": "{}"}, {"audience": '{"emails": ["a@b.fi"]}'}]
+    for bad in wrong:
         with pytest.raises(BadInput):
             drafts.save(session, bulletin, base=3, by=MAIJA, now=NOW, **bad)
     assert bulletin.revision == 3
@@ -183,7 +185,7 @@ def test_an_issue_from_before_there_were_languages_is_still_good(session: Sessio
     ],
 )
 def test_one_letter_or_one_rule_makes_an_approval_void_and_is_named(
-    session: Session, change: dict[str, str], part: Part
+    session: Session, change: dict[str, Any], part: Part
 ):
     bulletin = written(session, now=NOW)
     approve(session, bulletin)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import zlib
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -146,7 +147,7 @@ def test_a_large_drawing_is_reduced_before_it_is_converted(
     whole: list[tuple[int, int]] = []
     convert = Pillow.Image.convert
 
-    def seen(image: Pillow.Image, *arguments: object, **more: object) -> Pillow.Image:
+    def seen(image: Pillow.Image, *arguments: Any, **more: Any) -> Pillow.Image:
         whole.append(image.size)
         return convert(image, *arguments, **more)
 

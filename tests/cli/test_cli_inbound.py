@@ -52,7 +52,7 @@ def pipe(cli: Commands, monkeypatch: pytest.MonkeyPatch) -> Pipe:
     return give
 
 
-def rows() -> list[tuple[str, str, str, bytes | None]]:
+def rows() -> list[tuple[object, ...]]:
     with db.reading() as session:
         found = session.execute(
             select(Spooled.recipient, Spooled.sender, Spooled.via, Spooled.raw).order_by(Spooled.id)

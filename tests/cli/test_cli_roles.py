@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import logging
 import signal
 import socket
 import subprocess
@@ -15,7 +14,7 @@ import pytest
 from flask import Flask
 
 import servers
-from catching import Caught, mail_server
+from catching import Caught
 from commanding import Commands, run, start
 from keeping import alive
 from mailinglist import db, observe
@@ -31,14 +30,8 @@ TOKEN = "dG9rZW4tdG9rZW4tdG9rZW4tdG9rZW4.c2lnbmF0dXJlLXNpZ25hdHVyZQ"
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def extra_settings(valkey: servers.Valkey, mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"broker_url": valkey.url, "smtp_url": mail[1], "bind": f"127.0.0.1:{free_port()}"}
+def extra_settings(valkey: servers.Valkey, caught: Caught) -> dict[str, str]:
+    return {"broker_url": valkey.url, "smtp_url": caught.url, "bind": f"127.0.0.1:{free_port()}"}
 
 
 Here = Callable[[Settings], Commands]
@@ -47,11 +40,8 @@ Here = Callable[[Settings], Commands]
 @pytest.fixture
 def here(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Here:
     """Gives commands in this process: a role that does not start needs none of its own, which costs a second and a
-    half."""
-    # A role's logs would stay where they were sent to, for all tests that come after.
+    half. What it logs does not count as said by the command."""
     monkeypatch.setattr(observe, "configure", lambda **_: None)
-    # Nor does what others of this process log, such as a mail server of an earlier test, count as said by the command.
-    monkeypatch.setattr(logging.getLogger(), "handlers", [logging.NullHandler()])
     return lambda settings: Commands(settings, monkeypatch, capsys)
 
 
@@ -113,22 +103,21 @@ def test_web_says_in_one_line_that_its_address_is_taken(settings: Settings, here
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 def test_a_letter_goes_out_when_a_command_rings(
-    app: Flask, settings: Settings, mail: tuple[Caught, str], tmp_path: Path, here: Here
+    app: Flask, settings: Settings, caught: Caught, tmp_path: Path, here: Here
 ):
     log = tmp_path / "worker.log"
     with role(settings, log, "worker") as worker:
-        kept = wait_for(lambda: len(children(worker.pid)) == 2 and children(worker.pid), seconds=30)
+        wait_for(lambda: len(children(worker.pid)) == 2, seconds=30)
+        kept = children(worker.pid)
         on_paper = ("--channel", "paper", "--evidence", "form 7")
         outcome = here(settings)("people", "add", "matti@example.fi", "--list", lists.DEFAULT_SLUG, *on_paper)
         assert outcome.code == 0, outcome.err
-        wait_for(lambda: mail[0].to("matti@example.fi"), seconds=30)
+        wait_for(lambda: caught.to("matti@example.fi"), seconds=30)
     assert not any(alive(pid) for pid in kept)
 
 
 @on_sqlite
-def test_the_sweep_finds_what_no_bell_announced(
-    app: Flask, settings: Settings, mail: tuple[Caught, str], tmp_path: Path
-):
+def test_the_sweep_finds_what_no_bell_announced(app: Flask, settings: Settings, caught: Caught, tmp_path: Path):
     with db.transaction() as session:
         row, somebody = the_list(session), address.parse("matti@example.fi")
         requests.write_down(session, row, somebody, entrance="web", language="fi", origin=ORIGIN, now=db.utcnow())
@@ -136,7 +125,7 @@ def test_the_sweep_finds_what_no_bell_announced(
         role(settings, tmp_path / "worker.log", "worker", "--queues", "letters"),
         role(settings, tmp_path / "scheduler.log", "scheduler"),
     ):
-        wait_for(lambda: mail[0].to("matti@example.fi"), seconds=30)
+        wait_for(lambda: caught.to("matti@example.fi"), seconds=30)
     assert (settings.data_dir / "scheduler").is_dir()
 
 

@@ -38,7 +38,7 @@ def trickle(client: socket.socket, data: bytes, *, every: float, piece: int = 1)
         try:
             for start in range(0, len(data), piece):
                 client.sendall(data[start : start + piece])
-                time.sleep(every)
+                time.sleep(every)  # its slowness is what is tested
         except OSError:
             return
 
@@ -100,7 +100,7 @@ def test_a_slow_reader_gets_it_all_and_one_who_does_not_read_is_cut_off(pair: tu
     def take() -> None:
         while len(got) < len(data) and (piece := theirs.recv(65536)):
             got.extend(piece)
-            time.sleep(0.01)
+            time.sleep(0.01)  # a slow reader
 
     line.begin(Patience(everybody=0.1, silence=0.5, rate=8192, most=60))
     line.be_patient()
@@ -122,7 +122,7 @@ def test_what_the_program_takes_does_not_count_and_the_next_request_begins_anew(
 ) -> None:
     line, theirs = pair
     line.begin(Patience(everybody=0.2))
-    time.sleep(0.25)
+    time.sleep(0.25)  # the program takes longer than a client may
     theirs.sendall(b"a")
     assert line.recv(10) == b"a"
     for _ in range(3):

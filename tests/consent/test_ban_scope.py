@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -23,6 +24,7 @@ from mailinglist.consent import (
     keys,
     ledger,
     lists,
+    optouts,
     people,
     proof,
     register,
@@ -34,7 +36,7 @@ from mailinglist.consent import (
 from mailinglist.consent.bans import Forbidden
 from mailinglist.consent.gate import Mail
 from mailinglist.consent.states import Basis, Channel
-from mailinglist.consent.tables import Ban, LedgerEntry, MailingList
+from mailinglist.consent.tables import Ban, LedgerEntry, MailingList, Request
 from mailinglist.delivery import audience_query
 from mailinglist.errors import Banned, NotAllowed
 from mailinglist.privacy import access, disclosures, rights
@@ -88,7 +90,7 @@ def test_it_stops_its_own_list_on_every_way_out_and_no_other(app: Flask) -> None
         for each, outcome in ((row, "already"), (other, "banned")):
             requests.write_down(session, each, who, entrance="web", language="fi", origin=ORIGIN, now=LATER)
             requests.take(session, now=LATER)
-            newest = session.scalars(select(requests.Request).order_by(requests.Request.id.desc()).limit(1)).one()
+            newest = session.scalars(select(Request).order_by(Request.id.desc()).limit(1)).one()
             assert newest.outcome == outcome
         with pytest.raises(Banned):
             registrar.enter(session, other, who, TOLD, now=LATER)
@@ -121,7 +123,7 @@ def test_each_scope_stands_by_itself_and_is_lifted_by_itself(app: Flask) -> None
         assert bans.add(session, made.digest, [Channel.EMAIL], **one) == (), "saying it twice is one ban"
         both = (Forbidden(Channel.EMAIL), Forbidden(Channel.EMAIL, "toinen"), Forbidden(Channel.POST, "toinen"))
         assert bans.check(session, who).forbidden == both
-        how = {"evidence": "rang", "who": "Maija", "now": LATER}
+        how: dict[str, Any] = {"evidence": "rang", "who": "Maija", "now": LATER}
         assert bans.lift(session, who, [Channel.EMAIL], **how) == both[:1]
         assert (_mailed(session, the_list(session), made), _mailed(session, other, made)) == (None, "banned")
         with pytest.raises(NotAllowed):
@@ -240,7 +242,7 @@ def test_a_line_of_the_journal_says_its_list(app: Flask) -> None:
         bans.lift(session, address.parse(MATTI), [Forbidden(Channel.POST, "toinen")], evidence="rang", who="M",
                   now=NOW)  # fmt: skip
     with db.reading() as session:
-        lines = journal.read(journal.journal_of(session)).lines
+        lines = optouts.read(journal.journal_of(session)).lines
     assert [(line.what, line.list, line.channels) for line in lines] == [
         ("banned", "toinen", ("email",)), ("banned", "toinen", ("post",)), ("banned", None, ("phone",)),
         ("ban_lifted", "toinen", ("post",)),

@@ -31,7 +31,7 @@ def test_a_hundred_requests_for_one_address_make_one_letter(app: Flask):
             requests.write_down(
                 session, row, address.parse(mailbox), entrance="web", language="fi", origin=ORIGIN, now=NOW
             )
-    taken = []
+    taken: list[int] = []
     while not taken or taken[-1]:
         with db.transaction() as session:
             taken.append(requests.take(session, now=NOW))

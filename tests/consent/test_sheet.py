@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -8,7 +10,7 @@ from mailinglist.consent import sheet
 from mailinglist.errors import BadInput
 
 
-def refused(data: bytes | str, **options: bool) -> dict[int, str]:
+def refused(data: bytes | str, **options: Any) -> dict[int, str]:
     data = data if isinstance(data, bytes) else data.encode()
     return {refusal.line: refusal.reason for refusal in sheet.read(data, **options).refused}
 

@@ -8,9 +8,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
-from mailinglist.delivery.smtp import Courier, Outcome, Parcel, Timeouts, Verdict
-from mailinglist.settings import Relay
+from mailinglist.delivery.smtp import Courier, Outcome, Parcel, Result, Timeouts
+from mailinglist.settings import Relay, Tls
 
 BODY = b"Subject: hi\r\n\r\nhello\r\n"
 
@@ -20,7 +21,7 @@ QUICK = Timeouts(
 """Nothing that works takes so long; a test of a time-out shortens the one it is about."""
 
 
-def relay(port: int, tls: str = "none", **more: str) -> Relay:
+def relay(port: int, tls: Tls = "none", **more: str) -> Relay:
     """A relay on this machine."""
     return Relay("127.0.0.1", port, tls, **more)
 
@@ -35,12 +36,12 @@ class Posting:
 
     def __init__(self, parcels: Sequence[Parcel] | int = 1) -> None:
         self.waiting = [parcel(key) for key in range(parcels)] if isinstance(parcels, int) else list(parcels)
-        self.batches: list[tuple[float, Sequence[Verdict]]] = []
+        self.batches: list[tuple[float, Sequence[Result]]] = []
         self.asked: list[list[int]] = []
         self.fetches: list[int] = []
         self.banned: set[int] = set()
         self.stopped = threading.Event()
-        self.on_settle: Callable[[Sequence[Verdict]], None] = lambda verdicts: None
+        self.on_settle: Callable[[Sequence[Result]], None] = lambda verdicts: None
 
     def fetch(self, count: int) -> Sequence[Parcel]:
         self.fetches.append(count)
@@ -48,7 +49,7 @@ class Posting:
         now = time.monotonic()
         return [replace(each, read_at=now) for each in taken]
 
-    def settle(self, verdicts: Sequence[Verdict]) -> None:
+    def settle(self, verdicts: Sequence[Result]) -> None:
         self.batches.append((time.monotonic(), verdicts))
         self.on_settle(verdicts)
 
@@ -61,11 +62,11 @@ class Posting:
         return self
 
     @property
-    def verdicts(self) -> list[Verdict]:
+    def verdicts(self) -> list[Result]:
         return [verdict for _, batch in self.batches for verdict in batch]
 
     @property
-    def only(self) -> Verdict:
+    def only(self) -> Result:
         [verdict] = self.verdicts
         return verdict
 
@@ -73,25 +74,17 @@ class Posting:
     def outcomes(self) -> Counter[Outcome]:
         return Counter(verdict.outcome for verdict in self.verdicts)
 
-    def of(self, key: int) -> Verdict:
+    def of(self, key: int) -> Result:
         [verdict] = [verdict for verdict in self.verdicts if verdict.key == key]
         return verdict
 
 
-def courier(*relays: Relay, connections: int = 1, timeouts: Timeouts = QUICK, **more: object) -> Courier:
+def courier(*relays: Relay, connections: int = 1, timeouts: Timeouts = QUICK, **more: Any) -> Courier:
     """A courier of ours."""
     return Courier(relays, connections=connections, helo="client.example", timeouts=timeouts, **more)
 
 
-def post(parcels: Sequence[Parcel] | int, *relays: Relay, **more: object) -> Posting:
+def post(parcels: Sequence[Parcel] | int, *relays: Relay, **more: Any) -> Posting:
     """Carry these, once, and close."""
     with closing(courier(*relays, **more)) as ours:
         return Posting(parcels).carry(ours)
-
-
-def eventually(fact: Callable[[], bool], seconds: float = 10.0) -> None:
-    """Wait until `fact`, or fail."""
-    until = time.monotonic() + seconds
-    while not fact():
-        assert time.monotonic() < until, "waited in vain"
-        time.sleep(0.002)

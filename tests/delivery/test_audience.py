@@ -20,7 +20,7 @@ from mailinglist.bulletins.audience import Rule
 from mailinglist.consent import bans, lists, transfer
 from mailinglist.consent.keys import keys_of
 from mailinglist.consent.states import Basis, Channel
-from mailinglist.consent.tables import KeyCheck, Person, Subscription
+from mailinglist.consent.tables import Ban, KeyCheck, Person, Subscription
 from mailinglist.delivery import audience_query
 from mailinglist.delivery.audience_query import Count
 from mailinglist.delivery.tables import Handoff
@@ -198,7 +198,7 @@ def test_a_lifted_ban_leaves_nobody_out(session: Session):
     row = the_list(session)
     before = audience_query.count(session, row.id, Rule())
     assert before.banned > 0
-    session.execute(update(bans.Ban).values(lifted_at=NOW))
+    session.execute(update(Ban).values(lifted_at=NOW))
     after = audience_query.count(session, row.id, Rule())
     assert (after.banned, after.audience) == (0, before.audience + before.banned)
 

@@ -14,7 +14,7 @@ from posting import BODY, QUICK, parcel, relay
 from mailinglist.delivery.connection import Connection
 from mailinglist.delivery.conversation import Conversation
 from mailinglist.delivery.offers import Offers
-from mailinglist.delivery.parcels import Outcome, Verdict
+from mailinglist.delivery.parcels import Outcome, Result
 from mailinglist.delivery.relays import Standing
 
 
@@ -24,7 +24,7 @@ def no_tls(verify: bool) -> ssl.SSLContext:
 
 def test_an_answer_that_came_before_the_connection_broke_counts() -> None:
     """Writing finds the connection broken, while the answer to the final dot lies unread."""
-    verdicts: list[Verdict] = []
+    verdicts: list[Result] = []
 
     def converse(offers: Offers, secured: bool) -> Conversation:
         return Conversation(offers, QUICK, relay="r", fresh_for=60, one_by_one=secured, settle=verdicts.append)

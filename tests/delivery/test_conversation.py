@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 
 from mailinglist.delivery.conversation import Conversation
 from mailinglist.delivery.offers import Offers
-from mailinglist.delivery.parcels import Outcome, Parcel, Stage, Timeouts, Verdict
+from mailinglist.delivery.parcels import Outcome, Parcel, Result, Stage, Timeouts
 
 AT = datetime(2026, 11, 2, 9, 30, tzinfo=UTC)
 BODY = b"Subject: hi\r\n\r\nhello\r\n"
@@ -23,7 +24,7 @@ class Line:
     """A conversation and its surroundings."""
 
     def __init__(self, *, pipelining: bool = True, one_by_one: bool = False, timeouts: Timeouts | None = None) -> None:
-        self.verdicts: list[Verdict] = []
+        self.results: list[Result] = []
         self.now = 1000.0
         self.talk = Conversation(
             Offers(pipelining=pipelining),
@@ -31,7 +32,7 @@ class Line:
             relay="mail.example:25",
             fresh_for=0.5,
             one_by_one=one_by_one,
-            settle=self.verdicts.append,
+            settle=self.results.append,
         )
 
     def load(self, key: int, content: bytes = BODY, read_at: float | None = None) -> None:
@@ -49,10 +50,10 @@ class Line:
         self.talk.receive("".join(f"{reply}\r\n" for reply in replies).encode(), self.now, AT)
 
     def outcomes(self) -> list[tuple[int, Outcome]]:
-        return [(verdict.key, verdict.outcome) for verdict in self.verdicts]
+        return [(result.key, result.outcome) for result in self.results]
 
 
-def told_to_go(**options: bool) -> Line:
+def told_to_go(**options: Any) -> Line:
     """A line on which parcel 1 may begin its content."""
     line = Line(**options)
     line.load(1)
@@ -61,7 +62,7 @@ def told_to_go(**options: bool) -> Line:
     return line
 
 
-def closing(**options: bool) -> Line:
+def closing(**options: Any) -> Line:
     """A line on which parcel 1 waits for the answer to its final dot, and the envelope of parcel 2 is out."""
     line = told_to_go(**options)
     line.load(2)
@@ -81,8 +82,8 @@ def test_content_and_the_next_envelope_are_one_write() -> None:
     assert line.write() == BODY + b".\r\n" + commands(2)
     assert not line.talk.hungry, "at most one waits for its final answer, and one for its 354"
     line.say("250 2.0.0 queued as 4F")
-    assert line.verdicts == [
-        Verdict(1, Outcome.ACCEPTED, 250, "2.0.0", "queued as 4F", AT, "mail.example:25", Stage.CONTENT)
+    assert line.results == [
+        Result(1, Outcome.ACCEPTED, 250, "2.0.0", "queued as 4F", AT, "mail.example:25", Stage.CONTENT)
     ]
     line.say("250 ok", "250 ok", "354 go")
     assert line.write() == BODY + b".\r\n"
@@ -140,9 +141,9 @@ def test_a_refusal_before_the_content(pipelining: bool, replies: list[str], stag
         assert not line.talk.hungry
         line.say("250 reset")
         assert line.talk.hungry
-    [verdict] = line.verdicts
-    assert (verdict.outcome, verdict.stage) == (outcome, stage)
-    assert f"{verdict.code} {verdict.enhanced} {verdict.text}" == replies[-1]
+    [result] = line.results
+    assert (result.outcome, result.stage) == (outcome, stage)
+    assert f"{result.code} {result.enhanced} {result.text}" == replies[-1]
 
 
 @pytest.mark.parametrize("said", ["554 no valid recipients", "250 ok", "451 hm"])
@@ -173,7 +174,7 @@ def test_the_answer_to_the_final_dot(reply: str, outcome: str) -> None:
     line.write()
     line.say(reply)
     assert line.outcomes() == [(1, Outcome(outcome))]
-    assert line.verdicts[0].stage is Stage.CONTENT
+    assert line.results[0].stage is Stage.CONTENT
     assert (line.talk.lost is not None) == reply.startswith("421")
 
 
@@ -184,7 +185,7 @@ def test_421_before_the_content_is_no_answer_about_the_parcel(answered: int) -> 
     line.write()
     line.say(*["250 ok"] * answered, "421 4.3.2 closing", "250 ok", "354 go")
     assert line.outcomes() == [(1, Outcome.UNSENT)]
-    assert line.verdicts[0].code == 421
+    assert line.results[0].code == 421
     assert line.talk.lost
     assert line.talk.at_fault, "it did nothing for us at all"
     assert line.write() == b""
@@ -202,7 +203,7 @@ def test_a_loss_after_the_dot_is_uncertain_and_the_next_unsent() -> None:
     assert line.outcomes() == [(1, Outcome.UNCERTAIN), (2, Outcome.UNSENT)]
     line.talk.lose("again", AT)
     line.say("250 ok")
-    assert len(line.verdicts) == 2, "one verdict each"
+    assert len(line.results) == 2, "one result each"
 
 
 @pytest.mark.parametrize("taken", [1, len(BODY) - 1, len(BODY), len(BODY) + 1, len(BODY) + 2, len(BODY) + 3])
@@ -387,7 +388,7 @@ def test_words_unasked_end_an_idle_connection_and_are_nobodys_fault(said: str) -
     line.say(said)
     assert line.talk.lost
     assert not line.talk.at_fault
-    assert line.verdicts == []
+    assert line.results == []
 
 
 def test_250_in_the_middle_of_the_content_accepts_nothing() -> None:
@@ -499,5 +500,5 @@ def test_a_parcel_the_server_cannot_carry_is_refused_in_our_words() -> None:
     line = Line()
     line.load(1, "Subject: å\r\n\r\n".encode())
     assert line.outcomes() == [(1, Outcome.REJECTED)]
-    assert line.verdicts[0].stage is None
+    assert line.results[0].stage is None
     assert line.talk.hungry

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import delete, event, func, select, text, update
+from sqlalchemy import delete, event, func, insert, select, text, update
 from sqlalchemy.orm import Session
 
 from conftest import NOW
@@ -33,7 +33,7 @@ def subscribe(session: Session, count: int) -> None:
     listed = the_list(session).id
     numbers = range(1, count + 1)
     session.execute(
-        Person.__table__.insert(),
+        insert(Person),
         [
             {
                 "id": n, "mailbox": f"p{n}@example.fi", "folded": f"p{n}@example.fi", "exact_digest": b"%d" % n,
@@ -43,7 +43,7 @@ def subscribe(session: Session, count: int) -> None:
         ],
     )  # fmt: skip
     session.execute(
-        Subscription.__table__.insert(),
+        insert(Subscription),
         [
             {
                 "person_id": n, "list_id": listed, "state": "active", "basis": "consent", "since": NOW, "epoch": 0,

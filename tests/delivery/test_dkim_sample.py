@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
 from pathlib import Path
 
 import dkim
@@ -14,7 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 from fast_mail_parser import parse_email
 from flask import Flask
 
-from catching import Caught, mail_server
+from catching import Caught
 from mailinglist import db
 from mailinglist.bulletins import drafts
 from mailinglist.consent import transfer
@@ -50,7 +49,9 @@ BODY = "\n\n".join(
 @pytest.fixture
 def keys(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     """MAILINGLIST_DKIM, with keys made for it."""
-    made = {"rsa": rsa.generate_private_key(65537, 2048), "ed25519": ed25519.Ed25519PrivateKey.generate()}
+    made: dict[str, rsa.RSAPrivateKey | ed25519.Ed25519PrivateKey] = {
+        "rsa": rsa.generate_private_key(65537, 2048), "ed25519": ed25519.Ed25519PrivateKey.generate(),
+    }  # fmt: skip
     settings = []
     for name, key in made.items():
         if request.param in (name, "both"):
@@ -64,14 +65,8 @@ def keys(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def extra_settings(mail: tuple[Caught, str], keys: str) -> dict[str, str]:
-    return {"smtp_url": mail[1], "dkim": keys, "bounce_domain": "lists.example.fi"}
+def extra_settings(caught: Caught, keys: str) -> dict[str, str]:
+    return {"smtp_url": caught.url, "dkim": keys, "bounce_domain": "lists.example.fi"}
 
 
 @pytest.mark.parametrize(
@@ -80,9 +75,8 @@ def extra_settings(mail: tuple[Caught, str], keys: str) -> dict[str, str]:
     indirect=["keys"],
 )
 def test_every_mail_of_a_bulletin_verifies(
-    app: Flask, settings: Settings, mail: tuple[Caught, str], keys: str, count: int
+    app: Flask, settings: Settings, caught: Caught, keys: str, count: int
 ) -> None:
-    caught = mail[0]
     table = io.StringIO()
     rows = csv.writer(table)
     rows.writerow(["email", "name"])

@@ -9,10 +9,10 @@ import email
 import email.policy
 import html
 import re
-from collections.abc import Iterator
 from contextlib import closing
 from datetime import timedelta
 from email.message import EmailMessage
+from typing import Literal
 
 import pytest
 from fast_mail_parser import PyMail, parse_email
@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 from mails import KINDS, VALUES, arrives, check_form, content_of, fill, message, prose
 from posting import Posting, courier, parcel
 
-from catching import Caught, mail_server
+from catching import Caught
 from mailinglist import db
 from mailinglist.bulletins import approvals, drafts
 from mailinglist.consent import address, lists, register, requests
@@ -85,15 +85,9 @@ def read_twice(raw: bytes, recipient: str) -> tuple[EmailMessage, PyMail]:
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
+def extra_settings(caught: Caught) -> dict[str, str]:
     return {
-        "smtp_url": mail[1],
+        "smtp_url": caught.url,
         "base_url": "https://lists.example.fi",
         "mail_from": "Tector tiedottaa – åäö <tiedote@lists.example.fi>",
     }
@@ -103,8 +97,7 @@ def never() -> bool:
     return False
 
 
-def test_letters_of_each_kind_in_each_language(app: Flask, mail: tuple[Caught, str]) -> None:
-    caught = mail[0]
+def test_letters_of_each_kind_in_each_language(app: Flask, caught: Caught) -> None:
     before = db.utcnow() - timedelta(days=2)
 
     def ask(mailbox: str, language: str, kind: str) -> None:
@@ -142,9 +135,8 @@ def test_letters_of_each_kind_in_each_language(app: Flask, mail: tuple[Caught, s
         assert len(subjects) == 4  # confirm, already, leave, welcome
 
 
-def test_bulletins_with_hard_bodies(app: Flask, mail: tuple[Caught, str]) -> None:
+def test_bulletins_with_hard_bodies(app: Flask, caught: Caught) -> None:
     """What arrives is the frozen issue, with each person's values where its slots were."""
-    caught = mail[0]
     people = {f"p{n}@example.fi": name for n, name in enumerate(NAMES)}
     now = db.utcnow()
     with db.transaction() as session:
@@ -155,7 +147,10 @@ def test_bulletins_with_hard_bodies(app: Flask, mail: tuple[Caught, str]) -> Non
     caught.raw.clear()
     caught.mails.clear()
     source = "\n\n".join(["Hei {name|ystävä}", *(SLOT.sub("{name}", body) for body in HARD.values())])
-    for form, body in (("markdown", source), ("html", f"<p>{{name|ystävä}}</p><pre>{html.escape(source)}</pre>")):
+    bodies: dict[Literal["markdown", "html"], str] = {
+        "markdown": source, "html": f"<p>{{name|ystävä}}</p><pre>{html.escape(source)}</pre>",
+    }  # fmt: skip
+    for form, body in bodies.items():
         with db.transaction() as session:
             bulletin = drafts.add(
                 session, the_list(session), subject="Hei {name|sinä} 🎉 " + "ääkkösiä " * 20, source=body, form=form,
@@ -189,7 +184,7 @@ def test_bulletins_with_hard_bodies(app: Flask, mail: tuple[Caught, str]) -> Non
         caught.mails.clear()
 
 
-def written(text: str, values: dict[str, str], escape=lambda value: value) -> str:  # type: ignore[no-untyped-def]
+def written(text: str, values: dict[str, str], escape=lambda value: value) -> str:
     """`text` with values for its slots."""
     return SLOT.sub(lambda slot: escape(values[slot[1]] or slot[2] or ""), text)
 
@@ -204,17 +199,10 @@ def test_a_bulletin_with_nul_is_refused(app: Flask) -> None:
 # ── hard bodies, through the courier and a mail server ────────────────────────────────────────────────────────────────
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as found:
-        yield found
-
-
-def after_smtp(server: tuple[Caught, str], contents: list[bytes]) -> list[bytes]:
+def after_smtp(caught: Caught, contents: list[bytes]) -> list[bytes]:
     """What the server stored of these contents, in their order."""
-    caught, url = server
-    caught.raw.clear()
-    [relay] = Settings.of(smtp_url=url).relays
+    caught.forget()
+    [relay] = Settings.of(smtp_url=caught.url).relays
     with closing(courier(relay)) as ours:
         posting = Posting([parcel(key, content) for key, content in enumerate(contents)]).carry(ours)
     assert posting.outcomes == {Outcome.ACCEPTED: len(contents)}
@@ -223,11 +211,11 @@ def after_smtp(server: tuple[Caught, str], contents: list[bytes]) -> list[bytes]
 
 
 @pytest.mark.parametrize("body", HARD.values(), ids=HARD)
-def test_a_hard_body_arrives_as_it_was_written(server: tuple[Caught, str], body: str) -> None:
+def test_a_hard_body_arrives_as_it_was_written(caught: Caught, body: str) -> None:
     markup = f"<p>{html.escape(SLOT.sub('', body))}</p>"
     template = compile_message(message(text=body, html=markup, subject="Hei"), slots=KINDS)
     contents = [fill(template, values=VALUES | {"name": name}) for name in NAMES]
-    for name, raw in zip(NAMES, after_smtp(server, contents), strict=True):
+    for name, raw in zip(NAMES, after_smtp(caught, contents), strict=True):
         found, _ = read_twice(raw, "matti@example.fi")
         assert content_of(found, "plain") == arrives(written(body, VALUES | {"name": name}))
         assert content_of(found, "html") == arrives(markup)
@@ -235,12 +223,12 @@ def test_a_hard_body_arrives_as_it_was_written(server: tuple[Caught, str], body:
 
 @settings(max_examples=30, deadline=None)
 @given(bodies=st.lists(st.tuples(prose, prose), min_size=1, max_size=10))
-def test_any_body_arrives_as_it_was_written(server: tuple[Caught, str], bodies: list[tuple[str, str]]) -> None:
+def test_any_body_arrives_as_it_was_written(mail_host: Caught, bodies: list[tuple[str, str]]) -> None:
     contents = []
     for text, markup in bodies:
         template = compile_message(message(text=text, html=html.escape(markup)), slots={"name": SlotKind.TEXT})
         contents.append(fill(template))
-    for (text, markup), raw in zip(bodies, after_smtp(server, contents), strict=True):
+    for (text, markup), raw in zip(bodies, after_smtp(mail_host, contents), strict=True):
         found = email.message_from_bytes(raw, policy=email.policy.SMTP)
         assert isinstance(found, EmailMessage)
         check_form(raw)

@@ -9,12 +9,13 @@ from contextlib import closing
 from dataclasses import replace
 
 import pytest
-from mailservers import DROP, HANG, PATIENCE, Answer, MailServer, Moment, says, silent_port
-from posting import QUICK, Posting, courier, eventually, parcel, post, relay
+from posting import QUICK, Posting, courier, parcel, post, relay
 
-from mailinglist.delivery.parcels import Outcome, Parcel, Timeouts, Verdict
+from mailinglist.delivery.parcels import Outcome, Parcel, Result, Timeouts
 from mailinglist.delivery.relays import Standing
 from mailinglist.settings import Relay
+from mailservers import DROP, HANG, PATIENCE, Answer, MailServer, Moment, says, silent_port
+from servers import wait_for
 
 PATIENT = replace(QUICK, rest_first=60.0, rest_most=60.0)
 
@@ -126,7 +127,7 @@ def test_the_better_relay_is_taken_up_again_though_the_worse_one_keeps_up() -> N
         assert time.monotonic() < until, "the better relay was never used again"
         return [] if name in seen[-1:] else [parcel(0)]
 
-    def note(verdicts: Sequence[Verdict]) -> None:
+    def note(verdicts: Sequence[Result]) -> None:
         seen.extend(verdict.relay for verdict in verdicts)
         if len(seen) > 20:
             back.set()
@@ -157,7 +158,7 @@ def test_a_worse_relay_is_given_no_more_once_the_better_is_back() -> None:
         if moment.at != "CONTENT" or moment.nth:
             return None
         served.set()
-        return Answer(b"250 ok\r\n", before=lambda: eventually(lambda: "QUIT" in second.verbs()))
+        return Answer(b"250 ok\r\n", before=lambda: wait_for(lambda: "QUIT" in second.verbs()))
 
     posting = Posting(100)
     posting.fetch = lambda count, fetch=posting.fetch: fetch(100)
@@ -284,9 +285,9 @@ def test_a_connection_that_turns_out_dead_when_used_is_no_failure(answer: Answer
 def test_as_many_connections_as_parcels_wait() -> None:
     with MailServer() as server, closing(courier(relay(server.port), connections=8)) as ours:
         Posting(1).carry(ours)
-        eventually(lambda: server.connections == 1)  # the server counts a connection once it has begun to serve it
+        wait_for(lambda: server.connections == 1)  # the server counts a connection once it has begun to serve it
         Posting(200).carry(ours)
-        eventually(lambda: server.connections == 8)
+        wait_for(lambda: server.connections == 8)
     assert len(server.stored) == 201
 
 

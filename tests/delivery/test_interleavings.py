@@ -15,7 +15,6 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from mailservers import PATIENCE, Answer, MailServer, Moment, says
 from sqlalchemy import event, insert, select, text, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
@@ -27,10 +26,11 @@ from mailinglist.consent import address
 from mailinglist.delivery import dispatch, handoffs, pacing, post, run
 from mailinglist.delivery.handoffs import Claimed, Settled
 from mailinglist.delivery.pacing import Gait
-from mailinglist.delivery.parcels import Verdict
+from mailinglist.delivery.parcels import Outcome, Result
 from mailinglist.delivery.tables import AudiencePart, Dispatch, Handoff, Shift
 from mailinglist.privacy import rights
 from mailinglist.settings import Settings
+from mailservers import PATIENCE, Answer, MailServer, Moment, says
 from making import crowd, the_list
 from servers import wait_for
 
@@ -359,7 +359,7 @@ def test_a_database_that_stays_away_is_waited_for_once_and_not_for_each_batch(
     tries: Counter[frozenset[int]] = Counter()
     beside_us = db.db.engine.dialect.name == "postgresql"  # SQLite is written by the courier's own thread
 
-    def counts(gait: Gait, verdicts: Sequence[Verdict], now: float) -> None:
+    def counts(gait: Gait, verdicts: Sequence[Result], now: float) -> None:
         batches.append(len(verdicts))
         heard(gait, verdicts, now)
 
@@ -515,5 +515,5 @@ def test_only_a_servers_answer_starts_the_days_for_which_it_is_tried(app: Flask,
     row = Claimed(1, "bulletin", 1, 1, 1, 1, None)
     at_work = run._Run.__new__(run._Run)
     at_work._out = {1: row}
-    verdict = Verdict(1, run.Outcome.UNSENT, code, None, "the sending was stopped", db.utcnow(), "relay:25")
+    verdict = Result(1, Outcome.UNSENT, code, None, "the sending was stopped", db.utcnow(), "relay:25")
     assert at_work._settled(verdict).put_off is starts

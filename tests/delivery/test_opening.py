@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 import pytest
 from aiosmtpd.smtp import AuthResult, LoginPassword
-from mailservers import ALL, Answer, Authority, MailServer, Moment, aiosmtpd_server, authority, says
 from posting import Posting, parcel, post, relay
 
 from mailinglist.delivery.offers import Offers
 from mailinglist.delivery.opening import Ask, Opening, Secure, Unusable
 from mailinglist.delivery.parcels import Outcome, Timeouts
-from mailinglist.settings import Relay
+from mailinglist.settings import Relay, Tls
+from mailservers import ALL, Answer, Authority, MailServer, Moment, aiosmtpd_server, authority, says
 
 
 @pytest.fixture(scope="session")
@@ -35,7 +35,7 @@ def nothing_went(posting: Posting, server: MailServer, *words: str) -> None:
 @pytest.mark.parametrize("split", [False, True], ids=["at-once", "by-octets"])
 @pytest.mark.parametrize("offers", [ALL, ("SIZE 9000000",)], ids=["pipelining", "no-pipelining"])
 @pytest.mark.parametrize("tls", ["required", "implicit", "if-offered"])
-def test_mail_under_tls(tls: str, offers: tuple[str, ...], split: bool, ca: Authority) -> None:
+def test_mail_under_tls(tls: Tls, offers: tuple[str, ...], split: bool, ca: Authority) -> None:
     with MailServer(tls=ca.server, implicit=tls == "implicit", offers=offers, split=split) as server:
         posting = post(12, relay(server.port, tls), connections=2, tls=ca.trusting)
     assert posting.outcomes == {Outcome.ACCEPTED: 12}
@@ -75,7 +75,7 @@ def test_aiosmtpd_under_starttls_with_a_password(ca: Authority) -> None:
 
 
 @pytest.mark.parametrize("tls", ["required", "implicit"])
-def test_a_certificate_nobody_vouches_for_is_not_believed(tls: str, ca: Authority) -> None:
+def test_a_certificate_nobody_vouches_for_is_not_believed(tls: Tls, ca: Authority) -> None:
     with MailServer(tls=ca.server, implicit=tls == "implicit") as server:
         posting = post(1, relay(server.port, tls))
     nothing_went(posting, server, "can't prove that it is 127.0.0.1")
@@ -100,7 +100,7 @@ def test_no_tls_where_none_is_wanted(ca: Authority) -> None:
 
 
 @pytest.mark.parametrize(("tls", "outcome"), [("if-offered", Outcome.ACCEPTED), ("required", Outcome.UNSENT)])
-def test_starttls_refused(tls: str, outcome: Outcome, ca: Authority) -> None:
+def test_starttls_refused(tls: Tls, outcome: Outcome, ca: Authority) -> None:
     def refuse(moment: Moment) -> Answer | None:
         return says("454 4.7.0 TLS not available") if moment.at == "STARTTLS" else None
 
@@ -109,7 +109,7 @@ def test_starttls_refused(tls: str, outcome: Outcome, ca: Authority) -> None:
 
 
 @pytest.mark.parametrize("tls", ["required", "if-offered"])
-def test_words_put_in_behind_starttls_are_not_believed(tls: str, ca: Authority) -> None:
+def test_words_put_in_behind_starttls_are_not_believed(tls: Tls, ca: Authority) -> None:
     """CVE-2011-0411."""
 
     def inject(moment: Moment) -> Answer | None:
@@ -174,13 +174,13 @@ def test_no_way_to_sign_in() -> None:
 # ── the dialogue itself: what a server on another machine is told ───────────────────────────────────────────────────
 
 
-def opening(tls: str, *, user: str | None = "user", loopback: bool = False) -> Opening:
+def opening(tls: Tls, *, user: str | None = "user", loopback: bool = False) -> Opening:
     relay = Relay("mail.example", 25, tls, user, "s3cret")
     return Opening(relay, "client.example", Timeouts(), loopback=loopback)
 
 
 @pytest.mark.parametrize("tls", ["none", "if-offered"])
-def test_a_password_never_goes_in_the_clear(tls: str) -> None:
+def test_a_password_never_goes_in_the_clear(tls: Tls) -> None:
     """RFC 4954 §4."""
     talk = opening(tls)
     talk.receive(b"220 hello\r\n")
@@ -199,7 +199,7 @@ def test_a_password_never_goes_in_the_clear(tls: str) -> None:
         ("if-offered", "user", True, False),
     ],
 )
-def test_whose_certificate_is_verified(tls: str, user: str | None, loopback: bool, verify: bool) -> None:
+def test_whose_certificate_is_verified(tls: Tls, user: str | None, loopback: bool, verify: bool) -> None:
     talk = opening(tls, user=user, loopback=loopback)
     talk.receive(b"220 hello\r\n")
     talk.receive(b"250-mail.example\r\n250 STARTTLS\r\n")

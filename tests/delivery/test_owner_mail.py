@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import re
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
 from sqlalchemy import insert, select
 
-from catching import Caught, html_of, mail_server, text_of
+from catching import Caught, html_of, text_of
 from conftest import NOW
 from mailinglist import db
 from mailinglist.bulletins import approvals, drafts
@@ -27,19 +26,8 @@ MORNING = datetime(2026, 11, 2, 6, 30, tzinfo=UTC)
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"smtp_url": mail[1], "base_url": "https://lists.example.fi", "bounce_domain": "lists.example.fi"}
-
-
-@pytest.fixture
-def caught(mail: tuple[Caught, str]) -> Caught:
-    return mail[0]
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url, "base_url": "https://lists.example.fi", "bounce_domain": "lists.example.fi"}
 
 
 def asked(subject: str = "Uutisia") -> int:

@@ -10,11 +10,11 @@ from conftest import NOW
 from mailinglist import db
 from mailinglist.delivery import pacing
 from mailinglist.delivery.pacing import Gait
-from mailinglist.delivery.parcels import Outcome, Verdict
+from mailinglist.delivery.parcels import Outcome, Result
 
 
-def verdict(outcome: Outcome, code: int | None = 250, enhanced: str | None = None, text: str = "") -> Verdict:
-    return Verdict(1, outcome, code, enhanced, text, NOW, "relay:25")
+def result(outcome: Outcome, code: int | None = 250, enhanced: str | None = None, text: str = "") -> Result:
+    return Result(1, outcome, code, enhanced, text, NOW, "relay:25")
 
 
 def test_two_workers_keep_to_one_rate(app: Flask):
@@ -51,17 +51,17 @@ def test_a_pause_is_not_made_up_for(app: Flask):
 @pytest.mark.parametrize(
     "said",
     [
-        verdict(Outcome.UNSENT, 421, "4.7.0", "closing"),
-        verdict(Outcome.DEFERRED, 451, "4.7.1", "slow down"),
-        verdict(Outcome.DEFERRED, 450, None, "Too many messages"),
-        verdict(Outcome.DEFERRED, 452, "4.3.2", "busy"),
+        result(Outcome.UNSENT, 421, "4.7.0", "closing"),
+        result(Outcome.DEFERRED, 451, "4.7.1", "slow down"),
+        result(Outcome.DEFERRED, 450, None, "Too many messages"),
+        result(Outcome.DEFERRED, 452, "4.3.2", "busy"),
     ],
 )
-def test_throttling_halves_the_pace_and_it_recovers(said: Verdict):
+def test_throttling_halves_the_pace_and_it_recovers(said: Result):
     gait, now = Gait(), 100.0
     for _ in range(30):
         now += 0.1
-        gait.heard([verdict(Outcome.ACCEPTED)] * 100, now)
+        gait.heard([result(Outcome.ACCEPTED)] * 100, now)
     assert gait.rate is None
     gait.heard([said], now + 0.1)
     first = gait.rate
@@ -75,7 +75,7 @@ def test_throttling_halves_the_pace_and_it_recovers(said: Verdict):
     rates = []
     for _ in range(600):
         now += 0.1
-        gait.heard([verdict(Outcome.ACCEPTED)] * max(1, int((gait.rate or 1000) / 10)), now)
+        gait.heard([result(Outcome.ACCEPTED)] * max(1, int((gait.rate or 1000) / 10)), now)
         rates.append(gait.rate)
     assert rates[-1] is None or rates[-1] > first
 
@@ -83,7 +83,7 @@ def test_throttling_halves_the_pace_and_it_recovers(said: Verdict):
 def test_ordinary_deferrals_change_nothing():
     gait = Gait()
     gait.heard(
-        [verdict(Outcome.DEFERRED, 450, "4.2.2", "mailbox full"), verdict(Outcome.UNSENT, None, None, "lost")], 5.0
+        [result(Outcome.DEFERRED, 450, "4.2.2", "mailbox full"), result(Outcome.UNSENT, None, None, "lost")], 5.0
     )
     assert gait.rate is None
     gait.take(100, 5.0)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -13,31 +14,22 @@ from sqlalchemy import select, update
 from sqlalchemy.exc import ProgrammingError
 from sqlalchemy.orm import Session
 
-from catching import Caught, html_of, mail_server, text_of
+from catching import Caught, html_of, text_of
 from mailinglist import db
 from mailinglist.bulletins import drafts
 from mailinglist.consent import address, bans, gate, lists, register, requests
 from mailinglist.consent.states import Channel, State
 from mailinglist.delivery import dispatch, handoffs, post
+from mailinglist.delivery.dkim import Signer
+from mailinglist.delivery.smtp import Courier
 from mailinglist.delivery.tables import Handoff
 from mailinglist.errors import RegisterUnsound
 from making import ORIGIN, crowd, person, the_list
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"smtp_url": mail[1], "base_url": "https://lists.example.fi", "bounce_domain": "lists.example.fi"}
-
-
-@pytest.fixture
-def caught(mail: tuple[Caught, str]) -> Caught:
-    return mail[0]
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url, "base_url": "https://lists.example.fi", "bounce_domain": "lists.example.fi"}
 
 
 def never() -> bool:
@@ -183,7 +175,7 @@ def test_with_no_mail_server_nothing_is_lost(app: Flask, caught: Caught, setting
     relays = type(settings).of(smtp_url="smtp://127.0.0.1:9").relays
     office = post._office()
     good = office.courier
-    office.courier = post.Courier(relays, connections=1, helo="test.example.fi")
+    office.courier = Courier(relays, connections=1, helo="test.example.fi")
     report = post.letters(stop=never)
     assert report.trouble
     with db.transaction() as session:
@@ -221,7 +213,7 @@ def test_letters_and_bulletins_are_signed(app: Flask, caught: Caught, settings, 
             now=db.utcnow(),
         )
     post.bulletins(stop=never)
-    [record] = post.Signer(app.config["MAILINGLIST"].dkim_keys).records.values()
+    [record] = Signer(app.config["MAILINGLIST"].dkim_keys).records.values()
     assert len(caught.raw) == 2
     for raw in caught.raw:
         assert dkim.verify(raw, dnsfunc=lambda *_, **__: record.encode())
@@ -328,7 +320,7 @@ def test_a_register_that_becomes_unsound_while_sending_sends_no_more(
     bulletin = begun(100)
     read, readings = gate.read, []
 
-    def fails(*arguments: object, **named: object) -> object:
+    def fails(*arguments: Any, **named: Any) -> object:
         readings.append(1)
         if len(readings) > 3:
             raise RegisterUnsound("the bans can't be read")

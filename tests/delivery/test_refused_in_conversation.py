@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,7 +9,7 @@ from flask import Flask
 from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
-from catching import Caught, mail_server
+from catching import Caught
 from mailinglist import db
 from mailinglist.bulletins import drafts
 from mailinglist.consent import lists
@@ -22,19 +21,8 @@ from making import crowd, person, the_list
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"smtp_url": mail[1], "smtp_connections": "1", "bounce_domain": "lists.example.fi"}
-
-
-@pytest.fixture
-def caught(mail: tuple[Caught, str]) -> Caught:
-    return mail[0]
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url, "smtp_connections": "1", "bounce_domain": "lists.example.fi"}
 
 
 def never() -> bool:

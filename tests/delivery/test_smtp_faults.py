@@ -15,10 +15,10 @@ from dataclasses import replace
 import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from mailservers import ALL, DROP, HANG, PATIENCE, Answer, MailServer, Moment, says
 from posting import QUICK, Posting, courier, parcel, relay
 
-from mailinglist.delivery.smtp import Outcome, Parcel, Verdict
+from mailinglist.delivery.smtp import Outcome, Parcel, Result
+from mailservers import ALL, DROP, HANG, PATIENCE, Answer, MailServer, Moment, says
 
 LIMITS = replace(
     QUICK, greeting=0.1, hello=0.1, mail=0.1, rcpt=0.1, data=0.1, block=0.1, final=0.1, rest_first=0.005, rest_most=0.02
@@ -69,7 +69,7 @@ class Persistent(Posting):
         self._all = {each.key: each for each in parcels}
         self.final: Counter[int] = Counter()
 
-    def settle(self, verdicts: Sequence[Verdict]) -> None:
+    def settle(self, verdicts: Sequence[Result]) -> None:
         super().settle(verdicts)
         for verdict in verdicts:
             if verdict.outcome is Outcome.UNSENT:
@@ -123,7 +123,7 @@ def _account_adds_up(
         while sum(posting.final.values()) < len(parcels):
             assert time.monotonic() < until, "it doesn't come to an end"
             posting.carry(ours)
-            time.sleep(ours.retry_in)
+            time.sleep(ours.retry_in)  # as the caller of a courier does
     stored = Counter(recipient for server in running for recipient in server.recipients())
     outcomes = {verdict.key: verdict.outcome for verdict in posting.verdicts if verdict.outcome is not Outcome.UNSENT}
     by_outcome = {

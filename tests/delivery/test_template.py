@@ -7,6 +7,7 @@ import email.policy
 import html as htmllib
 import quopri
 from email.utils import parsedate_to_datetime
+from typing import Any, cast
 
 import pytest
 from hypothesis import example, given, settings
@@ -95,7 +96,7 @@ def test_the_older_parser_of_the_standard_library_agrees() -> None:
         compile_message(message(subject="Pörinää", text=text, html=html), slots=KINDS), values={"name": "Åsa <3"}
     )
     legacy = email.message_from_bytes(content, policy=email.policy.compat32)
-    plain, rich = legacy.get_payload()
+    plain, rich = cast("list[Any]", legacy.get_payload())
     assert legacy.defects == plain.defects == rich.defects == []
     assert plain.get_payload(decode=True).decode() == "Hei Åsa <3 🎉\r\n.\r\n"
     assert rich.get_payload(decode=True).decode() == "<p>Åsa &lt;3 &amp; å</p>\r\n"

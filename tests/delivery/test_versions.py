@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from flask import Flask
 
-from catching import Caught, html_of, mail_server, text_of
+from catching import Caught, html_of, text_of
 from mailinglist import db
 from mailinglist.bulletins import approvals
 from mailinglist.bulletins.drafts import Author
@@ -23,19 +23,8 @@ WELCOME = {"fi": "Poistu listalta", "sv": "Lämna listan", "en": "Leave the list
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"smtp_url": mail[1], "base_url": "https://lists.example.fi", "bounce_domain": "lists.example.fi"}
-
-
-@pytest.fixture
-def caught(mail: tuple[Caught, str]) -> Caught:
-    return mail[0]
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url, "base_url": "https://lists.example.fi", "bounce_domain": "lists.example.fi"}
 
 
 def somebody(language: str, name: str | None = None) -> None:
@@ -47,7 +36,7 @@ def somebody(language: str, name: str | None = None) -> None:
         made.language, made.name = language, name
 
 
-def send(**subjects: str) -> None:
+def send(**subjects: Any) -> None:
     now = db.utcnow()
     with db.transaction() as session:
         bulletin = written(session, now=now, **subjects)

@@ -8,7 +8,7 @@ them stands somebody whom nobody forbade anything, whom every route reaches: so 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -19,7 +19,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 import staffing
-from catching import Caught, mail_server
+from catching import Caught
 from commanding import Commands
 from mailinglist import db, migrate
 from mailinglist.bulletins import drafts
@@ -57,14 +57,8 @@ BY = Actor(None, "root", "")
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"smtp_url": mail[1]}
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url}
 
 
 @dataclass
@@ -180,9 +174,8 @@ def _restored(house: House, mailbox: str) -> None:
     path = house.folder / "before.tar.gz"
     backup.make(house.app.config[SETTINGS], path)
     _page(house, mailbox)
-    given: dict[str, Any] = {"identity": None, "replace": True, "journals": (), "by": BY}
-    tables = {"make_tables": migrate.make_tables, "upgrade": migrate.upgrade}
-    assert restore.restore(house.app, path, **given, **tables).released
+    tables: dict[str, Any] = {"make_tables": migrate.make_tables, "upgrade": migrate.upgrade}
+    assert restore.restore(house.app, path, identity=None, replace=True, journals=(), by=BY, **tables).released
 
 
 FIRST: dict[str, Callable[[House, str], None]] = {"restored": _restored}
@@ -388,10 +381,9 @@ def _others(house: House) -> dict[str, Reached]:
 
 
 def test_no_way_leaves_a_route_open(
-    app: Flask, settings: Settings, mail: tuple[Caught, str], monkeypatch: pytest.MonkeyPatch,
+    app: Flask, settings: Settings, caught: Caught, monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str], tmp_path: Path,
 ) -> None:  # fmt: skip
-    caught, _ = mail
     desk = staffing.signed_in(app, Level.REGISTRAR)
     house = House(app, desk, Commands(settings, monkeypatch, capsys), tmp_path)
     with db.transaction() as session:

@@ -26,6 +26,7 @@ from conftest import NOW, SECRETS
 from mailinglist import db, doctor
 from mailinglist.app import create_app
 from mailinglist.consent import address, lists, requests
+from mailinglist.delivery.offers import Offers
 from mailinglist.doctor import Finding, Level, domains, findings, machine, post, register
 from mailinglist.settings import Relay, Settings
 from making import person, the_list
@@ -211,8 +212,8 @@ def test_no_broker_at_all():
 
 
 def test_a_mail_server_on_this_machine():
-    with mail_server() as (_, url):
-        settings = settings_with(smtp_url=url)
+    with mail_server() as caught:
+        settings = settings_with(smtp_url=caught.url)
         finding = only(post.check_relay(settings, settings.relays[0]))
     assert finding.level is Level.OK
     assert "in the clear" in finding.words
@@ -329,7 +330,7 @@ def test_starttls_is_verified_where_it_is_required(tmp_path: Path, query: str, l
 
 
 def test_plain_text_to_another_machine_is_a_warning(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(post, "_greet", lambda *_: (post.Offers(utf8=True), False))
+    monkeypatch.setattr(post, "_greet", lambda *_: (Offers(utf8=True), False))
     settings = settings_with(smtp_url="smtp://mail.example.fi")
     finding = only(post.check_relay(settings, Relay("mail.example.fi", 25, "if-offered")))
     assert finding.level is Level.WARNING

@@ -38,7 +38,10 @@ def pages(site: Site) -> dict[str, Go]:
         leave = making.leave_token(session, making.person(session, "matti@example.fi", now=now))
 
     def at(path: str) -> Go:
-        return lambda page, query: page.goto(site.base + path + query) and None
+        def go(page: Page, query: str) -> None:
+            page.goto(site.base + path + query)
+
+        return go
 
     def press(path: str, button: str = "main form button") -> Go:
         def go(page: Page, query: str) -> None:

@@ -17,6 +17,7 @@ from mailinglist import db
 from mailinglist.staff import accounts
 from mailinglist.staff.audit import Actor
 from mailinglist.staff.levels import Level
+from mailinglist.staff.tables import SignIn
 
 pytestmark = pytest.mark.browser
 
@@ -95,7 +96,7 @@ def test_from_the_link_to_the_first_page_with_an_app(console: Site, context: Bro
     codes = page.locator(".codes li").all_inner_texts()
     assert len(set(codes)) == 10
     accept(page, console)
-    assert page.goto(address).status == 410  # type: ignore[union-attr]
+    assert page.goto(address).status == 410
     page.goto(f"{console.base}/staff/")
 
     page.click("nav.wide .me button")
@@ -147,7 +148,7 @@ def test_from_the_link_to_the_first_page_with_a_passkey(console: Site, context: 
     page.wait_for_url(f"{console.base}/staff/")
 
     with console.app.app_context(), db.transaction() as session:
-        for row in session.query(staffing.SignIn):
+        for row in session.query(SignIn):
             row.fresh_at = None
     page.goto(f"{console.base}/staff/account/password")
     assert "/staff/again" in page.url
@@ -204,7 +205,7 @@ def test_works_without_scripts_and_shows_where_the_focus_is(console: Site, brows
         page = context.new_page()
         page.goto(f"{console.base}/staff/account")
         page.keyboard.press("Tab")
-        assert page.locator(".skip").bounding_box()["x"] >= 0  # type: ignore[index]
+        assert page.locator(".skip").bounding_box()["x"] >= 0
         page.fill("#name", "Maija Uusi")
         page.click("#name >> xpath=ancestor::form//button")
         assert "Saved." in page.inner_text("[role=status]")

@@ -22,6 +22,7 @@ from mailinglist import db
 from mailinglist.bulletins import blocks, drafts, images, templates
 from mailinglist.bulletins.blocks import Button, Draft, Heading, Image, Text, Version
 from mailinglist.bulletins.tables import Bulletin
+from mailinglist.staff.tables import Account
 
 pytestmark = pytest.mark.browser
 
@@ -308,7 +309,7 @@ def test_who_is_signed_out_while_writing_goes_on_after_signing_in(site: Site, co
     page = context.new_page()
     page.goto(address)
     with site.app.app_context(), db.reading() as session:
-        account = session.query(staffing.Account).one().id
+        account = session.query(Account).one().id
     context.clear_cookies()
     page.locator(".of-text textarea").press_sequentially("Vielä tämä")
     expect(page.locator("#saved")).to_contain_text("Not saved: you are signed out.")

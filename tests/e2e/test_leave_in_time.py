@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -30,7 +31,7 @@ from servers import Valkey, wait_for
 
 IN_TIME = 1.0
 """Seconds between the answer to who leaves and the last moment at which a bulletin may still arrive."""
-FORMS = ({}, {"List-Unsubscribe": "One-Click"}, {"ban": "all"}, {"ban": "email"})
+FORMS: tuple[dict[str, str], ...] = ({}, {"List-Unsubscribe": "One-Click"}, {"ban": "all"}, {"ban": "email"})
 """What the page's button and a mailbox provider's one click (RFC 8058) post."""
 NO_GATE = """
 import mailinglist.consent.gate as gate
@@ -145,7 +146,7 @@ def test_two_hundred_leave_while_five_thousand_are_mailed(
     people(count)
     leaving = Leavers(sink, count)
     web = f"http://{settings.web_bind}"
-    more = {} if gate else without_gate(tmp_path)
+    more: dict[str, Any] = {} if gate else without_gate(tmp_path)
     with processes(settings, web=True, log=tmp_path / "log", **more), ThreadPoolExecutor(8) as pool:
         made = bulletin()
         ring_the_bell(settings)
@@ -153,7 +154,7 @@ def test_two_hundred_leave_while_five_thousand_are_mailed(
         began = time.monotonic()
 
         def at(moment: float, leave: Callable[..., None], *words: object, within: int) -> None:
-            time.sleep(max(0.0, began + moment - time.monotonic()))
+            time.sleep(max(0.0, began + moment - time.monotonic()))  # they leave all along the sending
             leave(*words[:1], leaving.choose(within=within), *words[1:])
 
         chance = random.Random(6376)
@@ -187,7 +188,7 @@ def test_on_a_stalled_server_who_left_meanwhile_gets_nothing(
     count, leavers = 1500, 100
     people(count)
     leaving = Leavers(sink, count)
-    more = {} if gate else without_gate(tmp_path)
+    more: dict[str, Any] = {} if gate else without_gate(tmp_path)
     with processes(settings, web=True, log=tmp_path / "log", **more):
         made = bulletin()
         ring_the_bell(settings)

@@ -14,13 +14,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import select
 
 import servers
-from catching import Caught, mail_server
+from catching import Caught
 from coming_back import begun
 from listening import listening
 from mailinglist import db
@@ -100,7 +101,7 @@ def postfix(*, port: int, sink: int, listener: int) -> Iterator[None]:
         path.chmod(0o755 if path.is_dir() else 0o644)
     shutil.chown(folder / "data", "postfix")
     environment = {**os.environ, "MAIL_CONFIG": str(folder / "etc")}
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     checked = subprocess.run(
         [program, "-c", str(folder / "etc"), "check"], env=environment, stdin=subprocess.DEVNULL, timeout=30,
         capture_output=True, text=True, check=False,
@@ -128,12 +129,6 @@ def postfix(*, port: int, sink: int, listener: int) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.fixture(scope="module")
-def sink() -> Iterator[tuple[Caught, int]]:
-    with mail_server() as (caught, url):
-        yield caught, int(url.split(":")[-1].partition("?")[0])
-
-
 @pytest.fixture
 def relay() -> int:
     return servers.free_port()
@@ -148,14 +143,13 @@ def extra_settings(relay: int) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
-def test_what_postfix_reports_ends_in_the_right_verdict(app: Flask, relay: int, sink: tuple[Caught, int]) -> None:
-    caught, port = sink
+def test_what_postfix_reports_ends_in_the_right_verdict(app: Flask, relay: int, caught: Caught) -> None:
     caught.answers |= {
         "unknown@example.net": "550 5.1.1 <unknown@example.net>: Recipient address rejected: User unknown",
         "full@example.net": "552 5.2.2 <full@example.net>: Mailbox is full",
         "grey@example.net": "450 4.2.0 <grey@example.net>: Recipient address rejected: Greylisted",
     }
-    with listening(app) as here, postfix(port=relay, sink=port, listener=here.port):
+    with listening(app) as here, postfix(port=relay, sink=caught.port, listener=here.port):
         with db.transaction() as session:
             for name in ("unknown", "full", "grey", "well"):
                 person(session, f"{name}@example.net", now=db.utcnow())
@@ -169,9 +163,9 @@ def test_what_postfix_reports_ends_in_the_right_verdict(app: Flask, relay: int, 
             with db.reading() as session:
                 return len(session.scalars(select(Spooled.id)).all())
 
-        servers.wait_for(lambda: came() == 2, seconds=20)
+        servers.wait_for(lambda: came() == 2, seconds=60)
         del caught.answers["grey@example.net"]
-        servers.wait_for(lambda: caught.to("grey@example.net"), seconds=20)
+        servers.wait_for(lambda: caught.to("grey@example.net"), seconds=60)
         assert handle.handle(stop=lambda: False) == 2
     assert [message["Subject"] for message in caught.to("well@example.net")] == ["Hei"]
     with db.reading() as session:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 
 import pytest
@@ -10,12 +9,12 @@ from flask import Flask
 from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
-from catching import Caught, mail_server, text_of
+from catching import Caught, text_of
 from coming_back import begun, everybody, mailed
 from mailinglist import db
 from mailinglist.consent import keys, lists, requests
 from mailinglist.consent.tables import Subscription
-from mailinglist.delivery import bounces
+from mailinglist.delivery import bounces, post
 from mailinglist.delivery.tables import Bounce
 from mailinglist.errors import RegisterUnsound
 from mailinglist.inbound import act, forward, handle, spool
@@ -30,26 +29,12 @@ def never() -> bool:
     return False
 
 
-@pytest.fixture(scope="module")
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
 @pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    mail[0].mails.clear()
-    mail[0].raw.clear()
-    mail[0].answers.clear()
+def extra_settings(caught: Caught) -> dict[str, str]:
     return {
-        "smtp_url": mail[1], "base_url": f"https://{DOMAIN}", "bounce_domain": DOMAIN, "inbound_pipe": "true",
+        "smtp_url": caught.url, "base_url": f"https://{DOMAIN}", "bounce_domain": DOMAIN, "inbound_pipe": "true",
         "mail_from": f"Tector tiedottaa <tiedote@{DOMAIN}>",
     }  # fmt: skip
-
-
-@pytest.fixture
-def caught(mail: tuple[Caught, str]) -> Caught:
-    return mail[0]
 
 
 def keep(raw: bytes, to: str = OWNER, sender: str = "liisa@example.fi") -> None:
@@ -106,7 +91,7 @@ def test_reports_go_one_by_one_where_they_can_not_go_together(app: Flask, monkey
     def broken(*_: object, **__: object) -> None:
         raise ValueError
 
-    monkeypatch.setattr(handle.bounces, "note_many", broken)
+    monkeypatch.setattr(bounces, "note_many", broken)
     monkeypatch.setattr(bounces, "note", lambda *_, **__: bounces.NOTED)
     handle.handle(stop=never)
     assert [row.outcome for row in rows()] == [bounces.NOTED] * 2
@@ -122,7 +107,7 @@ def test_a_mail_that_can_not_be_handled_holds_up_no_other(app: Flask, monkeypatc
             raise RuntimeError("a stranger's mail")
         return original(session, row, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(handle.act, "act", breaks)
+    monkeypatch.setattr(act, "act", breaks)
     handle.handle(stop=never)
     assert [(row.state, row.tries) for row in rows()] == [("owner", 0), ("waiting", 1), ("owner", 0)]
     for _ in range(4):
@@ -145,7 +130,7 @@ def test_a_mail_waits_for_the_register_and_for_the_database(app: Flask, monkeypa
         raise RegisterUnsound("The ban key is wrong.")
 
     with monkeypatch.context() as patch:
-        patch.setattr(handle.act, "act", unsound)
+        patch.setattr(act, "act", unsound)
         handle.handle(stop=never)
     assert [(row.state, row.tries) for row in rows()] == [("waiting", 0)]
     with db.transaction() as session:
@@ -155,7 +140,7 @@ def test_a_mail_waits_for_the_register_and_for_the_database(app: Flask, monkeypa
         raise OperationalError("", {}, Exception("gone"))
 
     with monkeypatch.context() as patch:
-        patch.setattr(handle.act, "act", away)
+        patch.setattr(act, "act", away)
         with pytest.raises(OperationalError):
             handle.handle(stop=never)
     assert [(row.state, row.tries) for row in rows()] == [("waiting", 0)]
@@ -172,7 +157,7 @@ def test_what_is_for_a_person_is_sent_on_while_the_register_is_unsound(
     def unsound(**_: object) -> None:
         raise RegisterUnsound("The ban key is wrong.")
 
-    monkeypatch.setattr(handle.post, "weigh_bounces", unsound)
+    monkeypatch.setattr(post, "weigh_bounces", unsound)
     assert handle.handle(stop=never) == 1
     assert [(row.state, row.forwarded) for row in rows()] == [("owner", "accepted")]
 

@@ -12,12 +12,12 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
-from delivery.mailservers import Authority, authority
 from imap_server import ImapServer, imap_server
 from mailinglist import db, observe
-from mailinglist.inbound import imap
+from mailinglist.inbound import bounds, imap, spool
 from mailinglist.inbound.tables import Spooled
 from mailinglist.settings import Mailbox
+from mailservers import Authority, authority
 from reporting import DOMAIN, report, return_path
 from servers import wait_for
 
@@ -48,7 +48,7 @@ def mailbox(server: ImapServer, **more: object) -> Mailbox:
     return Mailbox(**(values | more))  # type: ignore[arg-type]
 
 
-def rows() -> list[tuple[str, str, str, str]]:
+def rows() -> list[tuple[str, ...]]:
     with db.reading() as session:
         found = session.execute(select(Spooled.recipient, Spooled.sender, Spooled.via, Spooled.state))
         return sorted(tuple(row) for row in found)
@@ -83,7 +83,7 @@ def test_what_is_not_kept_is_not_marked(
 
     server.put(QUESTION)
     with monkeypatch.context() as patch:
-        patch.setattr(imap.spool, "keep", broken)
+        patch.setattr(spool, "keep", broken)
         with pytest.raises(OperationalError):
             imap.fetch(app, mailbox(server), tls=certificates.trusting)
     assert [mail.flags for mail in server.mails] == [set()]
@@ -121,7 +121,7 @@ def test_a_mail_that_the_server_can_not_give_holds_up_no_other(
 def test_what_is_too_large_is_left(
     app: Flask, server: ImapServer, certificates: Authority, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(imap.bounds, "LARGEST", 1000)
+    monkeypatch.setattr(bounds, "LARGEST", 1000)
     server.put(QUESTION + b"x" * 2000)
     server.put(QUESTION)
     imap.fetch(app, mailbox(server), tls=certificates.trusting)

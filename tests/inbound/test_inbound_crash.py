@@ -84,7 +84,7 @@ def give(port: int, mails: list[tuple[str, str, bytes]], given: list[int]) -> No
                 if line is not None:
                     line.close()
                 line = None
-                time.sleep(0.05)
+                time.sleep(0.05)  # a relay comes again after a while
 
 
 def crash(app: Flask, settings: Settings, number: int, kills: int) -> None:
@@ -108,7 +108,7 @@ def crash(app: Flask, settings: Settings, number: int, kills: int) -> None:
             sender.start()
         for nth in range(kills):
             due = len(mails) * (nth + 1) // (kills + 1)
-            servers.wait_for(lambda due=due: len(given) >= due, seconds=60)  # type: ignore[misc]
+            servers.wait_for(lambda due=due: len(given) >= due, seconds=60)
             house.kill("listener" if nth % 2 else "worker")
             house.ring()
         for sender in senders:
@@ -131,7 +131,7 @@ def handled(house: House) -> int:
 
 
 def patiently(fact: Callable[[], bool]) -> bool:
-    time.sleep(0.2)
+    time.sleep(0.2)  # each look takes SQLite's lock for a moment, which the worker wants
     with suppress(OperationalError):  # SQLite is busy
         return fact()
     return False

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
 from email.message import EmailMessage
 
@@ -14,7 +14,7 @@ from sqlalchemy import func, select, update
 
 import answering
 from arriving import JOIN, TAKES_MAIL, comes, letters, request, state
-from catching import Caught, mail_server, text_of
+from catching import Caught, text_of
 from mailinglist import db
 from mailinglist.consent import address, bans, lists, register, requests
 from mailinglist.consent.states import Channel
@@ -25,21 +25,9 @@ from mailinglist.settings import SETTINGS
 from making import ORIGIN, the_list
 
 
-@pytest.fixture(scope="module")
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
 @pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    mail[0].mails.clear()
-    return TAKES_MAIL | {"smtp_url": mail[1]}
-
-
-@pytest.fixture
-def caught(mail: tuple[Caught, str]) -> Caught:
-    return mail[0]
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return TAKES_MAIL | {"smtp_url": caught.url}
 
 
 def letter_to(app: Flask, caught: Caught, mailbox: str = "matti@example.fi") -> EmailMessage:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
 from email.message import EmailMessage
 from urllib.parse import parse_qs, urlsplit
@@ -12,7 +11,7 @@ from flask import Flask
 from sqlalchemy import func, select
 
 from arriving import LEAVE, TAKES_MAIL, comes, letters, request, state
-from catching import Caught, mail_server, text_of
+from catching import Caught, text_of
 from coming_back import SENDER
 from mailinglist import db
 from mailinglist.bulletins import drafts
@@ -28,21 +27,9 @@ from making import leave_token, person, the_list
 MATTI = address.parse("matti@example.fi")
 
 
-@pytest.fixture(scope="module")
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
 @pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    mail[0].mails.clear()
-    return TAKES_MAIL | {"smtp_url": mail[1]}
-
-
-@pytest.fixture
-def caught(mail: tuple[Caught, str]) -> Caught:
-    return mail[0]
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return TAKES_MAIL | {"smtp_url": caught.url}
 
 
 @pytest.fixture

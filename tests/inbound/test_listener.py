@@ -17,7 +17,8 @@ from sqlalchemy.exc import OperationalError
 import conftest
 from listening import Listening, listening
 from mailinglist import db
-from mailinglist.inbound import bounds, server, spool
+from mailinglist.consent import lists
+from mailinglist.inbound import bounds, spool
 from mailinglist.inbound.server import Limits
 from mailinglist.inbound.tables import Spooled
 from mailinglist.tokens import Purpose, Tokens
@@ -86,7 +87,7 @@ def test_many_clients_share_few_commits(here: Listening, monkeypatch: pytest.Mon
         time.sleep(0.02)  # as a disk does
         original(session, mails)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(server.spool, "keep_many", slowly)
+    monkeypatch.setattr(spool, "keep_many", slowly)
 
     def send(number: int) -> None:
         with here.lmtp() as client:
@@ -108,12 +109,12 @@ def test_nothing_is_promised_while_the_database_is_away(here: Listening, monkeyp
 
     with here.lmtp() as client:
         with monkeypatch.context() as patch:
-            patch.setattr(server.spool, "keep_many", broken)
+            patch.setattr(spool, "keep_many", broken)
             with pytest.raises(smtplib.SMTPDataError) as told:
                 client.sendmail("a@b.fi", [OWNER], MAIL)
             assert (told.value.smtp_code, kept()) == (451, [])
             here.listener._slugs_at = float("-inf")
-            patch.setattr(server.lists, "every", broken)
+            patch.setattr(lists, "every", broken)
             client.mail("a@b.fi")
             assert client.rcpt(OWNER)[0] == 451
             client.rset()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from mailinglist.errors import BadInput
@@ -20,7 +22,9 @@ def body_of(text: str, kind: Kind = "leave") -> str:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("language", LANGUAGES)
 def test_our_own_words_are_fit_and_make_the_same_letter(kind: Kind, language: str) -> None:
-    values = {"language": language, "look": LOOK, "owner": "o@example.fi", "consent_text": "I want\nmail & <b>."}
+    values: dict[str, Any] = {
+        "language": language, "look": LOOK, "owner": "o@example.fi", "consent_text": "I want\nmail & <b>.",
+    }  # fmt: skip
     assert letter(kind, **values, own=source_of(kind, language)) == letter(kind, **values)
 
 

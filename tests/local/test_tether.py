@@ -12,6 +12,7 @@ from keeping import alive, pids, python
 from mailinglist.local import tether
 from servers import wait_for
 
+# Programs that go on until somebody ends them; a minute, so that none outlives a test that failed.
 SLEEPER = "import os, sys, time; open(sys.argv[1], 'w').write(str(os.getpid())); time.sleep(60)"
 
 # Starts the tethered sleeper in one of two ways, and waits.

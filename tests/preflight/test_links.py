@@ -76,7 +76,7 @@ class Server:
 
 
 @contextmanager
-def server(say: Say | str, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
+def server(say: Say | str | bytes, tls: ssl.SSLContext | None = None) -> Iterator[Server]:
     made = Server(say if callable(say) else lambda _method, _path: say, tls)
     try:
         yield made

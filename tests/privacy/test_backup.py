@@ -26,7 +26,7 @@ from sqlalchemy import select
 from commanding import Commands, environment, start
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import journal
+from mailinglist.consent import optouts
 from mailinglist.doctor import Level, safety
 from mailinglist.errors import BadInput, Fault, NotAllowed
 from mailinglist.privacy import alarms, archive, backup, safekeeping
@@ -374,7 +374,7 @@ def test_the_drill(
     assert cli("restore", "--replay").code == 1
     assert cli("restore").code == 2
     assert cli("ledger", "verify").code == 0
-    (settings.journal_folder / journal.FILE).unlink()
+    (settings.journal_folder / optouts.FILE).unlink()
     assert cli("journal", "check").out.startswith("the journal is missing")
     assert cli("journal", "accept", "The folder was deleted by mistake.").code == 0
     assert cli("journal", "check").code == 0

@@ -137,9 +137,9 @@ def test_the_registrar_gives_what_was_chosen_and_it_is_written_down(app: Flask) 
     form: dict[str, object] = {
         "recipient": "Police", "basis": "Act 872/2011, chapter 4", "fields": ["address", "history"], "reference": "R/1",
     }  # fmt: skip
-    for wrong in ({"basis": ""}, {"recipient": ""}, {"fields": []}):
-        answer = desk.post(where, form | wrong)
-        assert (answer.status_code, answer.mimetype) == (422, "text/html"), wrong
+    for field, wrong in (("basis", ""), ("recipient", ""), ("fields", [])):
+        answer = desk.post(where, form | {field: wrong})
+        assert (answer.status_code, answer.mimetype) == (422, "text/html"), field
     given = desk.post(where, form)
     assert given.mimetype == "application/json"
     assert set(given.json) == {"address", "history"}

@@ -29,6 +29,7 @@ from mailinglist.consent import (
     gate,
     journal,
     keys,
+    optouts,
     register,
     registrar,
     requests,
@@ -282,7 +283,7 @@ def test_without_the_whole_journal_nothing_is_sent_until_a_person_says_what_is_l
         leave(session, "p0@example.fi")
     with db.transaction() as session:
         leave(session, "p1@example.fi")
-    injure(settings.journal_folder / journal.FILE, settings.journal_head_file)
+    injure(settings.journal_folder / optouts.FILE, settings.journal_head_file)
     done = bring_back(app, old)
     assert not done.released
     assert done.troubles
@@ -324,7 +325,7 @@ def test_a_journal_of_another_machine_is_brought(app: Flask, settings: Settings,
     assert done.released, done.troubles
     with db.transaction() as session:
         assert mailable(session) == ["p1@example.fi"]
-        assert [line.what for line in journal.read(journal.journal_of(session)).lines] == ["left"], "noted here as well"
+        assert [line.what for line in optouts.read(journal.journal_of(session)).lines] == ["left"], "noted here as well"
 
 
 @pytest.mark.long
@@ -335,7 +336,7 @@ def test_a_whole_journal_put_back_in_its_place_is_enough(app: Flask, settings: S
     for mailbox in ("p0@example.fi", "p1@example.fi"):
         with db.transaction() as session:
             leave(session, mailbox)
-    path = settings.journal_folder / journal.FILE
+    path = settings.journal_folder / optouts.FILE
     whole = path.read_bytes()
     _cut(path, settings.journal_head_file)
     assert bring_back(app, old).report["replayed"] == {"left": 1}
@@ -353,7 +354,7 @@ def test_a_leave_meanwhile_is_kept_and_entered(app: Flask, settings: Settings, t
         made = person(session, "matti@example.fi", now=NOW)
         token = leave_token(session, made)
     old = back_up(app, tmp_path / "old.tar.gz")
-    _all_gone(settings.journal_folder / journal.FILE, settings.journal_head_file)
+    _all_gone(settings.journal_folder / optouts.FILE, settings.journal_head_file)
     assert not bring_back(app, old).released
     assert app.test_client().post(f"/unsubscribe/{token}").status_code == 200
     with pytest.raises(RegisterUnsound), db.transaction() as session:
@@ -411,8 +412,8 @@ def test_what_came_back_by_mail_is_as_it_was_and_no_wish_to_join_is_answered_twi
         for recipient, raw in mails.items():
             spool.keep(session, recipient=recipient, sender="a@x.fi", via="lmtp", raw=raw, now=NOW)
         spool.keep(session, recipient="x-owner@x.fi", sender="a@x.fi", via="lmtp", raw=b"hello", now=NOW)
-        row = session.scalars(select(Spooled).order_by(Spooled.id.desc()).limit(1)).one()
-        spool.done(row, state=spool.OWNER, kind="other", outcome="for-a-person", list_id=listed.id, now=NOW)
+        last = session.scalars(select(Spooled).order_by(Spooled.id.desc()).limit(1)).one()
+        spool.done(last, state=spool.OWNER, kind="other", outcome="for-a-person", list_id=listed.id, now=NOW)
     bring_back(app, back_up(app, tmp_path / "mail.tar.gz"))
     with db.reading() as session:
         assert complaints.held(session, the_list(session).id) is not None

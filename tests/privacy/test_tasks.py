@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -10,7 +9,7 @@ from flask import Flask
 
 import making
 import staffing
-from catching import Caught, mail_server, text_of
+from catching import Caught, text_of
 from conftest import NOW
 from mailinglist import db
 from mailinglist.consent import lists
@@ -24,15 +23,9 @@ MORNING = datetime(2026, 11, 2, 6, 30, tzinfo=UTC)
 """Half past eight in Helsinki."""
 
 
-@pytest.fixture(scope="module")
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
 @pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"smtp_url": mail[1]}
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url}
 
 
 def opened(words: str = "Kuka soitti?", *, due: datetime | None = None, now: datetime = NOW) -> tuple[int, int]:
@@ -105,15 +98,14 @@ def test_the_console_shows_them_and_the_audit_says_who_answered(app: Flask) -> N
         assert audit.search(session, act="tasks_seen")
 
 
-def test_the_owner_of_the_first_list_is_told_by_mail(app: Flask, mail: tuple[Caught, str]) -> None:
-    mail[0].mails.clear()
+def test_the_owner_of_the_first_list_is_told_by_mail(app: Flask, caught: Caught) -> None:
     opened(due=MORNING + timedelta(days=20))
     with db.transaction() as session:
         lists.set_value(session, making.the_list(session), "owner", "omistaja@example.fi", now=NOW)
         other = lists.add(session, "toinen", "Toinen", now=NOW)
         lists.set_value(session, other, "owner", "toinen@example.fi", now=NOW)
     assert owner_mail.send_due(more=needs.of_list, now=MORNING) == 1
-    [got] = mail[0].to("omistaja@example.fi")
+    [got] = caught.to("omistaja@example.fi")
     assert "jotka odottavat vastausta: 1." in text_of(got)
     assert "/staff/tasks" in text_of(got)
     assert "Kuka" not in text_of(got)

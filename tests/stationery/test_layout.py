@@ -9,7 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, FloatRect, Page
 
 from accessible import violations
 from mailinglist.bulletins import blocks
@@ -96,11 +96,11 @@ def test_on_a_wide_screen_it_is_a_column_of_600(page: Page) -> None:
     page.set_viewport_size({"width": 1280, "height": 800})
     for name in ("bulletin", "pasted", "blocks"):
         show(page, mails()[name])
-        assert page.locator(".sheet").bounding_box()["width"] == 600, name  # type: ignore[index]
+        assert page.locator(".sheet").bounding_box()["width"] == 600, name
         assert page.evaluate("document.documentElement.scrollWidth") <= 1280, name
 
 
-def boxes(page: Page) -> list[dict[str, float]]:
+def boxes(page: Page) -> list[FloatRect]:
     found = [half.bounding_box() for half in page.locator(".half").all()]
     assert len(found) == 2
     return [box for box in found if box is not None]

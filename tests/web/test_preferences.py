@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -15,7 +14,7 @@ from sqlalchemy import event, func, select, update
 from sqlalchemy.orm import Session
 
 import making
-from catching import Caught, html_of, mail_server, text_of
+from catching import Caught, html_of, text_of
 from conftest import NOW
 from mailinglist import db
 from mailinglist.consent import (
@@ -25,6 +24,7 @@ from mailinglist.consent import (
     journal,
     lists,
     notes,
+    optouts,
     own_page,
     proof,
     register,
@@ -48,21 +48,9 @@ NAMED = ("new", "pending", "active", "left", "gone", "banned", "restricted")
 KEY_SUBJECT = "A link to your own page"
 
 
-@pytest.fixture(scope="module")
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
 @pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"smtp_url": mail[1]}
-
-
-@pytest.fixture
-def caught(mail: tuple[Caught, str]) -> Caught:
-    mail[0].mails.clear()
-    return mail[0]
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url}
 
 
 def known(state: State = State.ACTIVE, mailbox: str = MATTI) -> int:
@@ -114,8 +102,8 @@ def sound() -> None:
 
 
 def test_answers_everybody_alike_with_the_same_work(client: FlaskClient, caught: Caught) -> None:
-    for kind in (State.PENDING, State.ACTIVE, State.LEFT):
-        known(kind, f"{kind.value}@example.fi")
+    for state in (State.PENDING, State.ACTIVE, State.LEFT):
+        known(state, f"{state.value}@example.fi")
     known(mailbox="restricted@example.fi")
     with db.transaction() as session:
         who = person(session, "restricted@example.fi")
@@ -380,7 +368,7 @@ def test_forbidding_and_lifting_by_the_key_with_that_as_evidence(client: FlaskCl
     act(client, "ban", channel="all")
     with db.reading() as session:
         row = making.the_list(session)
-        asked = {"list_id": row.id, "persons": [number], "now": db.utcnow()}
+        asked: dict[str, Any] = {"list_id": row.id, "persons": [number], "now": db.utcnow()}
         assert gate.refusals(session, gate.Mail.BULLETIN, **asked) == {number: "banned"}
         assert gate.refusals(session, gate.Mail.SERVICE, **asked) == {}
     answer = client.post(f"{PAGE}/{token()}?lang=en", data={"act": "join", "list": lists.DEFAULT_SLUG})
@@ -448,7 +436,7 @@ def test_restricting_holds_marketing_and_keeps_the_data(client: FlaskClient) -> 
     assert act(client, "restrict").startswith("From this moment")
     with db.reading() as session:
         row = making.the_list(session)
-        asked = {"list_id": row.id, "persons": [number], "now": db.utcnow()}
+        asked: dict[str, Any] = {"list_id": row.id, "persons": [number], "now": db.utcnow()}
         for kind in (gate.Mail.BULLETIN, gate.Mail.WELCOME, gate.Mail.ALREADY):
             assert gate.refusals(session, kind, **asked) == {number: "restricted"}
         assert gate.refusals(session, gate.Mail.SERVICE, **asked) == {}
@@ -509,8 +497,8 @@ def test_erasing_is_asked_once_more_and_done_at_once(client: FlaskClient) -> Non
         assert (task.words, task.done_at is not None) == ("", True)
         told = [entry for entry in proof.prove(session, MATTI.lower()) if entry["event"] in ("left", "erased")]
         assert [(entry["event"], entry["source"]) for entry in told] == [("left", "own page"), ("erased", "own page")]
-        lines = journal.read(journal.journal_of(session)).lines
-        assert [line.source for line in lines if line.what == journal.ERASED] == ["own page"]
+        lines = optouts.read(journal.journal_of(session)).lines
+        assert [line.source for line in lines if line.what == optouts.ERASED] == ["own page"]
         [act] = audit.search(session, about=f"person {number}")
         assert (act.act, act.who, act.account_id, act.client) == ("erased_on_own_page", "own page", None, "")
         assert datetime.fromisoformat(act.detail["key_mailed_at"]) == own_page.named(session, key).issued_at

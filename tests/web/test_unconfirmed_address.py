@@ -122,7 +122,7 @@ def test_whoever_has_it_can_leave_forbid_and_ask_for_erasure(client: FlaskClient
         standing = register.subscription(session, slipped, making.the_list(session).id)
         assert standing is not None
         assert standing.standing is State.LEFT
-        assert not own_page.opens_all(session, anna(session)), "leaving shows no more than the key does"
+        assert not proof.confirmed(session, anna(session)), "leaving shows no more than the key does"
         assert list(verification.verify(session)) == []
 
 
@@ -177,7 +177,7 @@ def test_there_back_and_there_again(app: Flask) -> None:
         made = making.person(session, RIGHT, now=at)
         for day, mailbox in enumerate((SLIP, RIGHT, SLIP, "third@example.fi", RIGHT), 1):
             registrar.correct_address(session, made.id, parse(mailbox), TOLD, now=at + timedelta(days=day))
-            assert own_page.opens_all(session, made) is (mailbox == RIGHT), mailbox
+            assert proof.confirmed(session, made) is (mailbox == RIGHT), mailbox
             found = [entry["event"] for entry in proof.prove(session, made.folded)]
             assert found == ["asked", "confirmed", *["moved", "readdressed"] * day]
         assert "asked" in str(access.document(session, made, now=db.utcnow())["register"]["history"])
@@ -187,7 +187,7 @@ def test_who_was_erased_there_and_comes_back_came_by_themselves(app: Flask, slip
     with db.transaction() as session:
         rights.erase(session, parse(SLIP), db.utcnow())
         again = making.person(session, SLIP, now=db.utcnow())
-        assert own_page.opens_all(session, again)
+        assert proof.confirmed(session, again)
         assert not any(RIGHT.lower() in str(entry) for entry in proof.prove(session, SLIP))
         first = [entry for entry in proof.prove(session, SLIP) if entry["event"] == "asked"]
         assert len(first) == 1, "and see nothing of what was before at another address"

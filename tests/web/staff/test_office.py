@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import re
 import time
-from collections.abc import Iterator
 from datetime import date, timedelta
 
 import pytest
@@ -15,7 +14,7 @@ from sqlalchemy import insert
 from sqlalchemy.orm import Session
 
 import staffing
-from catching import Caught, mail_server, text_of
+from catching import Caught, text_of
 from mailinglist import db
 from mailinglist.bulletins import approvals, drafts
 from mailinglist.consent import address, growth, lists, requests
@@ -32,14 +31,8 @@ LIST = "/staff/lists/tector-tiedottaa"
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"smtp_url": mail[1]}
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url}
 
 
 @pytest.fixture
@@ -269,9 +262,7 @@ def test_a_logo_is_taken_in_made_anew_and_no_svg(app: Flask, office: staffing.Si
 OWN = "Moi {address}!\n\n{{ 7*7 }} <b>x</b>\n\n> {consent}\n\n**[Juu]({confirm_url})**\n\n[En]({not_me_url})"
 
 
-def test_a_letter_goes_out_in_the_lists_own_words(
-    app: Flask, office: staffing.Signed, mail: tuple[Caught, str]
-) -> None:
+def test_a_letter_goes_out_in_the_lists_own_words(app: Flask, office: staffing.Signed, caught: Caught) -> None:
     path = LIST + "/letters/confirm/fi"
     assert "Vahvista liittymisesi: {list}" in office.get(path).text
     words = {"subject": "Tervehdys: {list}", "body": OWN.replace("\n", "\r\n")}
@@ -284,7 +275,7 @@ def test_a_letter_goes_out_in_the_lists_own_words(
             text=lists.current_text(session, row, "fi"), origin=ORIGIN, now=db.utcnow(),
         )  # fmt: skip
     post.letters(stop=lambda: False)
-    [got] = mail[0].to("aino@example.fi")
+    [got] = caught.to("aino@example.fi")
     assert got["Subject"] == "Tervehdys: Tector tiedottaa"
     assert "Moi aino@example.fi!" in text_of(got)
     assert "{{ 7*7 }} <b>x</b>" in text_of(got)

@@ -89,7 +89,7 @@ def test_pages_go_by_key_with_the_filters_kept_and_without_addresses(desk: staff
         for number in range(55):
             register.enter(session, address.parse(f"p{number:02}@example.fi"), language="fi", name=None, now=NOW)
     first = desk.get("/staff/persons?q=p")
-    onward = html.unescape(re.search(r'rel="next" href="([^"]+)"', first.text)[1])  # type: ignore[index]
+    onward = html.unescape(re.search(r'rel="next" href="([^"]+)"', first.text)[1])
     assert re.fullmatch(r"/staff/persons\?q=p&after=\d+", onward)
     second = desk.get(onward)
     every = found_in(first.text) + found_in(second.text)
@@ -218,7 +218,7 @@ def test_a_leave(desk: staffing.Signed, matti: int) -> None:
     with db.reading() as session:
         entry = proof.prove(session, "matti@example.fi")[-1]
     assert entry["evidence_content"]["evidence"] == TOLD["words"]
-    seen = ("person_seen", f"person {matti}", {})
+    seen: tuple[str, str, dict[str, Any]] = ("person_seen", f"person {matti}", {})
     assert audited() == [seen, ("leave_entered", f"person {matti}", {"how": "phone", "list": 1}), seen]
 
 

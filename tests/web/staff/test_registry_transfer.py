@@ -117,7 +117,7 @@ def test_from_upload_by_the_rehearsal_to_the_result(desk: staffing.Signed) -> No
     assert "bad address: The address needs one @" in shown.text
     assert on_the_list() == 0
 
-    seen = {"seen": re.search(r'name="seen" value="(\w+)"', shown.text)[1]}  # type: ignore[index]
+    seen = {"seen": re.search(r'name="seen" value="(\w+)"', shown.text)[1]}
     assert desk.post("/staff/imports/1/start").status_code == 409, "who saw no result starts nothing"
     desk.post("/staff/imports/1/check", {**FIELDS, "source": "somewhere else"})
     work()
@@ -195,7 +195,7 @@ def test_refusals_go_by_pages_and_there_is_no_other_import(desk: staffing.Signed
     desk.post("/staff/imports/1/check", FIELDS)
     work()
     first = desk.get("/staff/imports/1").text
-    onward = html.unescape(re.search(r'rel="next" href="([^"]+)"', first)[1])  # type: ignore[index]
+    onward = html.unescape(re.search(r'rel="next" href="([^"]+)"', first)[1])
     assert onward == "/staff/imports/1?after=102#refusals"
     second = desk.get(onward).text
     assert (first.count("bad address"), second.count("bad address")) == (100, 50)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
@@ -12,7 +11,7 @@ import pytest
 from flask import Flask
 
 import staffing
-from catching import Caught, mail_server
+from catching import Caught
 from mailinglist import db
 from mailinglist.bulletins import approvals, blocks, drafts
 from mailinglist.bulletins.blocks import Draft, Text, Version
@@ -32,19 +31,8 @@ READERS = ("aino@example.fi", "eero@example.fi", "ilta@example.fi")
 
 
 @pytest.fixture
-def mail() -> Iterator[tuple[Caught, str]]:
-    with mail_server() as server:
-        yield server
-
-
-@pytest.fixture
-def caught(mail: tuple[Caught, str]) -> Caught:
-    return mail[0]
-
-
-@pytest.fixture
-def extra_settings(mail: tuple[Caught, str]) -> dict[str, str]:
-    return {"smtp_url": mail[1]}
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url}
 
 
 @pytest.fixture

@@ -122,8 +122,8 @@ def test_more_than_ten_megabytes_are_refused(app: Flask) -> None:
     number = begun()
     who = staffing.signed_in(app, "editor")
     large = {"file": (io.BytesIO(bytes(10_050_000)), "a.jpg")}
-    assert "10 MB" in who.post(f"/staff/bulletins/{number}/upload", large).text  # type: ignore[arg-type]
+    assert "10 MB" in who.post(f"/staff/bulletins/{number}/upload", large).text
     larger = {"file": (io.BytesIO(bytes(10_500_000)), "a.jpg")}
-    refused = who.post(f"/staff/bulletins/{number}/upload", larger)  # type: ignore[arg-type]
+    refused = who.post(f"/staff/bulletins/{number}/upload", larger)
     assert refused.status_code == 413
     assert "This file is larger than 10 MB." in refused.text

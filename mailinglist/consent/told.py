@@ -1,0 +1,120 @@
+"""What the entries of a chain say of the register, taken in one by one: `verification` holds the register to it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import cache
+from typing import Any
+
+from .ledger import MOVED, READDRESSED
+from .restriction import RESTRICTED, UNRESTRICTED
+from .states import Basis, Event, State
+
+_OF_BANS = ("banned", "ban_lifted")
+
+
+@dataclass(slots=True)
+class Stand:
+    """Where the ledger says that a person stands on one list."""
+
+    state: str
+    basis: str | None = None
+    since: str | None = None
+    """None: another chain knows."""
+    text: str | None = ""
+    """The digest of the consent text agreed to; empty: none; None: another chain knows."""
+
+    def after(self, body: dict[str, Any]) -> Stand:
+        """Where they stand after one more entry, by the rules of `register`, `registrar` and `register_many`."""
+        event, state = body["event"], body["state"]
+        came = event == READDRESSED
+        fresh = came and state == State.PENDING.value  # they wait anew, also who did so before
+        basis = body.get("basis") or self.basis or (Basis.CONSENT.value if event == Event.ASK.value else None)
+        if came and not fresh:
+            return Stand(state, basis, None, None)
+        since = body["at"] if fresh or state != self.state else self.since
+        if event == Event.CONFIRM.value:
+            return Stand(state, basis, since, body.get("text", ""))
+        return Stand(state, basis, since, "" if fresh else self.text)
+
+
+NOWHERE = Stand(State.NONE.value)
+
+Banned = tuple[str, str | None]
+"""A channel, and the one list that the ban is about; None: all lists."""
+
+
+@cache
+def banned(channel: str, slug: str | None) -> Banned:
+    """One object for all that are alike: there may be a million."""
+    return channel, slug
+
+
+Restricted = bool | tuple[bytes, int]
+"""Whether the use of the data is restricted; else the chain that knows, and the how many-th entry there."""
+
+
+@dataclass(slots=True)
+class Told:
+    """What one chain says of the register."""
+
+    stands: dict[str, Stand] = field(default_factory=dict)
+    bans: dict[bytes, set[Banned]] = field(default_factory=dict)
+    """What is forbidden, by the digest that the ban names."""
+    subject: bytes = b""
+    """The digest that the last entry names."""
+    erased: bool = False
+    """Erased, and not come back since."""
+    erased_at: int = 0
+    """The place in the chain of the last erasure; 0: none."""
+    of_bans: bool = True
+    """It tells of nothing else."""
+    goal: bytes = b""
+    """The chain of the same person after their address was corrected."""
+    restricted: Restricted = False
+    """Whether the use of their data is restricted; else the chain that knows, and the how many-th entry there of their
+    going away to this one."""
+    gone: list[tuple[bytes, Restricted]] = field(default_factory=list)
+    """Of each entry of somebody's going away: to which chain, and whether they were restricted."""
+    going: bool = False
+    """The last entry told of somebody's going."""
+    came: dict[bytes, int] = field(default_factory=dict)
+    """How many entries tell of somebody's coming, by the chain that they came from."""
+
+    def hear(self, body: dict[str, Any]) -> None:
+        """Take in one entry."""
+        self.subject = bytes.fromhex(body["subject"])
+        event = body["event"]
+        if event in _OF_BANS:
+            forbidden = self.bans.setdefault(self.subject, set())
+            # An entry without a list is about all lists, as every ban was at first.
+            named = [banned(channel, body.get("list")) for channel in body.get("channels", ())]
+            (forbidden.update if event == "banned" else forbidden.difference_update)(named)
+            return
+        self.erased = self.of_bans = False
+        self._hear_restriction(event, body)
+        if event == "erased":
+            self.stands.clear()
+            self.erased, self.erased_at = True, body["seq"]
+        elif event == MOVED:
+            self.stands.clear()  # nobody has this address now; the person is told of in another chain
+            self.goal = bytes.fromhex(body["other_chain"])
+        elif "state" in body and "list" in body:
+            self.stands[body["list"]] = self.stands.get(body["list"], NOWHERE).after(body)
+
+    def _hear_restriction(self, event: str, body: dict[str, Any]) -> None:
+        """A restriction goes along with a corrected address: each entry of going away has its like in the other
+        chain."""
+        if self.going and event != MOVED:
+            self.restricted = False  # whoever has the address now is somebody else
+        self.going = event == MOVED
+        if event in (RESTRICTED, UNRESTRICTED):
+            self.restricted = event == RESTRICTED
+        elif event == "erased":
+            self.restricted = False
+        elif event == MOVED:
+            self.gone.append((bytes.fromhex(body["other_chain"]), self.restricted))
+        elif event == READDRESSED:
+            before = bytes.fromhex(body["other_chain"])
+            self.came[before] = self.came.get(before, 0) + 1
+            self.restricted = before, self.came[before]
