@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from enum import StrEnum
+from unicodedata import combining, normalize
 
 
 class Verdict(StrEnum):
@@ -44,15 +45,26 @@ _CODE = re.compile(r"(?:^|[\s:;<\[\"'(#])([245][0-9]{2})(?=[\s:;,.<#\"'\])-]|$)"
 _STATUS = re.compile(r"(?<![0-9.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9]|\.[0-9])")
 
 _SOMEBODY = (
-    r"(?:user|recipient|addressee|mailbox|mail box|account|address|local[- ]part|customer|alias|person|subscriber"
-    r"|destinataire)(?:e?s)?"
+    r"(?:user(?:name|id)?|recipient|rcpt|addressee|mail[- ]?box|inbox|account|address|local[- ]part|customer|alias"
+    r"|kayttaja\w{0,3}|vastaanottaja\w{0,3}|(?:sahkoposti)?osoi(?:te|tetta)|(?:posti)?laatikko[an]?|tilia?"  # fi
+    r"|anvandaren?|mottagaren?|(?:e-?post)?adress(?:en)?|brevladan?|inkorgen|konto[nt]?"  # sv
+    r"|bru[gk]er(?:en)?|modtager(?:en)?|mottaker(?:en)?|postkass[ae]n?"  # da, nb
+    r"|benutzer|empfanger|adresse|postfach|gebruiker|ontvanger|postbus"  # de, nl
+    r"|utilisateur|destinataire|boite|messagerie|usuario|destinatario|cuenta|buzon|conta"  # fr, es, pt
+    r"|utente|casella)(?:e?s)?"  # it
 )
 _ABSENT = (
-    r"(?:unknown|not found|not be found|not known|not recogni[sz]ed|not exist|t exist|t found|invalid|not valid"
-    r"|not listed|no longer \w+|has moved|was deleted|been deleted|inconnu|invalide)"
+    r"(?:unknown|unrecogni[sz]ed|not (?:be )?found|not known|not recogni[sz]ed|not exist|t exist|t found|invalid"
+    r"|not valid|not listed|no longer \w+|has moved|(?:was|been) deleted"
+    r"|tuntematon|ei (?:loydy|loytynyt|loydetty|ole olemassa|tunneta)"  # fi
+    r"|okand|(?:finns|existerar|hittades) inte|uk(?:endt|jent)|fin[dn]es ikke"  # sv, da, nb
+    r"|unbekannt|existiert nicht|nicht (?:gefunden|bekannt)|onbekend|bestaat niet"  # de, nl
+    r"|inconnue?|n existe pas|introuvable|invalide|descon(?:oc|hec)id[ao]|n[oa]o? existe|no encontrad[ao]|inexistente"
+    r"|sconosciut[ao]|non esiste)"  # fr, es, pt, it
 )
 _NO_SUCH = (
-    r"(?:no such|unknown|invalid|non-?existent|no valid|not a valid|not a known|not our|doesn t have a|bad|illegal)"
+    r"(?:no such|no valid|unknown|invalid|non-?existent|bad|illegal|not (?:an?|our)|doesn t have an?"
+    r"|tuntematon|okand|uk(?:endt|jent)|unbekannter?|onbekende?)"
 )
 
 
@@ -64,9 +76,9 @@ def _any(*patterns: str) -> re.Pattern[str]:
 _UNKNOWN = _any(
     rf"{_SOMEBODY}(?: \S+){{0,6}}? {_ABSENT}",
     rf"{_NO_SUCH} (?:\S+ ){{0,2}}?{_SOMEBODY}",
-    r"no (?:user|mailbox|account)",
-    r"(?:local|virtual|relay) (?:recipient|alias|mailbox) table",  # Postfix
-    r"undeliverable address",
+    r"no (?:user|mail[- ]?box|account|such id)",
+    r"mail[- ]?box name not allowed",  # RFC 5321, 553
+    r"undeliverable address",  # Postfix
     r"address rejected(?=\.(?: |$))",  # Cisco
     r"unroute?able address",  # Exim
     r"nosuchuser|recip\w{0,5}notfound",  # Google, Microsoft
@@ -76,37 +88,36 @@ _NO_DOMAIN = _any(
     rf"(?:host|domain|host ?name|system)(?: \S+){{0,3}}? {_ABSENT}",
     r"(?:no such|unknown|illegal|invalid|find any) (?:\S+ ){0,2}?(?:host|domain)",
     r"(?:no|null) mx",
+    r"name or service not known",  # getaddrinfo(3)
     r"no smtp service",
     r"name service error",  # Postfix
-    r"destination system address",
+    r"destination system address",  # RFC 3463, 5.1.2
 )
 _FULL = _any(
-    r"(?:mailbox|mail box|inbox|mail ?folder|account|storage|disk|quota|boite|messagerie|postfach|buzon)"
-    r"(?: \S+){0,3}? (?:full|exceeded|pleine|voll|lleno)",
+    rf"(?:{_SOMEBODY}|mail ?folder|storage|disk|quota)(?: \S+){{0,3}}? (?:full|exceeded|too many (?:mails|messages)"
+    r"|taynna|fullt?|fuld|(?:uber)?voll|vol|pleine?|llen[ao]|chei[ao]|pien[ao])",
     r"(?:over|exceed\w{0,3}|out of|insufficient|not enough)(?: \S+){0,3}? (?:quota|storage|space|allocation)",
     r"overquota|quota (?:limit|exce|viol)\w*|mailbox size|no space left",
 )
-_SHUT = r"(?:disabled|suspended|inactive|deactivated|frozen|discontinued|expired)"
+_SHUT = r"(?:disabled|suspended|inactive|deactivated|discontinued|expired)"
+_HOLDER = r"(?:account|mail[- ]?box|user|recipient)"
 _LOCKED = _any(
-    rf"(?:account|mailbox|user|recipient)(?: \S+){{0,6}}? {_SHUT}",
-    rf"{_SHUT} (?:\S+ )?(?:account|mailbox|user|recipient)",
-    r"(?:account|mailbox|user|recipient)(?: \S+){0,2}? (?:blocked|locked|closed|bloque)",
+    rf"{_HOLDER}(?: \S+){{0,6}}? {_SHUT}",
+    rf"{_SHUT} (?:\S+ )?{_HOLDER}",
+    rf"{_HOLDER}(?: \S+){{0,2}}? (?:blocked|locked|closed|bloque)",
     r"not accepting (?:new |any )?(?:mail|messages)",
 )
-# What has a word for itself in the trade: of our content, our name, our right to write there.
-_OURS = (
-    "spam", "junk", "unsolicited", "bulk mail", "blacklist", "black list", "blocklist", "block list", "dnsbl",
-    "reputation", "suspicious", "complaint", "polic", "violat", "administrative", "prohibited", "virus", "malware",
-    "phish", "dmarc", "dkim", "spf", "authentic", "authrequired", "authoriz", "authoris", "permi", "relay", "ptr",
-    "reverse dns", "reverse lookup", "rdns", "helo", "ehlo", "tls", "greylist", "graylist", "rate limit", "throttl",
-    "too many", "too fast", "too much", "too large", "too big", "size limit", "maximum message", "message size",
-    "message length", "rfc 5322", "rfc5322", "rfc 2822", "rfc 5321", "compliant", "syntax error",
-    "sequence of commands", "bad sequence", "file type", "access denied", "ip address", "sending ip", "your ip",
-    "client ip", "blocked ip", "banned", "frequency limit", "from your", "client host", "client address",
-    "blocked using", "blocked by", "not a member", "not subscribed", "members only", "restricted", "smtputf8",
-    "bare lf", "bare cr", "line too long", "loop to myself", "groups.google.com/support",
-)  # fmt: skip
-_REFUSED = r"(?:rejected|denied|refused|blocked|not allowed|not accepted|unacceptable|listed)"
+_OURS = re.compile(
+    r"spam|junk|unsolicited|(?:black|block|gr[ae]y|white) ?list|dnsbl|\brbl\b|reputation|suspici|complain|abus|virus"
+    r"|malware|phish|polic|violat|administrative|prohibit|restrict|banned|blocked|access denied|permi|not a member"
+    r"|auth(?:enti|ori[sz]|req)|relay|dmarc|dkim|\bspf|\btls\b|\bptr\b|\brdns|reverse (?:dns|lookup)|\b[he][eh]lo\b"
+    r"|\bips?\b(?!=)|client (?:host|address)|from your|(?:rate|frequency|size) limit|too (?:many|fast|much|large|big)"
+    r"|m(?:aximum|essage) (?:message|size|length)|(?:line|name) too long|rfc ?[25][38]2[12]|complian|syntax error"
+    r"|sequence of commands|bad sequence|smtputf8|bare (?:cr|lf)|groups\.google\.com/support"
+)
+"""What has a word for itself in the trade: of our content, our name, our right to write there, in families of words.
+Google Groups refuses in the reader's language, and the link is what all its notices have in common."""
+_REFUSED = r"(?:rejected|denied|refused|blocked|not allowed|not accepted|listed)"
 _OURS_REFUSED = _any(
     rf"(?:senders?|mail from|from address|client|content|attachments?)(?: \S+){{0,3}}? {_REFUSED}",
     r"sender (?:address|domain|verif\w*)|domain of sender",
@@ -115,27 +126,23 @@ _OURS_REFUSED = _any(
 _MAIL_REFUSED = _any(rf"(?:message|mail|e-?mail|content)(?: content)?(?: was| is| has been)? {_REFUSED}")
 """Says little, so that what is said of the recipient comes first."""
 _IN_PASSING = re.compile(
-    r"relay recipient table|mailbox size limit|too many hops|too many messages in|too much (?:mail )?in"
-    r"|permission denied|permitted time|ip address lookup"
+    r"relay recipient table|mailbox size limit|too many hops|too many (?:mails|messages) [io]n"
+    r"|permission denied|permitted time"
 )
 """Holds one of the words above, and is about something else."""
-_EARLY = (
-    "after initial connection", "after mail from", "after ehlo", "after helo", "in reply to mail from",
-    "in reply to ehlo", "in reply to helo", "refused to talk to me", "sender was rejected",
-)  # fmt: skip
-"""How Postfix, Exim and qmail say that nobody had been named yet when the server refused."""
-_AT_THE_END = re.compile(r"\bend of data\b|\bsmtp command\W{1,9}data\b")
-"""How Postfix, Exim and m-FILTER say that the recipient had been taken, and the mail was refused when it was there."""
-_HARDLY_GONE = _any(r"user unknown", r"unknown user", r"no such user")
-"""What some servers then say of whoever does not take mail from us, most of all the large Japanese carriers."""
-_LATE = (
-    "timed out", "timeout", "time-out", "connection timed", "connection refused", "connection reset",
-    "connection lost", "connection dropped", "lost connection", "smtp connection", "connect to", "to connect",
-    "no route", "unreachable", "not reachable", "in the queue", "on queue", "in queue", "giving up",
-    "could not send message for", "could not be delivered for", "expired", "attempts", "temporar", "try again",
-    "try later", "try your message", "retry", "hop count", "too many hops", "loop", "dns error", "lookup",
-    "name server", "nameserver", "unavailable", "not available", "deferred", "delayed", "not yet been delivered",
-)  # fmt: skip
+_STEP = r"\b(?:(?:reply|response)\s+to|after|command)\W{1,9}(?:pipelined\s+)?"
+"""How Postfix, Exim, qmail and others begin to say at which step the server refused."""
+_BEFORE = rf"{_STEP}(?:initial\s+connection|mail\s+from|ehlo|helo)\b"
+_AT_THE_END = re.compile(rf"{_STEP}(?:end\s+of\s+)?data\b")
+"""The recipient had been taken, and the mail was refused when it was there."""
+_EARLY = re.compile(rf"{_BEFORE}|\brefused to talk to me|\bsender was rejected")
+"""Nobody had been named yet."""
+_MOMENT = re.compile(rf"{_BEFORE}|{_AT_THE_END.pattern}")
+_LATE = re.compile(
+    r"timed?[ -]?out|connect(?!ions)|no route|reachable|queue|giving up|could not (?:be delivered|send message) for"
+    r"|expired|attempts|temporar|try (?:again|later|your)|retry|\bhops?\b|\bloop|dns error|lookup|name ?server"
+    r"|available|deferred|delayed|not yet been delivered"
+)
 _BACKING = re.compile(
     r"\bpermanent|\bfatal error|\bunrecoverable|\berror(?: code)? ?:|\b(?:0x)?[0-9a-f]{8}\b"
     r"|\bnot (?:listed|found) in (?:\S+ ){0,5}?(?:directory|address book)\b"  # Domino, Notes
@@ -160,8 +167,8 @@ _BY_SUBJECT = {
     "7": Verdict.SENDER,
 }
 _BY_CODE = {
-    523: Verdict.SENDER, 530: Verdict.SENDER, 534: Verdict.SENDER, 535: Verdict.SENDER, 538: Verdict.SENDER,
-    541: Verdict.SENDER, 551: Verdict.DEAD, 554: Verdict.SENDER, 555: Verdict.SENDER, 571: Verdict.SENDER,
+    530: Verdict.SENDER, 534: Verdict.SENDER, 535: Verdict.SENDER, 538: Verdict.SENDER,
+    551: Verdict.DEAD, 554: Verdict.SENDER, 555: Verdict.SENDER,
 }  # fmt: skip
 """Reply code → what it means, where nothing else is said. 554 at the end of the data, or before anybody is named, is
 mostly a policy; 550 is said of everything."""
@@ -192,13 +199,22 @@ def status_in(words: str) -> str | None:
     return next((each for each in found if not each.endswith(".0")), found[0] if found else None)
 
 
+def step_in(words: str) -> str:
+    """The words by which a notice says that the server refused before anybody was named, or when the mail was there;
+    "" where it says neither. For the answer of a server that was taken out of its notice."""
+    found = _MOMENT.search(words.lower())
+    return " ".join(found[0].split()) if found else ""
+
+
 def _spoken(words: str) -> str:
-    """What a server said as the words above are written: lower case, without addresses, marks and line ends."""
+    """What a server said as the words above are written: without addresses, marks, line ends and accents."""
+    if not words.isascii():
+        words = "".join(each for each in normalize("NFKD", words) if not combining(each))
     return _MARKS.sub(" ", _ADDRESS.sub(" ", words)).replace("...", " ").replace("  ", " ")
 
 
-def _has(said: str, phrases: tuple[str, ...]) -> bool:
-    return any(phrase in said for phrase in phrases)
+def _is_lasting(codes: list[int], statuses: list[str]) -> bool:
+    return any(code >= 500 for code in codes) or any(status[0] == "5" for status in statuses)
 
 
 def _has_detail(statuses: list[str], *details: str) -> bool:
@@ -207,12 +223,11 @@ def _has_detail(statuses: list[str], *details: str) -> bool:
 
 def _by_words(words: str, codes: list[int], statuses: list[str]) -> Verdict | None:
     said = _spoken(words)
-    if _FULL.search(said) or (_LOCKED.search(said) and not _has_detail(statuses, ".1.1", ".1.6")):
+    if _FULL.search(said) or _LOCKED.search(said):
         return Verdict.MAILBOX
     ours = _is_ours(said)
-    if _has(said, _EARLY) or _has_detail(statuses, ".1.7", ".1.8"):
-        lasting = any(code >= 500 for code in codes) or any(status[0] == "5" for status in statuses)
-        return Verdict.SENDER if lasting or ours else Verdict.MAILBOX
+    if _EARLY.search(said) or _has_detail(statuses, ".1.7", ".1.8"):
+        return Verdict.SENDER if ours or _is_lasting(codes, statuses) else Verdict.MAILBOX
     if any(500 <= code <= 504 for code in codes) and not _has_detail(statuses, ".1.1", ".1.3"):
         return Verdict.SENDER  # RFC 5321 §4.2.2: it did not understand us, so it says nothing of anybody
     if "5.4.1" in statuses and "recipient address rejected" in said:
@@ -232,23 +247,23 @@ def _by_words(words: str, codes: list[int], statuses: list[str]) -> Verdict | No
         return Verdict.MAILBOX if for_now else Verdict.DEAD
     if _MAIL_REFUSED.search(said):
         return Verdict.SENDER
-    return _by_statuses(statuses) or (Verdict.MAILBOX if _has(said, _LATE) else None)
+    return _by_statuses(statuses) or (Verdict.MAILBOX if _LATE.search(said) else None)
 
 
 def _is_ours(said: str) -> bool:
     said = _IN_PASSING.sub(" ", said)
-    return _has(said, _OURS) or _OURS_REFUSED.search(said) is not None
+    return _OURS.search(said) is not None or _OURS_REFUSED.search(said) is not None
 
 
 def _is_gone(said: str, codes: list[int], statuses: list[str]) -> bool:
-    if 550 in codes and "mailbox unavailable" in said:  # RFC 5321 §4.2.2; the same words after 450 say that it is busy
-        return True
+    if "mailbox unavailable" in said and _is_lasting(codes, statuses):
+        return True  # RFC 5321 §4.2.2 of 550; the same words after 450 say that it is busy
     return bool(codes or statuses or _BACKING.search(said)) and _UNKNOWN.search(said) is not None
 
 
 def _was_taken(said: str, statuses: list[str]) -> bool:
     """Whether "user unknown" came only after the recipient had been taken, and no status says the same."""
-    return bool(_AT_THE_END.search(said) and _HARDLY_GONE.search(said)) and not _of_the_address(statuses)
+    return _AT_THE_END.search(said) is not None and not _of_the_address(statuses)
 
 
 def _of_the_address(statuses: list[str]) -> bool:

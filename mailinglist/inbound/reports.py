@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from ..delivery.replies import one_line
-from ..delivery.verdicts import Verdict, judge, status_in, weigh
+from ..delivery.verdicts import Verdict, judge, status_in, step_in, weigh
 from .reading import Fields, Mail, addresses, fields_of
 
 MOST_RECIPIENTS = 50
@@ -67,10 +67,6 @@ _PARAGRAPH = re.compile(
 )
 """Before what is said of one recipient: in the form that qmail's bounces have and many others took over (QSBMF), in
 Exim's, and in the one of GMX and mail.com."""
-_MOMENT = re.compile(
-    r"\b(?:(?:in\s+reply\s+to|after)\s+(end\s+of\s+data|mail\s+from|ehlo|helo)|smtp command\s+(data))\b", re.IGNORECASE
-)
-"""When the server refused, as Postfix, Exim and m-FILTER tell it: the field with the answer doesn't."""
 _NAMED = r"<?([^\s<>\"'(),;:\[\]]{1,128}@[^\s<>\"'(),;:\[\]]{1,255})"
 _FIRST_ON_A_LINE = re.compile(r"^[ \t*>\"]{0,20}" + _NAMED, re.MULTILINE)
 """How most notices name whom they are about."""
@@ -141,7 +137,7 @@ def _by_fields(group: Fields, notice: str) -> Report:
     kind, semicolon, said = (group.header("Diagnostic-Code") or "").partition(";")
     words = said.strip() if semicolon else kind.strip()
     status = status_in(group.header("Status") or "")
-    verdict = weigh(status=status, words=words + _moment(notice), action=action)
+    verdict = weigh(status=status, words=words + _step(notice), action=action)
     if notice and (verdict is None or _says_little(status, words)):
         verdict = weigh(status=status, words=f"{words}\n{notice}", action=action) or verdict
     if status is None or status.endswith(".0.0"):
@@ -175,17 +171,15 @@ def _by_address(notice: str) -> dict[str, str]:
     return {address: "\n".join(lines) for address, lines in found.items()}
 
 
-def _moment(notice: str) -> str:
-    """When the server refused, in the words that `verdicts` knows, to follow its answer."""
-    found = _MOMENT.search(notice)
-    if found is None:
-        return ""
-    return f" (in reply to {'end of data' if found[1] is None else ' '.join(found[1].split())})"
+def _step(notice: str) -> str:
+    """When the server refused, to follow its answer: Postfix and Exim tell it in the notice, and not in the fields."""
+    step = step_in(notice)
+    return f" ({step})" if step else ""
 
 
 def _says_little(status: str | None, words: str) -> bool:
     """Whether only the notice can tell more: the words mean nothing, and the status has no detail."""
-    return not words or ((status is None or status.endswith(".0")) and weigh(words=words) is None)
+    return (status is None or status.endswith(".0")) and weigh(words=words) is None
 
 
 def _is_report(mail: Mail, notice: str) -> bool:
@@ -214,7 +208,7 @@ def _by_text(text: str, action: str, failed: str | None) -> Report:
     words = _telling(text)
     named = _FIRST_ON_A_LINE.search(text) or _ANYWHERE.search(text)
     return Report(
-        verdict=weigh(words=words and words + _moment(text), action=action) or judge(words=text, action=action),
+        verdict=weigh(words=words and words + _step(text), action=action) or judge(words=text, action=action),
         address=failed or (named[1].strip(".") if named else None),
         status=status_in(text),
         words=_on_one_line(words or text),

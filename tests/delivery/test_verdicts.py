@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from mailinglist.delivery.verdicts import Verdict, judge, status_in, weigh
+from mailinglist.delivery.verdicts import Verdict, judge, status_in, step_in, weigh
 
 # Reply code | enhanced status | words
 SAID = {
@@ -98,6 +98,154 @@ SAID = {
 550||SMTP error from remote mail server after end of data: 550 From: domain is invalid
 """,
 }
+# What widely used servers document or are known for, by server, and what the languages say. Gmail's answers are in
+# support.google.com/a/answer/3726730, Microsoft's in its list of non-delivery reports in Exchange Online, Mimecast's
+# and Yahoo's in their lists of error codes, the others in the programs and their manuals.
+# Verdict | reply code | enhanced status | words
+DOCUMENTED = {
+    "Postfix": """
+dead|550|5.1.1|<matti@example.fi>: Recipient address rejected: User unknown in relay recipient table
+dead|550|5.1.1|<matti@example.fi>: Recipient address rejected: undeliverable address: mx.example.fi said: 550 5.1.1 no
+dead||5.4.4|Host or domain name not found. Name service error for name=x.fi type=A: Host found but no data record
+dead|556|5.1.10|Domain example.fi does not accept mail (nullMX)
+mailbox|450|4.1.1|<matti@example.fi>: Recipient address rejected: unverified address: connect to x.fi:25: refused
+mailbox|554|5.4.0|Error: too many hops
+mailbox||5.4.6|mail for example.fi loops back to myself
+sender|554|5.7.1|<mx.example.org[192.0.2.1]>: Client host rejected: Access denied
+sender|504|5.5.2|<localhost>: Helo command rejected: need fully-qualified hostname
+sender|553|5.7.1|<a@b.example>: Sender address rejected: not owned by user a
+sender|450|4.7.25|Client host rejected: cannot find your hostname, [192.0.2.1]
+sender|452|4.5.3|Error: too many recipients
+sender|552|5.3.4|Error: message file too big
+""",
+    "Dovecot LMTP": """
+mailbox|552|5.2.2|<matti@example.fi> Quota exceeded (mailbox for user is full)
+mailbox|451|4.3.0|<matti@example.fi> Temporary internal error
+""",
+    "Exim": """
+dead|550||Unknown user
+sender|550||relay not permitted
+sender|550||Administrative prohibition
+mailbox|||retry timeout exceeded
+mailbox|||mailbox is full (MTA-imposed quota exceeded while writing to file /var/mail/matti)
+""",
+    "Sendmail": """
+dead|550|5.1.1|<matti@example.fi>... User unknown
+dead|550|5.1.2|<matti@example.fi>... Host unknown (Name server: example.fi: host not found)
+mailbox|554|5.4.6|Too many hops 26 (25 max): from <a@b.example> via mx.example.org
+mailbox|452|4.4.5|Insufficient disk space; try again later
+sender|550|5.7.1|<matti@example.fi>... Relaying denied
+sender|451|4.1.8|Domain of sender address a@b.example does not resolve
+""",
+    "qmail and vpopmail": """
+dead|550||Sorry, no mailbox here by that name. vpopmail (#5.1.1)
+dead|||Sorry, I couldn't find any host named example.fi. (#5.1.2)
+mailbox|||CNAME lookup failed temporarily. (#4.4.3) this message has been in the queue too long.
+mailbox|552||The users mailfolder is over the allowed quota (size). (#5.2.2)
+sender|553||sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)
+sender|552||sorry, that message size exceeds my databytes limit (#5.3.4)
+""",
+    "Exchange and Microsoft 365": """
+dead|550|5.1.1|RESOLVER.ADR.ExRecipNotFound; not found
+dead|550|5.4.1|Recipient address rejected: Access denied. AS(201806281)
+dead|550|5.4.310|DNS domain example.fi does not exist [Message=InfoDomainNonexistent]
+mailbox|432|4.3.2|STOREDRV.Deliver; recipient thread limit exceeded
+mailbox|550|5.4.316|Message expired, connection refused
+mailbox|550|5.4.300|Message expired -> 451 4.4.0 DNS query failed
+sender|550|5.7.54|SMTP; Unable to relay recipient in non-accepted domain
+sender|550|5.7.606|Access denied, banned sending IP [192.0.2.1]
+sender|451|4.7.500|Server busy. Please try again later from [192.0.2.1]. (AS780090)
+sender|550|5.7.708|Service unavailable. Access denied, traffic not accepted from this IP
+sender|550|5.7.750|Service unavailable. Client blocked from sending from unregistered domains
+""",
+    "Gmail": """
+dead|550|5.1.1|The email account that you tried to reach does not exist. Please try double-checking the address.
+mailbox|452|4.2.2|The recipient's inbox is out of storage space. https://support.google.com/mail/?p=OverQuotaTemp
+mailbox|450|4.2.1|The user you are trying to contact is receiving mail too quickly. Please resend at a later time.
+sender|421|4.7.0|IP not in whitelist for RCPT domain, closing connection.
+sender|550|5.7.1|The user or domain that you are sending to has a policy that prohibited the mail that you sent.
+sender|552|5.3.4|Your message exceeded Google's message size limits.
+sender|550|5.7.25|The IP address sending this message does not have a PTR record setup
+""",
+    "Yahoo and AOL": """
+sender|553|5.7.1|[BL21] Connections will not be accepted from 192.0.2.1, because the ip is in Spamhaus's list
+sender|554|5.7.9|Message not accepted for policy reasons.
+mailbox|550|5.2.1|matti : inactive user
+""",
+    "Apple": """
+dead|550|5.1.1|unknown or illegal alias: matti@icloud.com
+mailbox|552|5.2.2|<matti@icloud.com>: user is over quota
+sender|554|5.7.1|[CS01] Message rejected due to local policy
+""",
+    "GMX, web.de, T-Online": """
+dead|550||Requested action not taken: mailbox unavailable
+mailbox|552||Requested mail action aborted: exceeded storage allocation Quota exceeded. The recipient storage limit
+sender|554||Transaction failed Reject due to policy restrictions.
+sender|554||IP=192.0.2.1 - A problem occurred. (Ask your postmaster for help.)
+""",
+    "Orange": """
+dead|550|5.1.1|Adresse d au moins un destinataire invalide. Invalid recipient. OFR_416
+mailbox|552|5.1.1|Boite du destinataire pleine. Recipient overquota. OFR_417
+""",
+    "Mail.ru, Yandex": """
+dead|550|5.7.1|No such user!
+sender|550||spam message rejected. Please visit http://help.mail.ru/notspam-support/
+""",
+    "Domino, CommuniGate, OpenSMTPD, Zimbra": """
+dead|550||matti@example.fi unknown user account
+dead|550||Invalid recipient: <matti@example.fi>
+mailbox|452|4.2.2|Over quota
+mailbox|550||matti@example.fi account is full (quota exceeded)
+sender|554||Relay rejected for policy reasons.
+""",
+    "Cisco, Barracuda, Mimecast, Proofpoint, Symantec": """
+dead|550||Invalid Recipient - https://community.mimecast.com/docs/DOC-1369#550
+sender|554||Your access to this mail system has been rejected due to the sending MTA's poor reputation.
+sender|550||permanent failure for one or more recipients (matti@example.fi:blocked)
+sender|554||Service unavailable; Client host [mx.example.org] blocked using Barracuda Reputation
+sender|550||Rejected by header based Anti-Spoofing policy: a@b.example
+sender|550||Administrative prohibition - envelope blocked
+sender|554||Email rejected due to security policies
+sender|554||Blocked - see https://ipcheck.proofpoint.com/?ip=192.0.2.1
+sender|553||Message filtered. Refer to the Troubleshooting page for more information. (#5.7.1)
+sender|501||Connection rejected by policy [7.7]
+""",
+    "Languages": """
+dead|550|5.0.0|Vastaanottajaa ei löydy
+dead|550||Tuntematon vastaanottaja
+dead|550||Käyttäjää ei ole olemassa
+dead|550||Osoitetta <matti@example.fi> ei ole olemassa
+mailbox|550||Vastaanottajan postilaatikko on täynnä
+mailbox|550||Tili on suljettu
+dead|550||Okänd mottagare
+dead|550||Användaren finns inte
+dead|550||Adressen <maja@example.se> hittades inte
+mailbox|550||Mottagarens brevlåda är full
+dead|550||Ukendt bruger
+dead|550||Brukeren finnes ikke
+dead|550||Mottaker ukjent
+mailbox|550||Postkassen er full
+dead|550||Benutzer unbekannt
+dead|550||Empfänger existiert nicht
+dead|550||Unbekannter Benutzer
+mailbox|550||Postfach ist voll
+dead|550||Utilisateur inconnu
+dead|550||L'adresse du destinataire n'existe pas
+mailbox|550||La boîte du destinataire est pleine
+dead|550||Usuario desconocido
+dead|550||El destinatario no existe
+mailbox|550||El buzón está lleno
+dead|550||Usuário desconhecido
+dead|550||O destinatário não existe
+mailbox|550||A caixa de correio está cheia
+dead|550||Utente sconosciuto
+dead|550||La casella non esiste
+mailbox|550||La casella del destinatario è piena
+dead|550||Onbekende gebruiker
+dead|550||De ontvanger bestaat niet
+mailbox|550||De postbus is vol
+""",
+}
 CASES = [(verdict, *line.split("|", 2)) for verdict, lines in SAID.items() for line in lines.strip().splitlines()]
 
 
@@ -108,6 +256,18 @@ def test_what_servers_say(verdict: Verdict, code: str, status: str, words: str) 
     assert judge(code=int(code) if code else None, status=status or None, words=words) is verdict
     # The same in one string, as reports have it.
     assert judge(words=f"{code} {status} {words}") is verdict
+
+
+@pytest.mark.parametrize("server", DOCUMENTED)
+def test_what_servers_document(server: str) -> None:
+    said = [line.split("|", 3) for line in DOCUMENTED[server].strip().splitlines()]
+    expected = [(Verdict(verdict), words) for verdict, _, _, words in said]
+    apart = [
+        (judge(code=int(code) if code else None, status=status or None, words=words), words)
+        for _, code, status, words in said
+    ]
+    assert apart == expected
+    assert [(judge(words=f"{code} {status} {words}"), words) for _, code, status, words in said] == expected
 
 
 def test_hearsay_is_no_death() -> None:
@@ -141,6 +301,27 @@ def test_a_refusal_before_anybody_was_named_is_about_us() -> None:
     assert judge(words="host mx.example.fi refused to talk to me: 421 too busy") is Verdict.MAILBOX
 
 
+@pytest.mark.parametrize(
+    ("notice", "step"),
+    [
+        ("said: 550 no (in reply to end of DATA command)", "reply to end of data"),
+        ("said: 550 no (in reply\n    to MAIL FROM command)", "reply to mail from"),
+        ("error from remote mail server after pipelined EHLO x: 550 no", "after pipelined ehlo"),
+        ("Command: DATA", "command: data"),
+        ("said: 550 no (in reply to RCPT TO command)", ""),
+        ("refused", ""),
+    ],
+)
+def test_at_which_step_a_server_refused(notice: str, step: str) -> None:
+    assert step_in(notice) == step
+
+
+def test_who_is_unknown_after_the_mail_was_taken_is_not_dead() -> None:
+    assert judge(words="550 user unknown (in reply to end of DATA command)") is Verdict.MAILBOX
+    assert judge(words="550 5.1.1 user unknown (in reply to end of DATA command)") is Verdict.DEAD
+    assert judge(words="550 user unknown (in reply to RCPT TO command)") is Verdict.DEAD
+
+
 def test_addresses_are_not_read_as_words() -> None:
     assert judge(words="550 <spam.policy.dmarc@example.fi>: User unknown") is Verdict.DEAD
     assert judge(words="550 <mailbox-full@quota.example>: No such user") is Verdict.DEAD
@@ -163,7 +344,7 @@ def test_the_status_in_words(words: str, status: str | None) -> None:
 
 
 def test_long_words_take_no_longer() -> None:
-    for piece in ("user ", "no such ", "mailbox is ", "5.1.1 ", "550 ", "a@", "@", "<", "unknown "):
+    for piece in ("user ", "no such ", "mailbox is ", "5.1.1 ", "550 ", "a@", "@", "<", "unknown ", "ä", "reply to "):
         began = time.process_time()
         judge(code=550, words=piece * 200_000)
         assert time.process_time() - began < 1
