@@ -97,6 +97,7 @@ def _pages(draft: int, people: int) -> Iterator[tuple[str, str]]:
         "persons: domain, pending on the list",
         f"/staff/persons?q=@example7.fi&state=pending&list={lists.DEFAULT_SLUG}",
     )
+    yield "storage periods", "/staff/retention"
     yield "audience, the whole page", f"/staff/bulletins/{draft}/audience"
     yield "audience count: everybody", count
     yield "audience count: Swedish", f"{count}?languages=sv"

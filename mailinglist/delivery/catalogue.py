@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, case, select
+from sqlalchemy import ColumnElement, and_, case, exists, func, select
 from sqlalchemy.orm import Session
 
 from ..bulletins.tables import Bulletin, Issue
-from .tables import Dispatch
+from .tables import Dispatch, Hold
 
 STATES = ("draft", "asked", "approved", "scheduled", "sending", "paused", "sent", "cancelled")
 """Where a bulletin can stand; `asked`: its approval is asked for."""
@@ -29,6 +29,8 @@ class Line:
     due_at: datetime | None
     audience: int | None
     """How many it was for, once its sending began."""
+    held: bool = False
+    """It would go, but all of its list stands still, since too many complained."""
 
 
 def page(
@@ -40,7 +42,7 @@ def page(
     wanted = (
         select(
             Bulletin.id, Bulletin.list_id, Bulletin.subject, Bulletin.form, stands, Bulletin.changed_at,
-            Bulletin.created_at, Bulletin.created_by, Dispatch.due_at, Dispatch.audience,
+            Bulletin.created_at, Bulletin.created_by, Dispatch.due_at, Dispatch.audience, func.coalesce(_held(), False),
         )
         .outerjoin(Dispatch, Dispatch.bulletin_id == Bulletin.id)
         .outerjoin(Issue, Issue.bulletin_id == Bulletin.id)
@@ -55,9 +57,14 @@ def page(
     if before_id is not None:
         wanted = wanted.where(Bulletin.id < before_id)
     return [
-        Line(number, of_list, subject, form, where, changed or created, by, due, audience)
-        for number, of_list, subject, form, where, changed, created, by, due, audience in session.execute(wanted)
+        Line(number, of_list, subject, form, where, changed or created, by, due, audience, held)
+        for number, of_list, subject, form, where, changed, created, by, due, audience, held in session.execute(wanted)
     ]
+
+
+def _held() -> ColumnElement[bool]:
+    lies = exists().where(Hold.list_id == Bulletin.list_id, Hold.lifted_at.is_(None))
+    return and_(Dispatch.state.in_(("scheduled", "sending")), lies)
 
 
 def _state() -> ColumnElement[str]:

@@ -104,6 +104,12 @@ def _total() -> dict[str, int]:
     return {name: int(known.get(name, 0)) for name in NAMES}
 
 
+def days(session: Session) -> dict[str, int]:
+    """After how many days each rule lets go, by its name."""
+    periods = keep_days(session)
+    return {rule.name: periods[rule.period] for rule in RULES}
+
+
 @dataclass(frozen=True, slots=True)
 class Due:
     """What one rule would let go at a moment."""

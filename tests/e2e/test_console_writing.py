@@ -259,7 +259,7 @@ def test_the_second_of_two_is_told_and_loses_nothing(site: Site, browser: Browse
         theirs.locator(".of-text textarea").press_sequentially("Pekan teksti")
         wait_until_saved(site, theirs, number, "Pekan teksti")
         mine.locator(".of-text textarea").press_sequentially("Maijan teksti")
-        expect(mine.locator("#conflict")).to_contain_text("Pekka Toinen has changed this bulletin")
+        expect(mine.locator("#conflict")).to_contain_text("Pekka Toinen changed this bulletin")
         mine.locator(".of-text textarea").press_sequentially(" jatkuu")
         assert text_of(site, number) == "Pekan teksti"
         mine.get_by_role("button", name="Compare, and choose").click()
@@ -290,7 +290,7 @@ def test_what_a_browser_kept_does_not_write_over_what_came_meanwhile(site: Site,
         drafts.save(session, bulletin, base=1, source=source, by=drafts.Author(None, "Kalle"), now=db.utcnow())
     page = context.new_page()
     page.goto(address)
-    expect(page.locator("#conflict")).to_contain_text("Kalle has changed this bulletin")
+    expect(page.locator("#conflict")).to_contain_text("Kalle changed this bulletin")
     assert page.input_value(".of-text textarea") == "Toimistossa"
     page.get_by_role("button", name="Compare, and choose").click()
     expect(page.locator("ins")).to_have_text("[added: Junassa]")

@@ -17,7 +17,7 @@ from ...i18n import LANGUAGES
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import figures, frame, registry_words, words_of_bulletins, writing
+from . import asked, figures, frame, registry_words, words_of_bulletins, writing
 
 _EARLIER = 200
 
@@ -40,7 +40,7 @@ def change(number: int) -> Response:
             bulletin = writing.find(session, number)
             before = bulletin.revision
             revision = drafts.save(
-                session, bulletin, base=int(base) if base.isdecimal() and len(base) < 10 else 0,
+                session, bulletin, base=asked.whole(base) or 0,
                 audience=audience.write(rule), by=writing.author(), now=now,
             )  # fmt: skip
             if revision != before:

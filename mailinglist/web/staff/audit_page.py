@@ -11,7 +11,7 @@ from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, words_of_acts, words_of_details
+from . import asked, frame, words_of_acts, words_of_details
 from .days import beginning, day_of, ending
 
 _A_PAGE = 50
@@ -24,7 +24,7 @@ def look() -> Response:
     values["about"] = words_of_acts.about_meant(values["about"])
     errors: dict[str, str] = {}
     since, until = _day(values, "since", errors), _day(values, "until", errors)
-    before = request.args.get("before", "")
+    before = asked.row("before", largest=asked.LONG_ROW)
     with frame.looking() as session:
         found = audit.search(
             session,
@@ -33,7 +33,7 @@ def look() -> Response:
             about=values["about"] or None,
             since=beginning(since) if since else None,
             until=ending(until) if until else None,
-            before_id=int(before) if before.isdecimal() and len(before) < 19 else None,
+            before_id=before,
             limit=_A_PAGE + 1,
         )
         noted = audit.acts(session)
@@ -45,13 +45,14 @@ def look() -> Response:
         words=words_of_acts.act, about_words=words_of_acts.about, details=words_of_details.details,
         acts=[("", pages.say("Every act")), *sorted(((each, words[each]) for each in noted), key=lambda item: item[1])],
         next_url=url_for("audit_page.look", **kept, before=found[_A_PAGE - 1].id) if more else None,
-        first_url=url_for("audit_page.look", **kept) if before else None,
+        first_url=url_for("audit_page.look", **kept) if before is not None else None,
     )  # fmt: skip
 
 
 def _who(text: str) -> int | str | None:
     """An account's number, or a part of a name."""
-    return int(text) if text.isdecimal() and len(text) < 10 else text or None
+    number = asked.whole(text)
+    return text or None if number is None else number
 
 
 def _day(values: dict[str, str], name: str, errors: dict[str, str]) -> date | None:

@@ -20,7 +20,7 @@ from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, person, persons, told
+from . import asked, frame, person, persons, told
 from . import registry_words as words
 
 _FILTERS = ("channel", "list", "source")
@@ -55,11 +55,10 @@ def look() -> Response:
 def _listing(names: Mapping[str, str]) -> dict[str, Any]:
     """The bans in force, once somebody asks for them: filtered, and a page of them at a time."""
     values = {name: request.args.get(name, "").strip()[:200] for name in _FILTERS}
-    before = request.args.get("before", "")
-    before_id = int(before) if before.isdecimal() and len(before) < 10 else None
-    asked = any(name in request.args for name in (*_FILTERS, "before"))
+    before_id = asked.row("before")
+    wanted = any(name in request.args for name in (*_FILTERS, "before"))
     rows: list[bans_held.Held] = []
-    if asked:
+    if wanted:
         channel = Channel(values["channel"]) if values["channel"] in frozenset(Channel) else None
         with frame.looking() as session:
             rows = bans_held.newest(
@@ -74,7 +73,7 @@ def _listing(names: Mapping[str, str]) -> dict[str, Any]:
     here: dict[str, Any] = {name: value for name, value in values.items() if value} or {"channel": ""}
     following = url_for("bans_pages.look", **here, before=shown[-1].id) if len(rows) > len(shown) else None
     return {
-        "asked": asked, "filters": values, "held": [_row(each, names) for each in shown], "next_url": following,
+        "asked": wanted, "filters": values, "held": [_row(each, names) for each in shown], "next_url": following,
         "first_url": url_for("bans_pages.look", **here) if before_id is not None else None,
         "channels": [("", pages.say("Anything")), *((key, said) for key, said, _hint in words.channels())],
         "lists": [("", pages.say("Whichever")), (_ALL, pages.say("All lists")), *_single(names)],

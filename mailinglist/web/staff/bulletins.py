@@ -17,7 +17,7 @@ from ...staff.levels import Right
 from ...stationery.sentences import noted as _
 from .. import pages
 from ..guards import Guard, Route
-from . import figures, frame, words_of_bulletins, writing
+from . import asked, figures, frame, words_of_bulletins, writing
 
 _A_PAGE = 50
 _EVERY = "every"
@@ -27,13 +27,13 @@ def index() -> Response:
     """GET: the newest first, by list and state."""
     state = request.args.get("state", "")
     state = state if state in catalogue.STATES else ""
-    before = request.args.get("before", "")
+    before = asked.row("before")
     with frame.looking() as session:
         every = request.args.get("list") == _EVERY
         row = None if every else frame.current_list(session)
         found = catalogue.page(
             session, row.id if row else None, state=state or None, limit=_A_PAGE + 1,
-            before_id=int(before) if before.isdecimal() and len(before) < 10 else None,
+            before_id=before,
         )  # fmt: skip
         rows = lists.every(session)
     kept: dict[str, Any] = {"list": _EVERY if row is None else row.slug, **({"state": state} if state else {})}
@@ -47,7 +47,7 @@ def index() -> Response:
             *((each, words_of_bulletins.state(each)[0]) for each in catalogue.STATES),
         ],
         lines=[
-            (each, words_of_bulletins.state(each.state), names[each.list_id], _address(each))
+            (each, words_of_bulletins.state(each.state, held=each.held), names[each.list_id], _address(each))
             for each in found[:_A_PAGE]
         ],
         several=row is None, title=writing.title, number=figures.number,
@@ -79,8 +79,8 @@ def begin() -> Response:
     with db.transaction() as session:
         row = lists.find(session, request.form.get("list", ""))
         spoken = wanted or [lists.settings_of(row).language]
-        if start.startswith("own-") and start[4:].isdecimal() and len(start) < 14:
-            template = drafts.find(session, int(start[4:]))
+        if start.startswith("own-") and (own := asked.whole(start[4:])) is not None:
+            template = drafts.find(session, own)
             if template.list_id != row.id:
                 raise Unknown(_("This is no template."))
             bulletin = drafts.from_template(session, template, by=writing.author(), now=now)

@@ -18,7 +18,7 @@ from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, person, persons
+from . import asked, frame, person, persons
 from . import registry_words as words
 
 _A_PAGE = 50
@@ -27,8 +27,7 @@ _TYPED = ("recipient", "basis", "reference", "ground")
 
 def index() -> Response:
     """GET: the disclosures, newest first."""
-    before = request.args.get("before", "")
-    before_id = int(before) if before.isdecimal() and len(before) < 10 else None
+    before_id = asked.row("before")
     with frame.looking() as session:
         found = disclosures.newest(session, before_id=before_id, limit=_A_PAGE + 1)
     more = len(found) > _A_PAGE

@@ -10,12 +10,12 @@ from __future__ import annotations
 import json
 from datetime import datetime
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from babel import dates
 from flask import Response, make_response, request, url_for
 from sqlalchemy.orm import Session
 
-from ... import db, i18n
+from ... import db
 from ...bulletins import approvals, blocks, drafts, images
 from ...bulletins.blocks import Draft, Version
 from ...bulletins.compose import Proof
@@ -31,7 +31,7 @@ from ...stationery.sentences import noted as _
 from .. import pages
 from ..exchange import exchange
 from ..guards import Guard, Route
-from . import draft_form, frame, words_of_bulletins, writing
+from . import asked, days, draft_form, figures, frame, words_of_bulletins, writing
 from .draft_form import Page
 from .preview import SAMPLE, VIEWS
 
@@ -202,9 +202,10 @@ def _object(source: str) -> Any:
 
 
 def _number(text: str | None) -> int:
-    if not text or not text.isdecimal() or len(text) > 9:
+    number = asked.whole(text or "")
+    if number is None:
         raise SaidBadInput(_("This form does not fit the bulletin any more. Open the page again."))
-    return int(text)
+    return number
 
 
 # ── the page ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -277,23 +278,20 @@ def _anchor(page: Page, key: str) -> str | None:
 
 
 def _saved_words(at: datetime, zone: str) -> str:
-    where, locale = dates.get_timezone(zone), i18n.locale(pages.language())
-    if at.astimezone(where).date() == db.utcnow().astimezone(where).date():
-        return pages.say("Saved %(time)s", time=dates.format_datetime(at, "HH:mm", tzinfo=where, locale=locale))
-    return pages.say("Saved %(time)s", time=dates.format_datetime(at, "short", tzinfo=where, locale=locale))
+    where = ZoneInfo(zone)
+    today = at.astimezone(where).date() == db.utcnow().astimezone(where).date()
+    return pages.say("Saved %(time)s", time=(figures.clock if today else figures.moment)(at, where))
 
 
 # ── two editors ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def _conflict_words(conflict: drafts.Conflict) -> str:
-    at = dates.format_datetime(
-        conflict.at, "d.M. HH:mm", tzinfo=dates.get_timezone("Europe/Helsinki"), locale=i18n.locale(pages.language())
-    )
+    at = figures.moment(conflict.at, days.ZONE)
     if conflict.account_id is not None and conflict.account_id == frame.standing().account.id:
-        return pages.say("You have changed this bulletin elsewhere at %(time)s: in another tab or browser.", time=at)
+        return pages.say("You changed this bulletin elsewhere on %(time)s: in another tab or browser.", time=at)
     return pages.say(
-        "%(who)s has changed this bulletin at %(time)s. Nothing of yours was saved over it.", who=conflict.who, time=at
+        "%(who)s changed this bulletin on %(time)s. Nothing of yours was saved over it.", who=conflict.who, time=at
     )
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from datetime import timedelta
+from datetime import datetime, timedelta
+from zoneinfo import ZoneInfo
 
 from babel import dates, numbers
 
@@ -12,6 +13,12 @@ from ...delivery import audience_query
 from .. import pages
 
 _BETWEEN = re.compile(r"[\s,.'’]")
+# As CLDR has them for Finnish, and as Swedish is written in Finland: with a full stop, and in a sentence with its word,
+# from which it does not part at the end of a line.
+_CLOCK = {"fi": "'klo'\u00a0H.mm", "sv": "'kl.'\u00a0H.mm", "en": "'at'\u00a0HH:mm"}
+_DAY = {"fi": "d.M.y", "sv": "d MMM y", "en": "d MMM y"}
+_LONG_DAY = {"fi": "EEEE d. MMMM y", "sv": "EEEE d MMMM y", "en": "EEEE d MMMM y"}
+_CELL = {"fi": "d.M.y H.mm", "sv": "d MMM y H.mm", "en": "d MMM y, HH:mm"}
 
 
 def number(value: float) -> str:
@@ -30,6 +37,11 @@ def rate(value: float) -> str:
     """A number with one decimal, while it is small."""
     form = "#,##0.0" if value < 9.95 else "#,##0"  # 9.95 would be written as 10.0
     return str(numbers.format_decimal(value, format=form, locale=i18n.locale(pages.language())))
+
+
+def decimal(value: float) -> str:
+    """A number with as many decimals as it has, two at most."""
+    return str(numbers.format_decimal(value, format="#,##0.##", locale=i18n.locale(pages.language())))
 
 
 def share(part: float, whole: float) -> str:
@@ -51,6 +63,35 @@ def lasting(seconds: float) -> str:
             locale=i18n.locale(pages.language()),
         )
     )  # fmt: skip
+
+
+def clock(at: datetime, zone: ZoneInfo) -> str:
+    """A time of day in a sentence: “klo 9.05”, “kl. 9.05”, “at 09:05”."""
+    return _written(at, zone, _CLOCK[pages.language()])
+
+
+def clock_face(at: datetime, zone: ZoneInfo) -> str:
+    """What the clock shows: “9.05”, “09:05”."""
+    return _written(at, zone, "HH:mm" if pages.language() == "en" else "H.mm")
+
+
+def moment(at: datetime, zone: ZoneInfo) -> str:
+    """A day with its time, in a sentence: “22.11.2026 klo 9.05”."""
+    return _written(at, zone, f"{_DAY[pages.language()]} {_CLOCK[pages.language()]}")
+
+
+def moment_in_a_cell(at: datetime, zone: ZoneInfo) -> str:
+    """The same in a table, under a heading that tells what it is: “22.11.2026 9.05”."""
+    return _written(at, zone, _CELL[pages.language()])
+
+
+def moment_in_full(at: datetime, zone: ZoneInfo) -> str:
+    """The same with the day of the week and the offset, where all hangs on it."""
+    return _written(at, zone, f"{_LONG_DAY[pages.language()]} {_CLOCK[pages.language()]} (OOOO)")
+
+
+def _written(at: datetime, zone: ZoneInfo, form: str) -> str:
+    return str(dates.format_datetime(at, form, tzinfo=zone, locale=i18n.locale(pages.language())))
 
 
 def read(text: str) -> int | None:

@@ -17,14 +17,14 @@ from datetime import datetime, timedelta
 from functools import wraps
 from typing import Any
 from urllib.parse import quote, urlsplit
+from zoneinfo import ZoneInfo
 
-from babel import dates
 from flask import Response, abort, current_app, make_response, redirect, render_template, request, url_for
 from itsdangerous import BadData, URLSafeTimedSerializer
 from markupsafe import Markup
 from sqlalchemy.orm import Session
 
-from ... import db, i18n
+from ... import db
 from ...consent import lists
 from ...consent.tables import MailingList
 from ...errors import Unknown
@@ -37,6 +37,7 @@ from ...staff.sign_ins import Standing
 from .. import pages, visitor
 from ..exchange import be_patient, exchange
 from ..guards import Guard, Route
+from . import asked, figures
 
 log = logger(__name__)
 
@@ -48,8 +49,6 @@ _SAFE = ("GET", "HEAD", "OPTIONS")
 _SEEN_EVERY = timedelta(minutes=1)
 _SAID_FOR = 120  # seconds
 _MOST_FIELDS = 1000
-_LARGEST = 2**31 - 1  # a row's number, of most tables
-_KEYS, _MOST_DIGITS = ("before", "person"), 18  # what pages are asked for by, in addresses
 # Where one may be sent on to: a page of the console, written plainly. Whatever else stands there is not followed.
 _OWN_PATH = re.compile(r"/staff(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?", re.ASCII)
 _ZONE = "Europe/Helsinki"
@@ -128,9 +127,7 @@ def _assert_storable(values: dict[str, Any], *, cleans: bool) -> None:
 
     `cleans`: the view takes such characters out of its form itself.
     """
-    if any(value > _LARGEST if isinstance(value, int) else "\0" in str(value) for value in values.values()):
-        abort(404)
-    if any(text.isdecimal() and len(text) > _MOST_DIGITS for name in _KEYS for text in request.args.getlist(name)):
+    if any(value > asked.ROW if isinstance(value, int) else "\0" in str(value) for value in values.values()):
         abort(404)
     told: list[tuple[str, str]] = list(request.args.items(multi=True))
     if request.method not in _SAFE and not cleans:
@@ -417,20 +414,22 @@ def csrf() -> Markup:
     return Markup('<input type="hidden" name="{}" value="{}">').format(_TOKEN_FIELD, token) if token else Markup("")
 
 
-def moment(at: datetime | None, zone: str = _ZONE) -> Markup:
-    """A time in words, in the zone of the lists, marked up for programs."""
+def moment(at: datetime | None, zone: str = _ZONE, *, cell: bool = False) -> Markup:
+    """A time in words, in the zone of the lists, marked up for programs. `cell`: as in a table."""
     if at is None:
         return Markup("–")
-    words = dates.format_datetime(
-        at, "d.M.y H:mm" if pages.language() == "fi" else "d MMM y, HH:mm",
-        tzinfo=dates.get_timezone(zone), locale=i18n.locale(pages.language()),
-    )  # fmt: skip
+    words = (figures.moment_in_a_cell if cell else figures.moment)(at, ZoneInfo(zone))
     return Markup('<time datetime="{}">{}</time>').format(at.isoformat(timespec="seconds"), words)
+
+
+def moment_cell(at: datetime | None, zone: str = _ZONE) -> Markup:
+    """`moment`, in a table."""
+    return moment(at, zone, cell=True)
 
 
 def names() -> dict[str, Callable[..., Any]]:
     """What the console's templates may call."""
-    return {"csrf": csrf, "may": may, "moment": moment}
+    return {"csrf": csrf, "may": may, "moment": moment, "moment_cell": moment_cell}
 
 
 def _said_cookie() -> str:

@@ -133,7 +133,8 @@ def _address(need: Need, row: MailingList) -> str | None:
 
 def _latest(lines: Sequence[catalogue.Line]) -> list[tuple[catalogue.Line, tuple[str, str], str]]:
     return [
-        (line, words_of_bulletins.state(line.state), f"{url_for('home.look')}bulletins/{line.id}") for line in lines
+        (line, words_of_bulletins.state(line.state, held=line.held), f"{url_for('home.look')}bulletins/{line.id}")
+        for line in lines
     ]
 
 

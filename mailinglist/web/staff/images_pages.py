@@ -21,7 +21,7 @@ from ...stationery.sentences import SaidBadInput
 from ...stationery.sentences import noted as _
 from .. import pages
 from ..guards import Guard, Route
-from . import draft_form, frame, words_of_bulletins, writing
+from . import asked, draft_form, frame, words_of_bulletins, writing
 
 MOST_BYTES = images.MAX_BYTES + 100_000
 """Of an upload: a little more than an image may have, so that a larger one is refused in words."""
@@ -84,7 +84,7 @@ def put(number: int) -> Response:
             versions = {**draft.versions, language: page.version()}
             source = blocks.write(blocks.Draft({code: versions[code] for code in LANGUAGES if code in versions}))
             drafts.save(
-                session, bulletin, base=_id(request.form.get("base", "")) or 0, source=source,
+                session, bulletin, base=asked.whole(request.form.get("base", "")) or 0, source=source,
                 by=writing.author(), now=now,
             )  # fmt: skip
             writing.note_changed(session, number, now=now)
@@ -116,10 +116,10 @@ def _taken_in(session: Session, row: MailingList) -> Image:
 
 
 def _index(errors: dict[str, str] | None = None) -> Response:
-    before = request.args.get("before", "")
+    before = asked.row("before")
     with frame.looking() as session:
         row = frame.current_list(session)
-        found = images.page(session, row.id, before_id=_id(before), limit=_A_PAGE + 1)
+        found = images.page(session, row.id, before_id=before, limit=_A_PAGE + 1)
     more = len(found) > _A_PAGE
     return frame.page(
         "bulletins/images", 422 if errors else 200, here="bulletins", errors=errors or {}, list=row, slug=row.slug,
@@ -131,11 +131,11 @@ def _index(errors: dict[str, str] | None = None) -> Response:
 
 
 def _choose(number: int, said: Any, errors: dict[str, str] | None = None) -> Response:
-    language, place, before = said.get("language", ""), said.get("place", ""), request.args.get("before", "")
+    language, place, before = said.get("language", ""), said.get("place", ""), asked.row("before")
     with frame.looking() as session:
         bulletin = writing.find_open(session, number)
         page, key = _block(bulletin, language, place)
-        found = images.page(session, bulletin.list_id, before_id=_id(before), limit=_A_PAGE + 1)
+        found = images.page(session, bulletin.list_id, before_id=before, limit=_A_PAGE + 1)
     part = next(part for part in _all(page) if part.key == key)
     more = len(found) > _A_PAGE
     here = {"number": number, "language": language, "place": place}
@@ -173,10 +173,6 @@ def _all(page: draft_form.Page) -> list[draft_form.Part]:
 
 def _address(image: Image) -> str:
     return url_for("images.serve", name=images.path_of(image).rpartition("/")[2])
-
-
-def _id(text: str) -> int | None:
-    return int(text) if text.isdecimal() and len(text) < 10 else None
 
 
 def _json(status: int, **values: Any) -> Response:

@@ -35,8 +35,7 @@ def read(day: str, clock: str, which: str, zone: ZoneInfo, *, now: datetime) -> 
     first, second = (local.replace(fold=fold).astimezone(UTC) for fold in (0, 1))
     if first.astimezone(zone).replace(tzinfo=None) != local.replace(tzinfo=None):
         raise SaidBadInput(
-            _("There is no %(time)s on that day: the clocks are put forward past it. Choose another time."),
-            time=local.strftime("%H:%M"),
+            _("That time does not exist on that day: the clocks are put forward past it. Choose another time.")
         )
     if first != second:
         if which not in ("first", "second"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from zoneinfo import ZoneInfo
 
 from babel import dates
@@ -42,12 +41,6 @@ def zone_of(row: MailingList) -> ZoneInfo:
 def zone_place(zone: ZoneInfo) -> str:
     """The city after which a time zone is called, in the page's language: Helsinki, Helsingfors."""
     return str(dates.get_timezone_location(zone, locale=i18n.locale(pages.language()), return_city=True)) or zone.key
-
-
-def moment_words(at: datetime, zone: ZoneInfo) -> str:
-    """A time with its day and its offset, for a sentence."""
-    form = "EEEE d. MMMM y 'klo' H.mm (OOOO)" if pages.language() == "fi" else "EEEE d MMMM y HH:mm (OOOO)"
-    return str(dates.format_datetime(at.astimezone(zone), form, locale=i18n.locale(pages.language())))
 
 
 def count_words(key: str) -> str:

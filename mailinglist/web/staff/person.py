@@ -24,7 +24,7 @@ from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import days, frame, outbox, persons, returned_pages, told, writing
+from . import asked, days, frame, outbox, persons, returned_pages, told, writing
 from . import registry_words as words
 
 _MAILS = 20
@@ -81,8 +81,7 @@ def crumbs(number: int, address: str) -> list[tuple[str, str]]:
 
 
 def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = None) -> Response:
-    before = request.args.get("mails", "")
-    before_id = int(before) if before.isdecimal() and len(before) < 19 else None
+    before_id = asked.row("mails", largest=asked.LONG_ROW)
     with frame.looking() as session:
         restricted_at = persons.known_person(session, number).restricted_at
         whole = people.whole(session, number)

@@ -19,30 +19,31 @@ from ...consent.tables import MailingList, Person
 from ...errors import BadInput, Banned, NotAllowed, Unknown
 from ...staff import audit
 from ...staff.levels import Right
+from ...stationery.sentences import noted as _
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, told
+from . import asked, frame, told
 from . import registry_words as words
 
 _FILTERS = ("q", "list", "state")
-_LARGEST = 2**31 - 1
 
 
 def index() -> Response:
     """GET: the form, and, once something was asked for, a page of those who were found."""
     values = {name: request.args.get(name, "").strip()[:400] for name in _FILTERS}
-    asked = any(name in request.args for name in _FILTERS)
+    wanted = any(name in request.args for name in _FILTERS)
     errors: dict[str, str] = {}
     found: search.Page | None = None
     following: int | None = None
     with frame.looking() as session:
         rows = lists.every(session)
-        if asked:
+        after = _folded(session, asked.row("after"))
+        if wanted:
             try:
                 list_id = lists.find(session, values["list"]).id if values["list"] else None
                 found = search.by_address(
                     session, values["q"], list_id=list_id, state=values["state"] or None,
-                    after=_folded(session, request.args.get("after", "")),
+                    after=after,
                 )  # fmt: skip
             except Unknown as error:
                 errors["list"] = pages.reason(error)
@@ -61,21 +62,21 @@ def index() -> Response:
         "registry/persons", 422 if errors else 200, here="persons", errors=errors, values=values, found=found,
         lists=_choices(rows), states=[("", pages.say("Every state")), *words.states()], state_of=words.state,
         names={row.slug: lists.name_in(row, pages.language()) for row in rows}, language_of=words.language,
-        address=_missing(values["q"], found) if not request.args.get("after") else "",
+        address=_missing(values["q"], found) if after is None else "",
         next_url=url_for("persons.index", **({"q": ""} | kept), after=following) if following else None,
-        first_url=url_for("persons.index", **({"q": ""} | kept)) if request.args.get("after") else None,
+        first_url=url_for("persons.index", **({"q": ""} | kept)) if after is not None else None,
     )  # fmt: skip
 
 
 def form() -> Response:
     """GET: the form for a join that somebody asked staff for."""
     values = {"address": request.args.get("address", "").strip()[:400], "name": "", **told.blank()}
-    person = request.args.get("person", "")
+    person = asked.row("person")
     with frame.looking() as session:
         row = frame.current_list(session)
         values |= {"list": row.slug, "language": lists.settings_of(row).language}
-    if person.isdecimal():
-        known = seen(int(person))
+    if person is not None:
+        known = seen(person)
         values |= {"address": known.mailbox, "name": known.name or "", "language": known.language}
     return _form(values)
 
@@ -117,7 +118,7 @@ def enter() -> Response:
 
 def known_person(session: Session, number: int) -> Person:
     """The person with this number. Raises Unknown."""
-    found = session.get(Person, number) if number <= _LARGEST else None
+    found = session.get(Person, number) if number <= asked.ROW else None
     if found is None:
         raise Unknown("This person is not in the register any more.")
     return found
@@ -170,11 +171,13 @@ def list_name(row: MailingList) -> str:
     return lists.name_in(row, pages.language())
 
 
-def _folded(session: Session, number: str) -> str | None:
-    """The key of the page that follows this person; none: from the beginning, also when they were erased since."""
-    if not number.isdecimal() or len(number) > 10 or int(number) > _LARGEST:
+def _folded(session: Session, number: int | None) -> str | None:
+    """The key of the page that follows this person; None: from the beginning. Raises Unknown: erased since."""
+    if number is None:
         return None
-    found: str | None = session.scalar(select(Person.folded).where(Person.id == int(number)))
+    found: str | None = session.scalar(select(Person.folded).where(Person.id == number))
+    if found is None:
+        raise Unknown(_("The person after whom this page began is not in the register any more. Search again."))
     return found
 
 

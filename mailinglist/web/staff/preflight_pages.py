@@ -6,6 +6,7 @@ there are no scripts. Errors keep a bulletin from being approved; each warning i
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +15,7 @@ from flask import Response, current_app, request, url_for
 
 from ... import db, preflight
 from ...bulletins import blocks
-from ...bulletins.tables import Bulletin
+from ...bulletins.tables import Approval, Bulletin
 from ...consent.tables import MailingList
 from ...preflight import Finding, Level, Where
 from ...staff.levels import Right
@@ -44,6 +45,11 @@ def examined(matter: preflight.Matter, *, online: bool = False) -> list[Finding]
     return [each for each in every if online or each.name != "links_unchecked"]
 
 
+def acknowledged(approval: Approval | None) -> frozenset[str]:
+    """The keys of the warnings that whoever gave the approval in force has looked at."""
+    return frozenset(json.loads(approval.acknowledged)) if approval else frozenset()
+
+
 def _looked(number: int, *, online: bool) -> tuple[Bulletin, dict[str, Any]]:
     settings = pages.settings()
     with frame.looking() as session:
@@ -58,6 +64,8 @@ def _looked(number: int, *, online: bool) -> tuple[Bulletin, dict[str, Any]]:
     return bulletin, {
         "errors_found": _lines(bulletin, (each for each in kept if each.level is Level.ERROR)),
         "warnings": _lines(bulletin, (each for each in kept if each.level is Level.WARNING)),
+        "known": acknowledged(standing.approval),
+        "approval": standing.approval,
         "approve_url": url_for("approving.approve", number=number) if approves and not barred else None,
         "others": standing.others if approves and barred else None,
         "imprint": standing.shown,

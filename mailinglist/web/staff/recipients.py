@@ -19,22 +19,20 @@ from ...staff.levels import Right
 from ...stationery.sentences import noted as _
 from .. import pages
 from ..guards import Guard, Route
-from . import figures, frame, outbox, writing
+from . import asked, figures, frame, outbox, writing
 
 _A_PAGE = 50
-_LARGEST = 2**63 - 1
 
 
 def look(number: int, state: str) -> Response:
     """GET: a page of them."""
     if state not in outcomes.LISTED:
         raise Unknown(_("There is no such bulletin."))
-    after = request.args.get("after", "")
-    after_id = int(after) if after.isascii() and after.isdecimal() and len(after) < 20 else 0
+    after = asked.row("after", largest=asked.LONG_ROW)
     with frame.looking() as session:
         bulletin, row = outbox.find(session, number)
         status = dispatch.status(session, number)
-        found = outcomes.recipients(session, number, state, after_id=min(after_id, _LARGEST), limit=_A_PAGE + 1)
+        found = outcomes.recipients(session, number, state, after_id=after or 0, limit=_A_PAGE + 1)
     shown = found[:_A_PAGE]
     if shown:
         with db.transaction() as session:
@@ -48,7 +46,7 @@ def look(number: int, state: str) -> Response:
         title=outbox.count_words(state), total=figures.number(getattr(status, state)), recipients=shown,
         words=outbox.reason_words, zone=outbox.zone_of(row).key,
         next_url=url_for("recipients.look", number=number, state=state, after=shown[-1].id) if more else None,
-        first_url=url_for("recipients.look", number=number, state=state) if after else None,
+        first_url=url_for("recipients.look", number=number, state=state) if after is not None else None,
         crumbs=outbox.crumbs(bulletin),
     )  # fmt: skip
 
@@ -111,7 +109,8 @@ def _matter(number: int, said: Any) -> _Matter:
         status = dispatch.status(session, number)
         if "chosen" not in said:
             return _Matter(status, None)
-        rows = {int(row) for row in said.getlist("row") if row.isascii() and row.isdecimal() and len(row) < 19}
+        named = (asked.whole(each, largest=asked.LONG_ROW) for each in said.getlist("row"))
+        rows = {each for each in named if each is not None}
         return _Matter(status, outcomes.still_uncertain(session, number, rows) if rows else [])
 
 

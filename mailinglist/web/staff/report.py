@@ -41,7 +41,8 @@ def look(number: int) -> Response:
     ]  # fmt: skip
     return frame.page(
         "sending/report", here="bulletins", bulletin=bulletin, subject=writing.title_of(bulletin), status=status,
-        badge=words_of_bulletins.state(status.state), audience=figures.number(status.audience), counts=counts,
+        badge=words_of_bulletins.state(status.state, held=status.held),
+        audience=figures.number(status.audience), counts=counts,
         rejected=_shown(rejected), deferred=_shown(deferred), number=figures.number,
         excluded=[(outbox.reason_words(reason), figures.number(many)) for reason, many in excluded],
         back=back, slug=row.slug,

@@ -9,7 +9,7 @@ from ...bulletins import approvals, drafts
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, words_of_bulletins, writing
+from . import asked, frame, words_of_bulletins, writing
 
 
 def index(number: int) -> Response:
@@ -45,7 +45,7 @@ def restore(number: int, revision: int) -> Response:
     with db.transaction() as session:
         bulletin = writing.find(session, number)
         drafts.restore(
-            session, bulletin, revision, base=int(base) if base.isdecimal() and len(base) < 10 else 0,
+            session, bulletin, revision, base=asked.whole(base) or 0,
             by=writing.author(), now=now,
         )  # fmt: skip
         writing.note(session, "bulletin_restored", number, now=now, revision=revision)

@@ -60,6 +60,9 @@ def look(number: int) -> Response:
         watched = watching.watched(session, bulletin, status, now=now) if given else None
         versions = _versions(bulletin)
     found = preflight_pages.examined(matter) if matter else []
+    # Who approved has looked at the warnings that there were then.
+    known = preflight_pages.acknowledged(approval.approval)
+    found = [each for each in found if each.level is preflight.Level.ERROR or each.key not in known]
     wrong = sum(each.level is preflight.Level.ERROR for each in found)
     state = "asked" if status.state == "draft" and bulletin.asked_at else status.state
     return frame.page(
@@ -119,7 +122,7 @@ def send(number: int) -> Response:
             session, "bulletin_sent", number, now=now, at=given.due_at.isoformat(timespec="seconds"), recipients=reach
         )
     said = (
-        pages.say("Scheduled for %(time)s.", time=outbox.moment_words(at, outbox.zone_of(row)))
+        pages.say("Scheduled for %(time)s.", time=figures.moment_in_full(at, outbox.zone_of(row)))
         if at
         else None  # The page itself says so, and stops saying it once it has begun.
     )
@@ -195,14 +198,15 @@ def _form(
         approval = _assert_ready(session, number)
         reach = audience_query.count(session, row.id, words_of_bulletins.rule_of(bulletin.audience))
     zone = outbox.zone_of(row)
-    here = db.utcnow().astimezone(zone)
+    now = db.utcnow()
     return frame.page(
         "sending/send", 422 if errors else 200, here="bulletins", errors=errors or {}, values=values,
         bulletin=bulletin, subject=writing.title_of(bulletin), approval=approval, reach=reach, number=figures.number,
         versions=_versions(bulletin), rule=words_of_bulletins.rule(words_of_bulletins.rule_of(bulletin.audience)),
-        zone=zone.key, zone_place=outbox.zone_place(zone), clock=here.strftime("%H:%M"), today=here.date().isoformat(),
+        zone=zone.key, zone_place=outbox.zone_place(zone), clock=figures.clock_face(now, zone),
+        today=now.astimezone(zone).date().isoformat(),
         twice=[
-            (which, outbox.moment_words(at, zone), None)
+            (which, figures.moment_in_full(at, zone), None)
             for which, at in (("first", twice.first), ("second", twice.second))
         ] if twice else [],
         crumbs=outbox.crumbs(bulletin),

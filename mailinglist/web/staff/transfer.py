@@ -18,12 +18,11 @@ from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, persons
+from . import asked, frame, persons
 from . import registry_words as words
 
 _A_PAGE = 20
 _REFUSALS = 100
-_LARGEST = 2**31 - 1
 _AT_WORK = (CHECKING, WAITING, RUNNING)
 _FORM = 64 * 1024  # what a form with a file holds besides
 
@@ -115,8 +114,6 @@ def progress(number: int) -> Response:
 
 
 def _find(number: int) -> Job:
-    if number > _LARGEST:
-        raise Unknown("There is no such import.")
     with frame.looking() as session:
         return import_jobs.find(session, number)
 
@@ -127,8 +124,7 @@ def _note(session: Session, act: str, job: Job, **detail: Any) -> None:
 
 
 def _index(errors: dict[str, str]) -> Response:
-    before = request.args.get("before", "")
-    before_id = int(before) if before.isdecimal() and int(before) <= _LARGEST else None
+    before_id = asked.row("before")
     with frame.looking() as session:
         row = frame.current_list(session)
         jobs = import_jobs.recent(session, row.id, before_id=before_id, limit=_A_PAGE + 1)
@@ -155,8 +151,7 @@ def _look(job: Job, values: dict[str, Any], errors: dict[str, str] | None = None
     if any(column.samples for column in job.columns):  # cells of the file are shown
         with db.transaction() as session:
             _note(session, "import_seen", job)
-    after = request.args.get("after", "")
-    line = int(after) if after.isdecimal() and len(after) < 10 else 0
+    line = asked.row("after") or 0
     refusals = [each for each in job.refusals if each.line > line]
     with frame.looking() as session:
         name = next((persons.list_name(row) for row in lists.every(session) if row.id == job.list_id), "")

@@ -16,6 +16,7 @@ from ...consent.tables import MailingList
 from ...delivery import dispatch, outcomes
 from ...delivery.dispatch import Status
 from ...errors import NotAllowed
+from ...staff import accounts
 from ...staff.levels import Right
 from ...stationery.sentences import noted as _
 from .. import pages
@@ -49,21 +50,28 @@ class Watched:
     uncertain: int
     held: str
     """Its list, where all of that stands still since too many complained; empty: it doesn't."""
+    may_go_on: list[str]
+    """Who may let a held list go on, by name."""
     trouble: str
     again: str
     """How often the page looks again; empty: never."""
     zone: str
 
+    @property
+    def shown(self) -> str:
+        """Stands for what is shown around the account."""
+        return f"{self.state}-held" if self.held else self.state
+
 
 def watched(session: Session, bulletin: Bulletin, status: Status, *, now: datetime) -> Watched:
     """The account of a bulletin that was given to be sent."""
     row = session.get_one(MailingList, bulletin.list_id)
-    per_second = outcomes.rate(session, bulletin.id, now=now) if status.state == "sending" else 0.0
+    per_second = outcomes.rate(session, bulletin.id, now=now) if status.state == "sending" and not status.held else 0.0
     gone = status.audience - status.pending
     due = status.due_at
     return Watched(
         state=status.state,
-        badge=words_of_bulletins.state(status.state),
+        badge=words_of_bulletins.state(status.state, held=status.held),
         audience=status.audience,
         gone=gone,
         share=figures.share(gone, status.audience),
@@ -80,6 +88,7 @@ def watched(session: Session, bulletin: Bulletin, status: Status, *, now: dateti
         late=status.state == "scheduled" and not status.held and due is not None and (now - due).total_seconds() > 15,
         uncertain=status.uncertain,
         held=row.slug if status.held else "",
+        may_go_on=[each.name for each in accounts.publishers(session, now=now)] if status.held else [],
         trouble="" if status.held else status.trouble or "",
         again=_again(status),
         zone=outbox.zone_of(row).key,
@@ -94,7 +103,7 @@ def progress(number: int) -> Response:
         bulletin, _row = outbox.find(session, number)
         status = dispatch.status(session, number)
         found = watched(session, bulletin, status, now=db.utcnow())
-    changed = request.args.get("shown") != found.state
+    changed = request.args.get("shown") != found.shown
     return frame.part(
         "sending/progress", bulletin=bulletin, watched=found, changed=changed, number=figures.number
     )  # fmt: skip

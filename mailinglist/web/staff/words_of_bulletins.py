@@ -19,8 +19,11 @@ from ..pages import say
 from . import registry_words
 
 
-def state(key: str) -> tuple[str, str]:
-    """A state (`delivery.catalogue.STATES`) in words, and the kind of its badge."""
+def state(key: str, *, held: bool = False) -> tuple[str, str]:
+    """A state (`delivery.catalogue.STATES`) in words, and the kind of its badge. `held`: it stands still, with all of
+    its list, since too many complained."""
+    if held:
+        return say("Held"), "bad"
     found: dict[str, tuple[str, str]] = {
         "draft": (say("Draft"), "plain"),
         "asked": (say("Waits for approval"), "warn"),

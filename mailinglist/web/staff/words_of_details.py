@@ -7,12 +7,13 @@ detail that an earlier version noted, is shown as it stands there.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any
 
 from ...i18n import LANGUAGES
 from ...staff.levels import Level
 from ..pages import say
-from . import figures, registry_words, words_of_acts
+from . import days, figures, registry_words, words_of_acts
 from .levels import words_of
 
 _COUNTS = frozenset({
@@ -109,7 +110,9 @@ def value(key: str, held: Any) -> str:
         return "–"
     if isinstance(held, bool):
         return say("Yes") if held else say("No")
-    if isinstance(held, int | float):
+    if isinstance(held, float):
+        return figures.decimal(held)
+    if isinstance(held, int):
         return figures.number(held) if key in _COUNTS else str(held)
     if isinstance(held, Mapping):
         return ", ".join(f"{_setting(name)}: {value('', each)}" for name, each in held.items())
@@ -133,6 +136,10 @@ def _word(key: str, held: str) -> str:
             return ", ".join(registry_words.language(each) for each in held.split())
         case "kind":
             return registry_words.task_kind(held)
+        case "at" | "key_mailed_at" | "since" | "until":
+            return _when(held)
+        case "fields":
+            return registry_words.given([held])
         case "source":
             return registry_words.source(held)
         case "before" | "after" if held in set(Level):
@@ -143,6 +150,15 @@ def _word(key: str, held: str) -> str:
             return _known().get(held) or dict(registry_words.ways()).get(held, held)
         case _:
             return held
+
+
+def _when(held: str) -> str:
+    """A moment in words; a day, and whatever else an earlier version noted, as it stands there."""
+    try:
+        at = datetime.fromisoformat(held)
+    except ValueError:
+        return held
+    return figures.moment_in_a_cell(at, days.ZONE) if at.tzinfo else held
 
 
 def _setting(key: str) -> str:

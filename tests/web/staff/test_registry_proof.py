@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from hashlib import sha256
 
 import pytest
@@ -41,6 +42,9 @@ def test_a_proof_as_a_file_or_a_page_and_it_is_in_the_audit(app: Flask) -> None:
     assert "Register- och dataskyddsbeskrivningen, version 1" in page.text
     assert sha256(f"fi\n{told['notices'][0]['body']}".encode()).hexdigest() in page.text
     assert "<h3>Rekisterinpitäjä</h3>" in page.text
+    for entry in page.text.split("<li>")[1:]:
+        labels = re.findall(r"<dt>(.*?)</dt>", entry.partition("</li>")[0])
+        assert len(labels) == len(set(labels)), labels
     with db.reading() as session:
         noted = session.scalars(select(AuditEntry).where(AuditEntry.act == "proof_exported").order_by(AuditEntry.id))
         assert [(row.about, row.detail) for row in noted] == [

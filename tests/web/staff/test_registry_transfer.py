@@ -317,7 +317,7 @@ def test_a_refusal_is_said_in_the_language_of_the_page(client: FlaskClient) -> N
             "left: This person has left the list. Only they can come back, by the form and a fresh confirmation.",
             "Henkilö on poistunut listalta. Vain hän itse voi palata lomakkeella ja uudella vahvistuksella.",
         ),
-        ("bad address: An e-mail address is needed.", "virheellinen osoite: Anna sähköpostiosoite."),
+        ("bad address: An e-mail address is needed.", "osoite ei kelpaa. Anna sähköpostiosoite."),
         ("a duplicate: the same address is on line 3", "kaksoiskappale: sama osoite on rivillä 3"),
         ("something that nobody has said yet", "something that nobody has said yet"),
     ):

@@ -19,7 +19,7 @@ from mailinglist.bulletins.drafts import Author
 from mailinglist.consent import lists, register
 from mailinglist.consent.tables import Person
 from mailinglist.delivery import dispatch, post
-from mailinglist.delivery.tables import Handoff
+from mailinglist.delivery.tables import Handoff, Hold
 from mailinglist.staff import accounts, audit
 from mailinglist.staff.levels import Level
 from mailinglist.stationery.sentences import SaidBadInput
@@ -290,7 +290,7 @@ def test_the_desk_says_what_the_check_found(number: int, chief: staffing.Signed,
     change(number, writer.account_id, text="Hei {name}! " + "Hyviä uutisia kesästä. " * 20)
     for who in (chief, writer):
         shown = text_of(who.get(page).text)
-        found = re.search(r"Must be fixed: 0\. Please check: (\d+)\.", shown)
+        found = re.search(r"The check found something Please check: (\d+)\.", shown)
         assert found, shown
         assert who.get(f"{page}/preflight").text.count('class="notice warn"') == int(found[1]) > 0
     freeze(chief, number)
@@ -393,7 +393,7 @@ def test_it_is_scheduled_in_the_lists_time_zone(number: int, chief: staffing.Sig
     assert due == datetime(day.year, day.month, day.day, 9, 30, tzinfo=HELSINKI)
     shown = chief.get(page).text
     assert "Scheduled" in shown
-    assert "09:30" in shown
+    assert " at\u00a009:30</time>" in shown
     assert "(Europe/Helsinki)" in shown
 
 
@@ -401,7 +401,7 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
 def test_a_time_that_is_skipped_is_refused_and_one_that_comes_twice_is_asked_about() -> None:
-    with pytest.raises(SaidBadInput, match=r"no 03:30 on that day"):
+    with pytest.raises(SaidBadInput, match="does not exist on that day"):
         local_time.read("2026-03-29", "03:30", "", HELSINKI, now=NOW)
     with pytest.raises(local_time.Twice) as twice:
         local_time.read("2026-10-25", "03:30", "", HELSINKI, now=NOW)
@@ -563,6 +563,58 @@ def test_recipients_are_personal_data(app: Flask, number: int, ended: str, chief
         (f"bulletin {number}", {"state": "uncertain", "number": 1}),
         (f"bulletin {number}", {"state": "rejected", "number": 1}),
     ]
+
+
+def test_a_held_list_says_so_of_its_bulletins_and_who_may_go_on(
+    app: Flask, number: int, writer: staffing.Signed, chief: staffing.Signed
+) -> None:
+    freeze(chief, number)
+    later = {"when": "later", "day": (db.utcnow() + timedelta(days=2)).date().isoformat(), "time": "12:00"}
+    assert chief.post(f"/staff/bulletins/{number}/send", asked(number, **later)).status_code == 303
+    with db.transaction() as session:
+        session.add(Hold(list_id=1, bulletin_id=number, complaints=5, mails=1000, since=db.utcnow()))
+    for page in ("/staff/", "/staff/bulletins", f"/staff/bulletins/{number}", f"/staff/bulletins/{number}/report"):
+        badges = re.findall(r'class="badge \w+">([^<]+)<', writer.get(page).text)
+        assert "Held" in badges, page
+        assert "Scheduled" not in badges, page
+    told = text_of(writer.get(f"/staff/bulletins/{number}").text)
+    assert "Too many recipients of this list" in told
+    assert "Publishers: Paavo Päättäjä." in told
+    assert "let the list go on or cancel this bulletin" in text_of(chief.get(f"/staff/bulletins/{number}").text)
+    script = {"HX-Request": "true"}
+    moved = chief.get(f"/staff/bulletins/{number}/progress?shown=scheduled", headers=script)
+    assert 'id="standing"' in moved.text  # held meanwhile: what stands around the account is shown anew
+    assert (
+        'id="standing"'
+        not in chief.get(f"/staff/bulletins/{number}/progress?shown=scheduled-held", headers=script).text
+    )
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_what_was_looked_at_before_the_approval_is_not_said_again(
+    app: Flask, number: int, writer: staffing.Signed, chief: staffing.Signed
+) -> None:
+    page = f"/staff/bulletins/{number}"
+    with db.transaction() as session:
+        person(session, "sven@example.fi", now=db.utcnow()).language = "sv"  # for whom there is no version
+    assert "The check found something" in chief.get(page).text
+    assert approve(chief, number) == "done"
+    assert "The check found something" not in chief.get(page).text
+    found = text_of(chief.get(f"{page}/preflight?now=1").text)
+    assert "Paavo Päättäjä looked at it before the approval" in found
+
+
+def test_times_are_written_as_each_language_writes_them(app: Flask) -> None:
+    at = datetime(2026, 11, 22, 7, 5, tzinfo=UTC)
+    for language, sentence, cell, full in (
+        ("fi", "22.11.2026 klo 9.05", "22.11.2026 9.05", "sunnuntai 22. marraskuuta 2026 klo 9.05 (UTC+02:00)"),
+        ("sv", "22 nov. 2026 kl. 9.05", "22 nov. 2026 9.05", "söndag 22 november 2026 kl. 9.05 (GMT+02:00)"),
+        ("en", "22 Nov 2026 at 09:05", "22 Nov 2026, 09:05", "Sunday 22 November 2026 at 09:05 (GMT+02:00)"),
+    ):
+        with app.test_request_context(f"/?lang={language}"):
+            assert figures.moment(at, HELSINKI).replace("\u00a0", " ") == sentence
+            assert figures.moment_in_a_cell(at, HELSINKI) == cell
+            assert figures.moment_in_full(at, HELSINKI).replace("\u00a0", " ") == full
 
 
 def test_recipients_are_paged_by_key(number: int, ended: str, chief: staffing.Signed) -> None:

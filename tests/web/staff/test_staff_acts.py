@@ -76,12 +76,16 @@ def test_details_are_told_in_the_language_of_the_page(app: Flask) -> None:
         "number": 1234,
         "encrypted": True,
         "odd": {"a": 1},
+        "fields": ["address"],
+        "at": "2026-11-22T07:05:00+00:00",
+        "changed": {"rate": [4.0, 2.5]},
     }
     with app.test_request_context(headers={"Accept-Language": "fi"}):
         said = words_of_details.details(told)
     assert said == [
         ("Miten", "Puhelimitse"), ("Kanavat", "Postimarkkinointi"), ("Tasot", "Toimittaja"),
         ("Määrä", "1\u00a0234"), ("Salattu", "Kyllä"), ("odd", "a: 1"),
+        ("Tiedot", "Sähköpostiosoite"), ("Aika", "22.11.2026 9.05"), ("Muutettu", "Tiedotteita sekunnissa: 4 → 2,5"),
     ]  # fmt: skip
 
 

@@ -66,6 +66,7 @@ DOCUMENTED = {
     "GET /staff/persons/<int:number>/disclose": "staff: registrar fresh",
     "POST /staff/persons/<int:number>/disclose": "staff: registrar fresh",
     "GET /staff/retention": "staff: registrar auditor administrator",
+    "GET /staff/retention/counted": "staff: registrar auditor administrator",
     "GET /staff/tasks": "staff: registrar",
     "POST /staff/tasks/<int:number>/done": "staff: registrar",
     "POST /staff/persons/<int:number>/notes": "staff: registrar",

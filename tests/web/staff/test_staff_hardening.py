@@ -79,6 +79,21 @@ def test_a_number_that_no_row_has_leads_nowhere(chief: staffing.Signed, path: st
 
 
 @pytest.mark.parametrize(
+    "asked",
+    [
+        "audit?before=", "bans?before=", "bulletins?before=", "disclosures?before=", "images?before=",
+        "imports?before=", "persons/1?mails=", "persons?q=&after=", "persons/new?person=", "retention?before=",
+    ],
+)  # fmt: skip
+def test_no_page_takes_a_mistyped_number_for_another(chief: staffing.Signed, matti: int, asked: str) -> None:
+    for wrong in ("x", "-1", "1.5", "%C2%B2", "%D9%A1", "9" * 30, str(2**63), "1%20"):
+        answer = chief.get(f"/staff/{asked}{wrong}")
+        assert answer.status_code == 404, wrong
+        assert "There is no such page" in answer.text
+    assert chief.get(f"/staff/{asked}").status_code == 200
+
+
+@pytest.mark.parametrize(
     "path", ["/staff/audit?about=%00", "/staff/persons?q=a%00", "/staff/imports?list=%00", "/staff/bans?address=%00"]
 )
 def test_a_nul_in_an_address_is_refused(chief: staffing.Signed, path: str) -> None:

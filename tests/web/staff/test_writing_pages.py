@@ -220,7 +220,7 @@ class TestSaving:
         assert answer.status_code == 409
         told = json.loads(answer.text)
         assert told["conflict"]
-        assert told["said"].startswith("Maija has changed this bulletin at ")
+        assert told["said"].startswith("Maija changed this bulletin on ")
         assert version_of(number).blocks == (blocks.Text("Maijan"),)
         page = pekka.post(f"/staff/bulletins/{number}/edit", both | {"k-text": "Pekan"})
         assert page.status_code == 409
