@@ -31,6 +31,7 @@ PERIODS: Mapping[str, Period] = {
     "uploads": Period(7, least=1, most=90),
     "answers": Period(365, least=7),
     "incoming": Period(30, least=7, most=731),  # a server may hand in a mail for some days; it must still be known
+    "unread": Period(90, least=30, most=731),
     "tasks": Period(2 * 365, least=30),
     "disclosures": Period(3 * 365, least=365),
 }

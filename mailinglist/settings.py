@@ -170,6 +170,7 @@ class Settings(BaseSettings):
     inbound_bind: str | None = None
     inbound_imap: SecretStr | None = None
     inbound_pipe: bool = False
+    inbound_authserv_id: str | None = None
     trusted_proxies: int = Field(default=0, ge=0, le=10)
     confirm_days: int = Field(default=7, ge=1, le=60)
     send_rate: float | None = Field(default=None, gt=0)

@@ -14,6 +14,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 
+def header_of(raw: bytes) -> bytes:
+    """A mail's header, and the empty line after it."""
+    raw = raw.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+    return raw[: raw.index(b"\r\n\r\n") + 4]
+
+
 @dataclass
 class Stored:
     """One mail of the folder."""
@@ -113,6 +119,12 @@ class ImapServer:
                 b"* %d FETCH (UID %d BODY[]<0> {%d}\r\n%s)\r\n" % (n, mail.uid, len(raw), raw)
                 for n, mail in enumerate(self.mails, 1) if mail.uid == int(match[1])
                 for raw in (mail.raw[: int(match[2])],)
+            )  # fmt: skip
+        if match := re.fullmatch(r"UID FETCH (\d+) \(BODY\.PEEK\[HEADER\]<0\.(\d+)>\)", command):
+            return b"".join(
+                b"* %d FETCH (UID %d BODY[HEADER]<0> {%d}\r\n%s)\r\n" % (n, mail.uid, len(raw), raw)
+                for n, mail in enumerate(self.mails, 1) if mail.uid == int(match[1])
+                for raw in (header_of(mail.raw)[: int(match[2])],)
             )  # fmt: skip
         if match := re.fullmatch(r"UID STORE (\d+) \+FLAGS\.SILENT \((\S+)\)", command):
             for mail in self.mails:

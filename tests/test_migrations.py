@@ -258,6 +258,36 @@ def test_bans_of_0009_are_about_all_lists(empty: Flask) -> None:
         session.execute(metadata.tables["bans"].insert().values(channel="post", **values))
 
 
+@pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
+def test_mails_of_0011_that_wait_have_a_writer(empty: Flask) -> None:
+    """Each keeps all it has; of what waits for a person the return path says who wrote it."""
+    with db.db.engine.connect() as connection:
+        made = migrate.config()
+        made.attributes["connection"] = connection
+        command.upgrade(made, "0011")
+    values = {
+        "recipient": "a@example.fi", "via": "lmtp", "size": 3, "raw": b"Moi", "received_at": NOW, "not_before": NOW,
+        "tries": 1,
+    }  # fmt: skip
+    with db.transaction() as session:
+        old = MetaData()
+        old.reflect(session.connection())
+        before = [
+            {**values, "id": number, "digest": bytes([number]) * 32, "sender": sender, "state": state}
+            for number, (sender, state) in enumerate(
+                [("Matti@Example.fi", "owner"), ("", "failed"), ("Matti@Example.fi", "waiting")], 1
+            )
+        ]
+        session.execute(old.tables["spool"].insert(), before)
+    migrate.upgrade(empty)
+    with db.reading() as session:
+        after = _rows(session, metadata.tables["spool"])
+    assert [{name: row[name] for name in before[0]} for row in after] == before
+    assert [(row["writer"], row["deaths"], row["client"]) for row in after] == [
+        ("matti@example.fi", 0, None), (None, 0, None), (None, 0, None)
+    ]  # fmt: skip
+
+
 def _rows(session: Session, table: Table) -> list[dict[str, Any]]:
     return [dict(row) for row in session.execute(table.select().order_by(*table.primary_key.columns)).mappings()]
 

@@ -61,6 +61,22 @@ def note(
     note_many(session, what, [digest], list_slug=list_slug, channels=channels, to=to, source=source, now=now)
 
 
+def note_later(
+    session: Session,
+    what: str,
+    digest: bytes,
+    *,
+    list_slug: str | None = None,
+    channels: Iterable[str] = (),
+    now: datetime,
+) -> None:
+    """`note`, where the register is unsound: signed with a wrong ban key the line would be lost, and the journal
+    broken. It waits with those that the file would not take, and is written as soon as the key is right
+    (`catch_up`)."""
+    [line] = _lines(what, [digest], list_slug=list_slug, channels=channels, now=now)
+    session.add(JournalBacklog(line={**line, "who": [digest.hex()]}, at=db.utcnow()))
+
+
 def note_many(
     session: Session,
     what: str,
@@ -73,8 +89,21 @@ def note_many(
     now: datetime,
 ) -> None:
     """`note` for many persons at once, who share all the rest."""
-    assert what in optouts.TAKEN_AWAY or what in optouts.GIVEN, what
     noted: list[dict[str, Any]] = session.info.setdefault(_NOTED, [])
+    noted += _lines(what, digests, list_slug=list_slug, channels=channels, to=to, source=source, now=now)
+
+
+def _lines(
+    what: str,
+    digests: Sequence[bytes],
+    *,
+    list_slug: str | None,
+    channels: Iterable[str],
+    to: bytes | None = None,
+    source: str = "",
+    now: datetime,
+) -> list[dict[str, Any]]:
+    assert what in optouts.TAKEN_AWAY or what in optouts.GIVEN, what
     forbidden = sorted(str(channel) for channel in channels)
     alike = {
         "what": what,
@@ -84,7 +113,7 @@ def note_many(
         **({"to": to.hex()} if to else {}),
         **({"source": source} if source else {}),
     }
-    noted += [{**alike, "who": list(digests[start : start + _PIECE])} for start in range(0, len(digests), _PIECE)]
+    return [{**alike, "who": list(digests[start : start + _PIECE])} for start in range(0, len(digests), _PIECE)]
 
 
 def write(session: Session) -> None:

@@ -215,6 +215,13 @@ def last_state(session: Session, subject: bytes, slug: str) -> str | None:
     return None
 
 
+def erased_since(session: Session, subjects: Sequence[bytes], since: datetime) -> bool:
+    """Whether whoever has one of these keyed digests was erased after this moment."""
+    bodies = session.scalars(select(LedgerEntry.body).where(LedgerEntry.subject.in_(list(subjects))))
+    facts = (json.loads(body) for body in bodies if b'"erased"' in body)
+    return any(fact["event"] == "erased" and fact["at"] > moment(since) for fact in facts)
+
+
 def text_digest(language: str, body: str) -> bytes:
     """The digest by which a consent text is known: SHA-256 of language, newline, body."""
     return hashlib.sha256(f"{language}\n{body}".encode()).digest()

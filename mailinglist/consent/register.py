@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, Select, collate, delete, exists, func, select, update
 from sqlalchemy.orm import Session
 
 from .. import db
@@ -54,6 +54,25 @@ def tokens_of(session: Session) -> Tokens:
 def find(session: Session, address: Address) -> Person | None:
     """The person with this case-folded address."""
     return session.scalar(select(Person).where(Person.folded == address.folded))
+
+
+def held(session: Session, address: Address) -> Person | None:
+    """`find`; and nobody erases them until the end of the transaction, so that what is kept of them is found then."""
+    found = select(Person).where(Person.folded == address.folded)
+    return session.scalar(found.with_for_update(read=True, key_share=True))
+
+
+def hold_many(session: Session, persons: Select[int]) -> None:
+    """Nobody of these persons (their ids) is erased or changed by anybody else until the end of the transaction."""
+    if session.get_bind().dialect.name == "postgresql":
+        theirs = select(Person.id).where(Person.id.in_(persons)).order_by(in_order())
+        session.execute(theirs.with_for_update(read=True, key_share=True)).all()
+
+
+def in_order() -> ColumnElement[str]:
+    """The one order in which whoever locks several persons in a transaction locks them: that of their case-folded
+    addresses, by code point, which is also Python's (`requests.take`). In two orders they could wait for each other."""
+    return collate(Person.folded, "C")
 
 
 def locked(session: Session, person_id: int) -> Person | None:
@@ -332,8 +351,14 @@ def decline(
 
 
 def mute(person: Person, *, now: datetime) -> None:
-    """No confirmation letter goes to this person (locked) for a year."""
+    """No confirmation letter goes to this person (locked) for a year. The journal is not told: see `hush`."""
     person.muted_until = now + _MUTED_FOR
+
+
+def hush(session: Session, person: Person, row: MailingList, *, now: datetime) -> None:
+    """`mute`, and the journal of opt-outs says so."""
+    mute(person, now=now)
+    journal.note(session, optouts.MUTED, person.digest, list_slug=row.slug, now=now)
 
 
 # ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────────

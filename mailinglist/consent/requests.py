@@ -21,7 +21,7 @@ from .. import db
 from ..errors import MailinglistError, RegisterUnsound
 from ..i18n import DEFAULT_LANGUAGE
 from ..observe import count, logger
-from . import bans, ledger, lists, register
+from . import bans, journal, ledger, lists, optouts, register
 from .address import Address, fold, parse
 from .keys import keys_of
 from .states import Channel, State
@@ -102,7 +102,13 @@ def keep_exit(
     ban: Collection[Channel],
     now: datetime,
 ) -> None:
-    """`write_down_exit`, for a token that has been read."""
+    """`write_down_exit`, for a token that has been read. It is in the journal of opt-outs, too: once as it is kept, and
+    once as it is entered."""
+    person = register.owner(session, ticket.digest)
+    digests = list(dict.fromkeys((ticket.digest, person.digest if person else ticket.digest)))
+    journal.note_later(session, optouts.LEFT, digests[-1], list_slug=row.slug, now=now)
+    for digest in digests if ban else ():
+        journal.note_later(session, optouts.BANNED, digest, channels=[channel.value for channel in ban], now=now)
     kept = {**origin, "ticket": ticket.pack().hex(), "ban": [channel.value for channel in ban]}
     session.add(
         Request(
@@ -207,7 +213,7 @@ def take(session: Session, *, limit: int = 50, now: datetime) -> int:
     if not waiting:
         return 0
     load = _load(session, {request.domain for request in waiting}, now)
-    # Persons are locked in one order, so that two workers can't wait for each other.
+    # Persons are locked in one order (`register.in_order`), so that two workers can't wait for each other.
     for request in sorted(waiting, key=lambda waits: fold(waits.mailbox or "")):
         if request.kind != EXIT and load.full(request.domain):  # an opt-out brings no letter, and waits for none
             request.not_before = now + _WAIT

@@ -22,7 +22,7 @@ from ..letters import desk
 from ..observe import redact
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
-from . import bounces, complaints, handoffs
+from . import bounces, complaints, handoffs, troubles
 from .tables import RARE_STATES, Bounce, Complaint, Dispatch, Handoff
 
 LATE = timedelta(minutes=10)
@@ -115,8 +115,11 @@ def _stuck(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:
         .order_by(Dispatch.due_at)
     )
     for number, subject, trouble in paused:
+        known = troubles.read(trouble or "")
         yield Need(
-            Sentence(
+            known.of(_title(subject))
+            if known is not None
+            else Sentence(
                 _("“%(subject)s” stands still: %(trouble)s"),
                 {"subject": _title(subject), "trouble": redact(trouble or "")},
             ),

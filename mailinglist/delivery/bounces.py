@@ -9,7 +9,7 @@ The policy is in `failures`.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -21,8 +21,8 @@ from ..consent import register
 from ..consent.states import State
 from ..consent.tables import MailingList, Person, Subscription
 from ..db import UtcDateTime, among, changed
-from . import dispatch, failures, verdicts
-from .failures import Failure
+from . import dispatch, failures, troubles, verdicts
+from .failures import Blame, Failure
 from .handoffs import BULLETIN, look_up_by_key
 from .tables import Bounce, Dispatch, Handoff
 from .verdicts import Verdict
@@ -49,10 +49,6 @@ _COUNTING = (Verdict.DEAD, Verdict.MAILBOX, Verdict.SENDER)
 _SOURCES = {Verdict.DEAD: "bounces: dead", Verdict.MAILBOX: "bounces: mailbox"}
 """What the ledger says of why somebody was given up."""
 _MANY = 200
-_BLAMED = (
-    "Paused by itself: of {window} mails in a row, more than {most} were refused because of us, not of the recipients. "
-    "A server said: {words}"
-)
 _NO_OBJECTS = {"synchronize_session": False}
 
 
@@ -109,7 +105,9 @@ def note_many(session: Session, reported: Sequence[Reported], *, now: datetime) 
             select(Handoff.id, Handoff.person_id, Handoff.settled_at).where(among(Handoff.id, wanted))
         )
     }
-    _hold_persons(session, [person for person, _settled in known.values()])
+    # Nobody of them is erased until this is committed: else a server's words would come after.
+    persons = sorted({person for person, _settled in known.values()})
+    register.hold_many(session, select(Person.id).where(among(Person.id, persons)))
     failed: dict[int, dict[str, object]] = {}
     for each in reported:
         if each.verdict in _COUNTING:
@@ -154,13 +152,6 @@ def _row(number: int, verdict: Verdict, code: int | None, status: str | None, wo
     }  # fmt: skip
 
 
-def _hold_persons(session: Session, persons: Iterable[int]) -> None:
-    """Nobody of them is erased until this is committed: else a server's words would come after."""
-    if session.get_bind().dialect.name == "postgresql":
-        theirs = select(Person.id).where(among(Person.id, sorted(set(persons)))).order_by(Person.id)
-        session.execute(theirs.with_for_update(read=True, key_share=True)).all()
-
-
 def _insert(
     session: Session, failed: Sequence[Mapping[str, object]], origin: str, now: datetime
 ) -> Sequence[Row[int, int, str]]:
@@ -182,6 +173,8 @@ def _inserting(given: str, domain: str) -> TextClause:
         # CASE hides from the planner how few rows are rejected: it would begin with all of those (see handoffs).
         "WHERE CASE WHEN h.person_id > 0 AND coalesce(h.settled_at, :now) >= :oldest "
         "THEN CAST(:origin AS TEXT) = 'report' OR h.state = 'rejected' ELSE FALSE END "
+        # In one order: two who note reports of the same mails must not wait for each other.
+        "ORDER BY h.id "
         "ON CONFLICT (handoff_id) DO NOTHING RETURNING handoff_id, bulletin_id, verdict"
     )
     moments = (bindparam("now", type_=UtcDateTime), bindparam("oldest", type_=UtcDateTime))
@@ -219,7 +212,8 @@ def _weigh(session: Session, found: Sequence[Row[int, int]], *, now: datetime) -
     if not found:
         return 0
     number = 0
-    for person_id in sorted({person for person, _list, _why in _unreachable(session, [row[1] for row in found])}):
+    given_up = sorted({person for person, _list, _why in _unreachable(session, [row[1] for row in found])})
+    for person_id in _in_order(session, given_up):
         if register.locked(session, person_id) is None:
             continue
         # Once more, under the lock: a sign-up of their own may have come in between.
@@ -232,6 +226,13 @@ def _weigh(session: Session, found: Sequence[Row[int, int]], *, now: datetime) -
     weighed = update(Bounce).where(among(Bounce.id, [row[0] for row in found])).values(due=False)
     session.execute(weighed, execution_options=_NO_OBJECTS)
     return number
+
+
+def _in_order(session: Session, persons: Sequence[int]) -> Sequence[int]:
+    if len(persons) < 2 or session.get_bind().dialect.name != "postgresql":
+        return persons
+    theirs = select(Person.id).where(among(Person.id, persons)).order_by(register.in_order())
+    return session.scalars(theirs).all()
 
 
 def _unreachable(session: Session, persons: Collection[int]) -> list[tuple[int, int, Verdict]]:
@@ -277,23 +278,53 @@ def watch(session: Session, bulletins: Collection[int]) -> Collection[int]:
         ).one_or_none()
         if found is None or found.state != "sending":
             continue
-        ill = select(Bounce.handoff_id, Bounce.words).where(
+        ill = select(Bounce.handoff_id, Bounce.domain, Bounce.origin == REPORT, Bounce.words).where(
             Bounce.bulletin_id == bulletin_id, Bounce.verdict == Verdict.SENDER.value
         )
         if found.resumed_at is not None:
             ill = ill.where(Bounce.mailed_at > found.resumed_at)
-        last = session.execute(ill.order_by(Bounce.handoff_id.desc()).limit(failures.MOST_BLAMED + 1)).all()
+        rows = session.execute(ill.order_by(Bounce.handoff_id.desc()).limit(failures.WINDOW)).all()
+        if len(rows) <= failures.MOST_BLAMED:
+            continue
+        domain = _main_domain(session, bulletin_id)
+        last = failures.counting((Blame(*row) for row in rows), main_domain=domain)[: failures.MOST_BLAMED + 1]
         if len(last) <= failures.MOST_BLAMED:
             continue
         if _mails_between(session, bulletin_id, last[-1].handoff_id, last[0].handoff_id) > failures.WINDOW:
             continue
-        words = next((row.words for row in last if row.words), "–")
-        trouble = _BLAMED.format(window=failures.WINDOW, most=failures.MOST_BLAMED, words=words)
+        words = next((each.words for each in last if each.words), "–")
+        trouble = troubles.refused(window=failures.WINDOW, most=failures.MOST_BLAMED, words=words)
         dispatch.pause(session, bulletin_id, trouble=trouble)
         _log.warning("bulletin_paused_by_refusals", bulletin=bulletin_id)
         observe.count("bulletins_paused_by_refusals")
         paused.add(bulletin_id)
     return paused
+
+
+def _main_domain(session: Session, bulletin_id: int) -> str | None:
+    """The domain to which more than half of the last WINDOW mails of a bulletin went; None: none, or it is too early to
+    say."""
+    last = (
+        select(Handoff.person_id)
+        .where(
+            Handoff.kind + "" == BULLETIN, Handoff.about + 0 == bulletin_id,
+            Handoff.state.not_in(("pending", "excluded")),
+        )
+        .order_by(Handoff.id.desc())
+        .limit(failures.WINDOW)
+        .subquery()
+    )  # fmt: skip
+    number = session.scalar(select(func.count()).select_from(last)) or 0
+    if number <= 2 * failures.MOST_BLAMED:
+        return None
+    most = session.execute(
+        select(Person.domain, func.count())
+        .where(Person.id.in_(select(last.c.person_id)))
+        .group_by(Person.domain)
+        .order_by(func.count().desc())
+        .limit(1)
+    ).one_or_none()
+    return most[0] if most is not None and most[1] * 2 > number else None
 
 
 def _mails_between(session: Session, bulletin_id: int, first: int, last: int) -> int:

@@ -96,7 +96,7 @@ def note(session: Session, handoff_id: int, provider: str, *, evidence: Origin, 
         return AGAIN
     if person is not None:
         if mail.kind == desk.CONFIRM:
-            register.mute(person, now=now)
+            register.hush(session, person, row, now=now)
         register.end(
             session, person, row, Event.LEAVE, source="complaint", origin={"how": "complaint", **evidence},
             by_link=False, now=now,
@@ -171,6 +171,11 @@ def go_on(session: Session, list_id: int, *, by: str, now: datetime) -> Hold:
     _log.warning("hold_lifted", list=list_id, hold=hold.id)
     db.ring(session, db.BULLETINS)
     return hold
+
+
+def counted_from(session: Session, hold: Hold) -> datetime:
+    """From when on complaints counted for this hold, which is in force."""
+    return _from(session, hold.list_id, hold.since)
 
 
 def _from(session: Session, list_id: int, now: datetime) -> datetime:

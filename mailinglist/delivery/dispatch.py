@@ -22,8 +22,9 @@ from .. import db, observe
 from ..bulletins import approvals, drafts
 from ..consent.tables import MailingList
 from ..errors import Fault, MailinglistError, NotAllowed
+from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
-from . import audience_query, handoffs
+from . import audience_query, handoffs, troubles
 from .tables import RARE_STATES, Dispatch, Hold
 
 _log = observe.logger(__name__)
@@ -156,18 +157,13 @@ def call_off_cancelled(session: Session, *, now: datetime) -> None:
 
 _STANDS = "Its list is held: too many recipients complained. A publisher looks into it, and lets it go on."
 
-_RESTORED = (
-    "It comes from the backup of {moment}, and may have gone out since. Look into the mail server's log, or ask a few "
-    "recipients, before you resume it."
-)
-
 
 def come_back(session: Session, copy_of: datetime, *, now: datetime) -> tuple[int, int]:
     """After a restore: every bulletin that was scheduled or being sent is paused, and says why; what was open of all
     mails is uncertain. A person decides. Returns how many bulletins, and how many mails."""
     cancelled = session.scalars(select(Dispatch.bulletin_id).where(Dispatch.state == "cancelled")).all()
     uncertain = handoffs.come_back(session, cancelled, now=now)
-    trouble = _RESTORED.format(moment=f"{copy_of:%Y-%m-%d %H:%M} UTC")
+    trouble = troubles.restored(f"{copy_of:%Y-%m-%d %H:%M} UTC")
     paused = session.execute(
         update(Dispatch).where(Dispatch.state.in_(("scheduled", "sending", "paused"))).values(trouble=trouble)
     )
@@ -230,8 +226,8 @@ def note_trouble(session: Session, bulletin_id: int, trouble: str | None) -> Non
 
 
 def pause(session: Session, bulletin_id: int, *, trouble: str | None = None) -> None:
-    """Stop until `resume`; what is being handed over is settled. `trouble`: why the program itself does so, in words.
-    Raises Unknown, NotAllowed."""
+    """Stop until `resume`; what is being handed over is settled. `trouble`: why the program itself does so
+    (`troubles`). Raises Unknown, NotAllowed."""
     _move(session, bulletin_id, "pause").trouble = trouble[:500] if trouble else None
 
 
@@ -300,10 +296,19 @@ def status(session: Session, bulletin_id: int) -> Status:
         first_at=first,
         last_at=last,
         due_at=dispatch.due_at,
-        trouble=_shortfall(dispatch) or dispatch.trouble or (_STANDS if held else None),
+        trouble=_shortfall(dispatch) or troubles.in_english(dispatch.trouble or "") or (_STANDS if held else None),
         held=held,
         **counted,
     )
+
+
+def reason(session: Session, bulletin_id: int) -> Sentence | None:
+    """The trouble of `status`, where it can be said in any language; None: only in those words, or there is none."""
+    dispatch = session.get(Dispatch, bulletin_id)
+    if dispatch is None or _shortfall(dispatch) is not None:
+        return None
+    known = troubles.read(dispatch.trouble or "")
+    return known.sentence if known is not None else None
 
 
 def _shortfall(dispatch: Dispatch) -> str | None:

@@ -10,6 +10,7 @@ later count the same way (`verdicts` says what each means).
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -22,9 +23,12 @@ APART = timedelta(days=1)
 """Two bulletins that say that an address is gone: at least so far apart, so that one bad hour of a server drops
 nobody."""
 FULL_TIMES, FULL_WITHIN = 5, timedelta(days=60)
-"""So many mails that a mailbox could not take, within so long."""
+"""So many bulletins that a mailbox could not take, within so long."""
 WINDOW, MOST_BLAMED = 200, 10
 """Of so many mails in a row, at most so many (5 %) may be refused because of us; else a bulletin stands still."""
+OF_ONE_DOMAIN = 3
+"""So many reports about mails to one domain count in that. Whoever has addresses of their own on a list can report
+anything about them; it takes several domains to stop a bulletin, unless most of its mails go to one."""
 REPORTED_WITHIN = timedelta(days=30)
 """A report of a mail that is older than this does not count any more."""
 
@@ -63,16 +67,44 @@ class Failure:
     mailed_at: datetime
 
 
+@dataclass(frozen=True, slots=True)
+class Blame:
+    """A mail that was refused because of us."""
+
+    handoff_id: int
+    domain: str
+    reported: bool
+    """By a report that came as a mail, which anybody who had the mail can write; else in the conversation with our
+    relay."""
+    words: str | None = None
+
+
+def counting(ill: Iterable[Blame], *, main_domain: str | None) -> list[Blame]:
+    """Those of the mails refused because of us, newest first, that count towards MOST_BLAMED: all that our relay
+    refused, and of those that are only reported OF_ONE_DOMAIN for each domain; all of `main_domain`, where most mails
+    go."""
+    found = []
+    of_domain: Counter[str] = Counter()
+    for each in ill:
+        if each.reported and each.domain != main_domain:
+            of_domain[each.domain] += 1
+            if of_domain[each.domain] > OF_ONE_DOMAIN:
+                continue
+        found.append(each)
+    return found
+
+
 def unreachable(failures: Iterable[Failure]) -> Verdict | None:
     """Whether somebody can't be reached: DEAD or MAILBOX is why, None says no.
 
-    DEAD: two bulletins, APART, say that there is no such address. MAILBOX: the mailbox took none of FULL_TIMES mails
-    within FULL_WITHIN. What is about us never counts.
+    DEAD: two bulletins, APART, say that there is no such address. MAILBOX: the mailbox took none of FULL_TIMES
+    bulletins within FULL_WITHIN. What is about us never counts; nor do letters, since a stranger can have them sent to
+    anybody.
     """
     every = list(failures)
     dead = [each for each in every if each.verdict is Verdict.DEAD and each.bulletin]
     if any(abs(one.mailed_at - two.mailed_at) >= APART for one in dead for two in dead if one.bulletin != two.bulletin):
         return Verdict.DEAD
-    full = sorted(each.mailed_at for each in every if each.verdict is Verdict.MAILBOX)
+    full = sorted(each.mailed_at for each in every if each.verdict is Verdict.MAILBOX and each.bulletin)
     groups = zip(full, full[FULL_TIMES - 1 :], strict=False)
     return Verdict.MAILBOX if any(last - first <= FULL_WITHIN for first, last in groups) else None

@@ -46,6 +46,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from ..consent import register
 from ..consent.tables import Person
 from ..db import BUSY_SECONDS, among, changed, insert_new
 from ..observe import redact
@@ -399,9 +400,8 @@ def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
 
 def _hold_persons(session: Session, rows: Sequence[int]) -> None:
     """Nobody is erased until this is committed, or is erased before it begins: else their words would come after."""
-    theirs = select(Person.id).join(Handoff, Handoff.person_id == Person.id).where(among(Handoff.id, rows))
     if rows:
-        session.execute(theirs.with_for_update(read=True, key_share=True, of=Person)).all()
+        register.hold_many(session, select(Handoff.person_id).where(among(Handoff.id, rows)))
 
 
 def _stored(at: datetime) -> str:

@@ -7,14 +7,16 @@ limits, or there is none.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
-from datetime import datetime
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..consent import lists, register, requests
+from ..consent import ledger, lists, register, requests
 from ..consent.address import Address, parse
+from ..consent.keys import keys_of
 from ..consent.register import Door, Origin, Ticket, tokens_of
 from ..consent.states import Channel, channels
 from ..consent.tables import MailingList
@@ -25,7 +27,7 @@ from ..errors import BadAddress, Banned, RegisterUnsound, TokenSpent, Unknown
 from ..i18n import LANGUAGES
 from ..observe import count
 from ..settings import Settings
-from . import addresses, answers, intents, robots
+from . import addresses, answers, intents, robots, spool, traces
 from .addresses import ANSWER, BOUNCE, DESK, LEAVE, Addresses, To
 from .intents import Intent
 from .reading import Mail, read
@@ -37,6 +39,7 @@ OUTCOMES = (
     "asked", "letter", "left", "banned", "kept", "confirmed", "confirmed-before", "fresh-letter", "declined", "robot",
     "unclear", "for-a-person", "forbidden", "spent", "no-address", "not-ours", "unreadable-bounce", "unnamed-bounce",
     "nothing-failed", "unnamed-complaint", "restored",
+    "erased", "too-many", "dmarc", "too-large", "kills", "crowded-out", "outlived",
     # and what `bounces.note` and `complaints.note` say of a report
 )  # fmt: skip
 """What was done, in a word.
@@ -50,6 +53,9 @@ OUTCOMES = (
     declined            a no: the request is ended
     robot               written by a program: nothing
     restored            a wish to join that waited when a backup was made (`spool.come_back`)
+    erased              whoever wrote it was erased while it waited: nothing is kept of it, and nothing done but a leave
+    too-many, dmarc     to join, and not answered: too many such mails came the same way, or the relay says that its
+                        From is forged
     nothing-failed      a report of a delay, or of success
     and what the owner reads:
     unclear             an answer to a confirmation letter, neither a clear yes nor a clear no
@@ -59,9 +65,15 @@ OUTCOMES = (
     not-ours            to no address of ours any more, or to a list that is gone
     unreadable-bounce   at a return path or the desk, from nobody
     unnamed-bounce, unnamed-complaint   a report that names no mail of ours
+    too-large           only its header was fetched, from a mailbox
+    kills               workers died over it; nobody has read it
     for-a-person        all else
+    crowded-out, outlived   … and went before a person had dealt with it: to make room, or since nobody looked for long
 """
 
+FROM_A_CLIENT, FROM_A_DOMAIN = 60, 200
+"""Requests to join that are answered in an hour, of one client of the relay, and of return paths at one domain."""
+_HOUR = timedelta(hours=1)
 _MOST_HEADERS = 60
 _LONGEST_VALUE = 1000
 _LONGEST_ID = 250
@@ -81,11 +93,21 @@ class Outcome:
     outcome: str
     list_id: int | None = None
     person_id: int | None = None
+    writer: str | None = None
+    """Of what is the owner's: who it is from, as limits count it."""
+
+
+def list_id_of(session: Session, to: To | None) -> int | None:
+    """The list that a recipient names; None: none, or one that is gone."""
+    try:
+        return lists.find(session, to.slug).id if to is not None and to.slug else None
+    except Unknown:
+        return None
 
 
 def act(session: Session, row: Spooled, *, settings: Settings, now: datetime) -> Outcome:
     """Do what a claimed mail asks for. Raises RegisterUnsound: nothing was done, and it is tried again."""
-    outcome = _InHand(session, row, settings, now).handled()
+    outcome = _InHand(session, row, settings, now).outcome()
     count(f"inbound_{outcome.kind}")
     return outcome
 
@@ -94,7 +116,7 @@ class _InHand:
     """One mail in hand."""
 
     def __init__(self, session: Session, row: Spooled, settings: Settings, now: datetime) -> None:
-        self._session, self._row, self._now = session, row, now
+        self._session, self._row, self._now, self._settings = session, row, now, settings
         self._raw = row.raw or b""
         self._mail: Mail = read(self._raw)
         self._addresses = Addresses(settings, tokens_of(session))
@@ -108,8 +130,21 @@ class _InHand:
         except Unknown:
             return None
 
-    def handled(self) -> Outcome:
+    def outcome(self) -> Outcome:
+        """What came of it. Of whoever was erased while the mail waited, nothing is kept, whatever it did."""
+        came = self._handled()
+        if not self._writer_erased():
+            return came
+        spool.nobodys(self._row)
+        if came.state != OWNER:
+            return replace(came, person_id=None)
+        count("inbound_of_the_erased")
+        return Outcome(came.kind, HANDLED, "erased", came.list_id)
+
+    def _handled(self) -> Outcome:
         mail, to = self._mail, self._to
+        if self._row.outcome == spool.TOO_LARGE:
+            return self._owners(intents.OTHER, spool.TOO_LARGE)
         found = intents.intent(mail, to, return_path=self._row.sender, by_token=self._by_subject is not None)
         if found.kind == intents.COMPLAINT:
             return self._complaint(found)
@@ -141,11 +176,33 @@ class _InHand:
         address = self._sender()
         if address is None:
             return self._owners(intents.COMMAND, "no-address")
+        if refused := self._unanswered(joins=True):
+            return self._done(intents.COMMAND, refused, row)
         requests.write_down(
             self._session, row, address, entrance=requests.MAIL, language=self._language(row), origin=self._asking(),
             slow=requests.proof_wanted(self._session, row, now=self._now), now=self._now,
         )  # fmt: skip
         return self._done(intents.COMMAND, "asked", row)
+
+    def _unanswered(self, *, joins: bool) -> str | None:
+        """Why no letter goes to whoever the mail says that it is from; None: it may go. A letter to a forged From is
+        mail to somebody who asked for nothing, so it matters where such mails come from, and not only to whom they go
+        (`requests` has the limits per address)."""
+        if self._writer_erased():
+            return "erased"
+        if traces.forged(self._mail, self._settings.inbound_authserv_id):
+            return "dmarc"
+        if not joins:
+            return None
+        since = self._now - _HOUR
+        client = traces.client(self._mail)
+        spool.came_from(self._row, client)
+        domain = self._row.sender.rpartition("@")[2].lower()
+        if client and spool.asked_since(self._session, since, client=client) >= FROM_A_CLIENT:
+            return "too-many"
+        if domain and spool.asked_since(self._session, since, domain=domain) >= FROM_A_DOMAIN:
+            return "too-many"
+        return None
 
     def _leave(self, found: Intent, row: MailingList) -> Outcome:
         ticket = self._by_subject or self._addresses.find_token(self._mail.text)
@@ -171,6 +228,8 @@ class _InHand:
         address = self._sender()
         if address is None:
             return self._owners(intents.COMMAND, "no-address")
+        if refused := self._unanswered(joins=False):
+            return self._done(intents.COMMAND, refused, row)
         requests.write_down(
             self._session, row, address, kind=requests.LEAVE, entrance=requests.MAIL, language=self._language(row),
             origin=self._asking(), now=self._now,
@@ -308,9 +367,21 @@ class _InHand:
     def _owners(self, kind: str, outcome: str, row: MailingList | None = None, person_id: int | None = None) -> Outcome:
         row = row or self._list
         if person_id is None and (sender := self._sender()):  # whose page the owner is led to, no more
-            found = register.find(self._session, sender)
+            found = register.held(self._session, sender)
             person_id = found.id if found else None
-        return Outcome(kind, OWNER, outcome, row.id if row else None, person_id)
+        writer = spool.writer_of(self._row.sender, next(iter(self._mail.addresses("From")), ""))
+        return Outcome(kind, OWNER, outcome, row.id if row else None, person_id, writer)
+
+    def _writer_erased(self) -> bool:
+        """Whether who wrote the mail, or has its return path, was erased since it came."""
+        if self._row.received_at is None:  # handed to us by a test or a command, and kept nowhere
+            return False
+        folded = set()
+        for written in (self._row.sender, *self._mail.addresses("From")[:1]):
+            with suppress(BadAddress):
+                folded.add(parse(written).folded)
+        keys = keys_of(self._session)
+        return ledger.erased_since(self._session, [keys.digest(each) for each in folded], self._row.received_at)
 
 
 def _channels(found: Intent) -> tuple[Channel, ...]:

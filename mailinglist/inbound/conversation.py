@@ -20,7 +20,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from .bounds import LARGEST, RECIPIENTS
+from .bounds import LARGEST, RECIPIENTS, TOGETHER
 
 LONGEST_COMMAND = 2048
 """Octets; RFC 5321 §4.5.3.1.4 asks for 512, and extensions for more."""
@@ -75,6 +75,8 @@ class Conversation:
         self._extended = False
         self._sender: str | None = None
         self._recipients: list[str] = []
+        self._size = 0
+        """Octets of the mail, as its sender announced it."""
         self._asked: str | None = None
         self._given = False
         self._commands = self._faults = 0
@@ -257,7 +259,7 @@ class Conversation:
         elif not sender.isascii() and "SMTPUTF8" not in parameters:
             self._fault("553 5.6.7 An address beyond ASCII needs SMTPUTF8 (RFC 6531)")
         else:
-            self._sender = sender
+            self._sender, self._size = sender, int(size)
             self._say("250 2.1.0 Ok")
 
     def _rcpt(self, rest: str) -> None:
@@ -271,6 +273,8 @@ class Conversation:
             self._fault("555 5.5.4 RCPT has a parameter that was not offered")
         elif len(self._recipients) >= RECIPIENTS:
             self._fault(f"452 4.5.3 {RECIPIENTS} recipients at most; send it to the others again")
+        elif self._recipients and self._size * (len(set(self._recipients)) + 1) > TOGETHER:
+            self._say("452 4.5.3 So large a mail goes to fewer at once; send it to the others again")
         elif found[0] in self._recipients:
             # Answered as one more by LMTP, and kept once all the same.
             self._recipients.append(found[0])
@@ -322,6 +326,8 @@ class Conversation:
         content, self._content = self._content, None
         raw = b"" if self._refusal else bytes(content.replace(b"\r\n.", b"\r\n"))[2:]
         refusal = self._refusal or _wrong(raw)
+        if refusal is None and len(raw) * (copies := len(set(self._recipients))) > TOGETHER:
+            refusal = f"552 5.3.4 So large a mail is not taken for {copies} at once"
         if refusal is None:
             self._given = True
             via = "lmtp" if self._hello == "LHLO" else "smtp"
@@ -335,7 +341,7 @@ class Conversation:
     # ── words ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _reset(self) -> None:
-        self._sender, self._recipients = None, []
+        self._sender, self._recipients, self._size = None, [], 0
 
     def _say(self, reply: str) -> None:
         self._out += reply.encode("ascii", "replace") + b"\r\n"

@@ -2,9 +2,11 @@
 can be read of the mail, and the mail itself in it.
 
 It goes to staff, so it passes no gate and is no row of `handoffs`: the mail's own row says how far it is, and is
-committed before the letter is handed over. A crash, or an answer that never came, leaves it uncertain, and it is not
-sent again: it stands in the console all the same. The return path is null, and a letter never goes to an address of
-ours, so that nothing comes back and goes round. An owner gets at most MOST_A_DAY; the console has them all.
+committed before the mail is read and the letter handed over. A crash, or an answer that never came, leaves it
+uncertain, and it is not sent again: it stands in the console all the same. The return path is null, and a letter never
+goes to an address of ours, so that nothing comes back and goes round.
+An owner gets at most MOST_A_DAY, and of one writer and one domain so few that nobody takes up the day of all others;
+the console has them all.
 """
 
 from __future__ import annotations
@@ -45,6 +47,8 @@ _log = observe.logger(__name__)
 
 MOST_A_DAY = 50
 """Letters to the owner of a list."""
+OF_ONE_A_DAY, OF_A_DOMAIN_A_DAY = 5, 20
+"""Of them, about mails of one writer, and of writers at one domain."""
 _DAY = timedelta(days=1)
 _MOST_WORDS = 4000
 """Characters of the mail's text that are shown above it."""
@@ -63,6 +67,16 @@ _ANSWERS = _(
 _ASKS = _("It asks to join or to leave, but the program could not tell for which address.")
 _SPENT = _("It answers a confirmation letter that is no longer good, so nothing was changed.")
 _FORBIDDEN = _("It answers a confirmation letter, but marketing to that address is forbidden. So nothing was changed.")
+_FAILED = _("The program could not handle it, although it tried several times. What it asks for has not been done.")
+_KILLS = _(
+    "The program broke off each time that it looked at this mail, so it does not look any more: nothing of it is shown "
+    "here, and what it asks for has not been done. It is attached as it came. Its number is %(number)s, its digest "
+    "%(digest)s; whoever looks after the program needs both."
+)
+_TOO_LARGE = _(
+    "It is too large for the program, %(size)s MB, so only its header was fetched. The mail itself lies in the mailbox "
+    "that the program looks into. What it asks for has not been done."
+)
 _REPORTS = _("It may be a report about a mail that could not be delivered, in words that the program does not know.")
 _OPT_OUT = _(
     "If somebody wants no more mail, enter that in the console today: an opt-out counts in whatever words it is said."
@@ -70,7 +84,7 @@ _OPT_OUT = _(
 _CONSOLE = _("It waits in the console until somebody has dealt with it: %(page)s")
 _WHY = _("You get this because you are the owner of the list “%(list)s”.")
 _FIELDS = (("From", _("Written by")), ("Subject", _("Subject")), ("Date", _("Written on")))
-_ATTACHED = _("The whole mail is attached.")
+_ATTACHED, _HEADER_ATTACHED = _("The whole mail is attached."), _("The header of the mail is attached.")
 
 _REPORT_OUTCOMES = frozenset({"unreadable-bounce", "unnamed-bounce", "unnamed-complaint"})
 _BECAUSE = {
@@ -106,46 +120,55 @@ def send_due(*, stop: Callable[[], bool] = lambda: False) -> int:
     try:
         while not stop():
             with db.transaction() as session:
-                letters = _next(session, settings)
-            if letters is None:
+                number = spool.forward_next(session, db.utcnow())
+            if number is None:
                 break
-            for letter in letters:
-                courier = courier or Courier(settings.relays, connections=1, helo=own_name(settings))
-                handed += _hand_over(courier, letter)
+            letter = _letter(number, settings)
+            if letter is None:
+                observe.count("forwards_withheld")
+                with db.transaction() as session:
+                    spool.withhold(session, number)
+                continue
+            courier = courier or Courier(settings.relays, connections=1, helo=own_name(settings))
+            handed += _hand_over(courier, letter)
     finally:
         if courier is not None:
             courier.close()
     return handed
 
 
-def _next(session: Session, settings: Settings) -> list[_Letter] | None:
-    """The next letter, its mail marked as being handed over; none where it is not sent on. None: nothing is due."""
+def _letter(number: int, settings: Settings) -> _Letter | None:
+    """The letter about a mail; None: it is not sent on."""
     now = db.utcnow()
-    rows = spool.forward_due(session, 1, now)
-    if not rows:
-        return None
-    letters = []
-    for row in rows:
+    with db.reading() as session:
+        row = spool.get(session, number)
+        if row is None:
+            return None
         try:
-            letters += _letter(session, row, settings, now)
+            named = session.get(MailingList, row.list_id) if row.list_id else None
+            about = named or lists.find(session, lists.DEFAULT_SLUG)
+            own = lists.settings_of(about)
+            addresses = Addresses(settings, tokens_of(session))
+            raw = spool.content(session, number)
+            if not own.owner or raw is None or _enough(session, row, now) or addresses.read(own.owner) is not None:
+                return None
+            content = _written(row, raw, about, settings, addresses, now)
         except MailinglistError as error:
-            _log.error("forward_cannot_be_written", mail=row.id, error=type(error).__name__)
-            spool.withhold(row)
-    return letters
+            _log.error("forward_cannot_be_written", mail=number, error=type(error).__name__)
+            return None
+    return _Letter(number, Parcel(number, "", own.owner, content, time.monotonic()))
 
 
-def _letter(session: Session, row: Spooled, settings: Settings, now: datetime) -> list[_Letter]:
-    named = session.get(MailingList, row.list_id) if row.list_id else None
-    about = named or lists.find(session, lists.DEFAULT_SLUG)
-    own = lists.settings_of(about)
-    addresses = Addresses(settings, tokens_of(session))
-    enough = spool.forwarded_since(session, row.list_id, now - _DAY) > MOST_A_DAY  # this one is counted
-    if not own.owner or row.raw is None or enough or addresses.read(own.owner) is not None:
-        observe.count("forwards_withheld")
-        spool.withhold(row)
-        return []
-    content = _written(row, row.raw, about, settings, addresses, now)
-    return [_Letter(row.id, Parcel(row.id, "", own.owner, content, time.monotonic()))]
+def _enough(session: Session, row: Spooled, now: datetime) -> bool:
+    """Whether the owner has had enough for a day; the mail itself is counted already."""
+    since = now - _DAY
+    if spool.forwarded_since(session, row.list_id, since) > MOST_A_DAY:
+        return True
+    writer = row.writer or ""
+    if spool.forwarded_since(session, row.list_id, since, writer=writer) > OF_ONE_A_DAY:
+        return True
+    domain = writer.rpartition("@")[2]
+    return bool(domain) and spool.forwarded_since(session, row.list_id, since, domain=domain) > OF_A_DOMAIN_A_DAY
 
 
 def _hand_over(courier: Courier, letter: _Letter) -> int:
@@ -165,7 +188,7 @@ def _written(
 ) -> bytes:
     """The whole letter, signed, as it goes behind DATA."""
     own = lists.settings_of(about)
-    mail = read(raw)
+    mail = read(raw if row.outcome != spool.KILLS else b"")
     sender = sender_of(about, settings.mail_from)
     name, address = parseaddr(sender)
     subject = " ".join(_CONTROLS.sub(" ", mail.header("Subject") or "").split())[:_MOST_SUBJECT]
@@ -191,7 +214,7 @@ def _written(
         b"Content-Transfer-Encoding: base64\r\n\r\n",
         _base64(words.encode("utf-8", "replace")),
         f"\r\n--{boundary}\r\n".encode(),
-        _attached(raw),
+        _attached(raw, as_it_is=row.outcome == spool.KILLS),
         f"\r\n--{boundary}--\r\n".encode(),
     ))  # fmt: skip
     seal = Signer(settings.dkim_keys).seal(Template([(name, [value]) for name, value in fields], [body], ()))
@@ -216,28 +239,42 @@ def _words(row: Spooled, mail: Mail, about: MailingList, settings: Settings) -> 
     said = [gettext(language, _CAME, address=row.recipient)]
     if row.outcome in _BECAUSE:
         said.append(gettext(language, _BECAUSE[row.outcome]))
+    elif row.outcome == spool.KILLS:
+        said.append(gettext(language, _KILLS, number=row.id, digest=row.digest.hex()))
+    elif row.outcome == spool.TOO_LARGE:
+        said.append(gettext(language, _TOO_LARGE, size=row.size // 1_000_000))
+    elif row.state == spool.FAILED:
+        said.append(gettext(language, _FAILED))
     if row.outcome not in _REPORT_OUTCOMES:
         said.append(gettext(language, _OPT_OUT))
     said.append(gettext(language, _CONSOLE, page=settings.base_url + _PAGE))
     shown = [
-        f"{gettext(language, words)}: {_CONTROLS.sub(' ', mail.header(name) or '')[:300]}" for name, words in _FIELDS
+        f"{gettext(language, words)}: {_CONTROLS.sub(' ', mail.header(name) or '')[:300]}"
+        for name, words in (_FIELDS if row.outcome != spool.KILLS else ())
     ]
     text = _CONTROLS.sub("", mail.text.replace("\r", ""))
     if len(text) > _MOST_WORDS:
         text = text[:_MOST_WORDS].rstrip() + " …"
     quoted = "\n".join(f"> {line}" for line in text.split("\n")) if text.strip() else ""
-    end = [gettext(language, _ATTACHED), "-- ", gettext(language, _WHY, list=lists.name_in(about, language))]
-    parts = ["\n\n".join(said), "\n".join(shown), *([quoted] if quoted else []), "\n".join(end)]
+    attached = _HEADER_ATTACHED if row.outcome == spool.TOO_LARGE else _ATTACHED
+    end = [gettext(language, attached), "-- ", gettext(language, _WHY, list=lists.name_in(about, language))]
+    parts = ["\n\n".join(said), *(["\n".join(shown)] if shown else []), *([quoted] if quoted else []), "\n".join(end)]
     return "\n\n".join(parts).replace("\n", "\r\n") + "\r\n"
 
 
-def _attached(raw: bytes) -> bytes:
-    """The mail as a part: as it is where every server can carry that (RFC 2046 §5.2.1 allows no encoding), else as a
-    file."""
+def _attached(raw: bytes, *, as_it_is: bool = False) -> bytes:
+    """The mail as a part: as it is where every server can carry that (RFC 2046 §5.2.1 allows no encoding), else, or
+    where nobody is to look at it (`as_it_is`), as a file."""
+    if as_it_is:
+        return _file(raw)
     lines = raw.split(b"\r\n")
     plain = _ASCII_LINES.fullmatch(raw) and raw.count(b"\n") == raw.count(b"\r") == len(lines) - 1
     if plain and max(map(len, lines)) <= _LONGEST_LINE:
         return b"Content-Type: message/rfc822\r\nContent-Disposition: attachment\r\n\r\n" + raw
+    return _file(raw)
+
+
+def _file(raw: bytes) -> bytes:
     return (
         b'Content-Type: application/octet-stream; name="mail.eml"\r\nContent-Transfer-Encoding: base64\r\n'
         b'Content-Disposition: attachment; filename="mail.eml"\r\n\r\n' + _base64(raw)

@@ -4,12 +4,18 @@ Each mail is handled in the transaction that marks it: killed in between, it wai
 handled holds up no other; it is tried again, and at last it is a person's to look at. Mails are read before the
 transaction begins, since a hostile one takes its time, and nobody's sign-up waits for that.
 
+A mail that kills its worker leaves no trace in a transaction: so what a worker takes is written down before it is read
+(hands.py). What was in its hand is handled alone afterwards, and after some deaths it is set aside, unread, as a
+person's; all others go on.
+
 Reports of mails that failed come by the thousand when a bulletin meets an old list: those that came to a signed return
-path are noted many at a time, in a handful of statements. All else goes by `act`, one by one.
+path are noted many at a time, in a handful of statements. All else goes by `act`, each in a transaction of its own: so
+none of them locks a second person while it holds one, and no two workers, nor one and the intake, wait for each other.
 """
 
 from __future__ import annotations
 
+import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,7 +31,7 @@ from ..delivery.bounces import Reported
 from ..delivery.verdicts import Verdict
 from ..errors import RegisterUnsound
 from ..settings import SETTINGS, Settings
-from . import act, forward, intents, reading, spool
+from . import act, forward, hands, intents, reading, spool
 from .addresses import BOUNCE, Addresses
 from .spool import Peeked
 from .tables import Spooled
@@ -34,8 +40,6 @@ _log = observe.logger(__name__)
 
 GROUP = 200
 """Mails that are read at once."""
-_SINGLES = 20
-"""Mails of one transaction that are handled one by one: SQLite's other writers wait for it."""
 _LOST = (OperationalError, InterfaceError, InternalError)
 """The database is away or busy: nothing is wrong with the mail."""
 
@@ -53,10 +57,12 @@ class _Report:
 
 def handle(*, stop: Stop) -> int:
     """Handle all that waits, and send on what is for the lists' owners; how many mails were looked at."""
+    settings: Settings = current_app.config[SETTINGS]
+    _after_deaths(settings)
     handled = 0
     after = 0
     while not stop():
-        seen, done = _some(after)
+        seen, done = _some(after, settings)
         handled += done
         if seen is None:
             break
@@ -70,24 +76,70 @@ def handle(*, stop: Stop) -> int:
     return handled
 
 
-def _some(after: int) -> tuple[int | None, int]:
+def _after_deaths(settings: Settings) -> None:
+    """Look at what the dead had in hand; and what this worker had when the database went away is nobody's again."""
+    with db.reading() as session:  # each sweep comes by: writers are not to wait for nothing
+        if not hands.any_left(session):
+            return
+    with db.transaction() as session:
+        hands.let_go(session)
+        numbers = hands.of_the_dead(session)
+        if not numbers:
+            return
+        _log.warning("mails_of_the_dead", mails=len(numbers))
+        addresses = Addresses(settings, tokens_of(session))
+
+        def list_of(recipient: str) -> int | None:
+            return act.list_id_of(session, addresses.read(recipient))
+
+        for row in spool.died(session, numbers, list_of=list_of, now=db.utcnow()):
+            _log.error("mail_kills_workers", mail=row.id, digest=row.digest.hex(), octets=row.size)
+            observe.count("inbound_failed")
+            spool.make_room(session, row, now=db.utcnow())
+
+
+def _some(after: int, settings: Settings) -> tuple[int | None, int]:
     """Handle a group of those that came after this one: the last that was looked at (None: there was none), and how
     many were handled."""
-    settings: Settings = current_app.config[SETTINGS]
     with db.reading() as session:
-        rows = spool.peek(session, after, GROUP, db.utcnow())
+        numbers = spool.due(session, after, GROUP, db.utcnow())
         addresses = Addresses(settings, tokens_of(session))
-    if not rows:
+    if not numbers:
         return None, 0
+    with db.transaction() as session:
+        taken = hands.take(session, numbers)
+    try:
+        return numbers[-1], _handle_taken(taken, addresses, settings)
+    finally:
+        _let_go()
+
+
+def _let_go() -> None:
+    """Nothing is in this worker's hand, as far as the database can be told: else the next run does."""
+    try:
+        with db.reading() as session:
+            left = hands.any_left(session)
+        if left:
+            with db.transaction() as session:
+                hands.let_go(session)
+    except _LOST as error:
+        _log.warning("hand_not_let_go", error=type(error).__name__)
+
+
+def _handle_taken(taken: Sequence[int], addresses: Addresses, settings: Settings) -> int:
+    """How many of the mails in hand were handled."""
+    with db.reading() as session:
+        rows = spool.peek(session, taken)
+    alive = _Alive()
     reports: list[_Report] = []
     others: list[int] = []
     for row in rows:
-        report = _report(row, addresses)
+        report = None if row.beheaded else _report(row, addresses)
         if report is None:
             others.append(row.number)
         else:
             reports.append(report)
-    last = rows[-1].number
+        alive.said()
     rows.clear()  # up to 32 MB
     handled = 0
     if reports:
@@ -98,9 +150,23 @@ def _some(after: int) -> tuple[int | None, int]:
         except Exception as error:  # one of them: the others must not wait for it
             _log.error("reports_not_noted", mails=len(reports), error=type(error).__name__, exc_info=error)
             others += [report.number for report in reports]
-    for first in range(0, len(others), _SINGLES):
-        handled += _one_by_one(others[first : first + _SINGLES], settings)
-    return last, handled
+    for number in others:
+        handled += _one(number, settings)
+        alive.said()
+    return handled
+
+
+class _Alive:
+    """Says now and then that this worker goes on."""
+
+    def __init__(self) -> None:
+        self._since = time.monotonic()
+
+    def said(self) -> None:
+        if time.monotonic() - self._since > hands.BEAT:
+            with db.transaction() as session:
+                hands.beat(session)
+            self._since = time.monotonic()
 
 
 def _report(row: Peeked, addresses: Addresses) -> _Report | None:
@@ -130,15 +196,17 @@ def _note(reports: Sequence[_Report]) -> int:
         for outcome, numbers in by_outcome.items():
             if numbers:
                 spool.done_many(session, numbers, kind=intents.BOUNCE, outcome=outcome, now=now)
+        hands.let_go(session, [report.number for report in reports])
     observe.count("inbound_bounce", len(mine))
     return len(mine)
 
 
-def _one_by_one(numbers: Sequence[int], settings: Settings) -> int:
+def _one(number: int, settings: Settings) -> int:
     with db.transaction() as session:
-        rows = spool.claim(session, numbers, db.utcnow())
+        rows = spool.claim(session, [number], db.utcnow())
         for row in rows:
             _handle(session, row, settings)
+        hands.let_go(session, [number])
     return len(rows)
 
 
@@ -149,8 +217,10 @@ def _handle(session: Session, row: Spooled, settings: Settings) -> None:
             outcome = act.act(session, row, settings=settings, now=now)
             spool.done(
                 row, state=outcome.state, kind=outcome.kind, outcome=outcome.outcome,
-                list_id=outcome.list_id, person_id=outcome.person_id, now=now,
+                list_id=outcome.list_id, person_id=outcome.person_id, writer=outcome.writer, now=now,
             )  # fmt: skip
+            if outcome.state == spool.OWNER:
+                spool.make_room(session, row, now=now)
     except _LOST:
         raise
     except RegisterUnsound as error:  # nothing is wrong with the mail
@@ -159,4 +229,6 @@ def _handle(session: Session, row: Spooled, settings: Settings) -> None:
     except Exception as error:  # whatever a stranger's mail brought about: it holds up no other
         _log.error("mail_not_handled", mail=row.id, error=type(error).__name__, exc_info=error)
         observe.count("inbound_failed")
-        spool.failed(row, now=now)
+        to = Addresses(settings, tokens_of(session)).read(row.recipient)
+        if spool.failed(row, list_id=act.list_id_of(session, to), now=now):
+            spool.make_room(session, row, now=now)

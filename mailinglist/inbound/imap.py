@@ -40,6 +40,8 @@ _MOST_EACH = 500
 """Mails of one look; the others are fetched by the next, at once."""
 _MOST_LEFT = 20
 """Mails of one look that the server does not give; more of them, and something is wrong with all."""
+_MOST_HEADER = 65_536
+"""Octets of the header of a mail that is too large."""
 _LONGEST_PAUSE = 900.0
 _SIZE = re.compile(
     rb"UID ([0-9]{1,10})\b.*?RFC822\.SIZE ([0-9]{1,12})|RFC822\.SIZE ([0-9]{1,12}).*?UID ([0-9]{1,10})\b"
@@ -134,12 +136,14 @@ def _chosen(server: imaplib.IMAP4, folder: str) -> str:
 
 
 def _take(app: Flask, server: imaplib.IMAP4, number: int) -> None:
-    """Fetch one mail and keep it. One that is too large is left where it is."""
+    """Fetch one mail and keep it. Of one that is too large only the header is fetched: it is for the owner to know of,
+    once, and stays where it is."""
     size = _size(_answer(server.uid("FETCH", str(number), "(RFC822.SIZE)")))
-    if size is None or size > bounds.LARGEST:
-        _log.warning("imap_mail_left", mail=number, octets=size)
-        return
-    answer = _answer(server.uid("FETCH", str(number), f"(BODY.PEEK[]<0.{bounds.LARGEST}>)"))
+    if size is None:
+        raise Trouble("no size")
+    too_large = size > bounds.LARGEST
+    what = f"BODY.PEEK[HEADER]<0.{_MOST_HEADER}>" if too_large else f"BODY.PEEK[]<0.{bounds.LARGEST}>"
+    answer = _answer(server.uid("FETCH", str(number), f"({what})"))
     raw = next((part[1] for part in answer if isinstance(part, tuple) and len(part) > 1), None)
     if not isinstance(raw, bytes):
         return  # expunged meanwhile
@@ -150,7 +154,13 @@ def _take(app: Flask, server: imaplib.IMAP4, number: int) -> None:
         addresses = Addresses(settings, tokens_of(session))
         recipient = envelope.recipient_of(mail, addresses) or envelope.addressed_to(mail) or mailbox_of(settings)
         sender = envelope.sender_of(mail)
-        spool.keep(session, recipient=recipient, sender=sender, via="imap", raw=raw, now=db.utcnow())
+        spool.keep(
+            session, recipient=recipient, sender=sender, via="imap", raw=raw, octets=size if too_large else None,
+            now=db.utcnow(),
+        )  # fmt: skip
+    if too_large:
+        _log.warning("imap_mail_too_large", mail=number, octets=size)
+        observe.count("inbound_too_large")
     observe.count("inbound_kept")
 
 

@@ -9,31 +9,40 @@ What is for a person is sent on to the list's owner (forward.py):
     pending → handing → accepted | uncertain
        ↑          └→ pending (a server put it off) | failed
        └→ withheld: the owner has had enough for a day; it stands in the console all the same
+
+What waits for a person has bounds (room.py), and an end: what goes unread is counted, and the owner is told.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, func, literal_column, or_, select, update
+from sqlalchemy import ColumnElement, case, exists, func, literal_column, or_, select, update
 from sqlalchemy import delete as delete_rows
-from sqlalchemy.orm import Session, undefer
+from sqlalchemy.orm import Session
 
 from .. import db
 from ..consent.address import fold
 from ..db import among, changed, insert_new
-from . import reading
-from .tables import Spooled
+from ..observe import count
+from . import hands, reading, room
+from .tables import InHand, Spooled
 
 OWNER, HANDLED, SEEN, FAILED, WAITING = "owner", "handled", "seen", "failed", "waiting"
+KILLS, TOO_LARGE, CROWDED_OUT, OUTLIVED = "kills", "too-large", "crowded-out", "outlived"
+"""Outcomes (`act.OUTCOMES`) that are told here: it was set aside since workers died over it; only its header was
+fetched; it went unread to make room, or because nobody looked for so long."""
 
+_LARGEST_NUMBER = 2**31 - 1
 _IN_HAND = 32 * 1024 * 1024
 """Octets that are read at once, and a mail more."""
 _AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timedelta(hours=6))
 """Pauses before a mail that could not be handled is tried again; after them it has failed."""
+MOST_DEATHS = 3
+"""Workers that may die over a mail."""
 _FORWARD_AGAIN = (timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=12))
 _FORGOTTEN = timedelta(minutes=15)
 """Handing over one mail takes no longer: whoever began it is dead."""
@@ -41,7 +50,8 @@ _HEADER, _AT_ONCE = 64 * 1024, 50
 """Octets at the beginning of a mail in which its From stands, and mails that are looked at at once."""
 _IS_WAITING = Spooled.state == literal_column("'waiting'")  # spelt out, so that the partial index serves
 _IS_UNSEEN = Spooled.state.in_([literal_column("'owner'"), literal_column("'failed'")])
-_IS_OWNERS = Spooled.state == literal_column("'owner'")
+_WENT_UNREAD = Spooled.outcome.in_([literal_column(f"'{CROWDED_OUT}'"), literal_column(f"'{OUTLIVED}'")])
+_IS_ASKED = Spooled.outcome == literal_column("'asked'")
 _NO_OBJECTS = {"synchronize_session": False}
 
 
@@ -66,14 +76,21 @@ class Peeked:
     recipient: str
     sender: str
     raw: bytes
+    beheaded: bool
+    """Only its header is here: it was too large."""
 
 
 # ── in ────────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def keep(session: Session, *, recipient: str, sender: str, via: str, raw: bytes, now: datetime) -> bool:
-    """Keep one mail. False: it was here before, in whatever state it is now."""
+def keep(
+    session: Session, *, recipient: str, sender: str, via: str, raw: bytes, octets: int | None = None, now: datetime
+) -> bool:
+    """Keep one mail. `octets`: so large it is, too large to be taken, and `raw` is its header only. False: it was here
+    before, in whatever state it is now."""
     values = _values(Arrived(recipient, sender, via, raw, now))
+    if octets is not None:
+        values |= {"size": min(octets, _LARGEST_NUMBER), "outcome": TOO_LARGE}
     added = insert_new(session, Spooled).values(**values).on_conflict_do_nothing().returning(Spooled.id)
     if session.scalar(added) is None:
         return False
@@ -112,26 +129,40 @@ def _storable(address: str) -> str:
 # ── handled ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def peek(session: Session, after: int, limit: int, now: datetime) -> list[Peeked]:
-    """Up to `limit` mails that wait and have a later number, with their content, to be read: they are nobody's yet."""
+def due(session: Session, after: int, limit: int, now: datetime) -> list[int]:
+    """Up to `limit` mails that wait, are in nobody's hand and have a later number, to be read together. One that a
+    worker died over comes alone: so that the others of its group are not counted for it."""
     found = session.execute(
-        select(Spooled.id, Spooled.size)
-        .where(_IS_WAITING, Spooled.not_before <= now, Spooled.id > after)
+        select(Spooled.id, Spooled.size, Spooled.deaths)
+        .where(
+            _IS_WAITING, Spooled.not_before <= now, Spooled.id > after,
+            ~exists().where(InHand.mail_id == Spooled.id),
+        )
         .order_by(Spooled.id)
         .limit(limit)
-    ).all()
+    ).all()  # fmt: skip
     chosen: list[int] = []
     octets = 0
-    for number, size in found:
-        if chosen and octets + size > _IN_HAND:
+    for number, size, deaths in found:
+        if chosen and (deaths or octets + size > _IN_HAND):
             break
         chosen.append(number)
         octets += size
-    if not chosen:
+        if deaths:
+            break
+    return chosen
+
+
+def peek(session: Session, numbers: Sequence[int]) -> list[Peeked]:
+    """Those of these mails that still wait, with their content, to be read."""
+    if not numbers:
         return []
-    columns = (Spooled.id, Spooled.recipient, Spooled.sender, Spooled.raw)
-    rows = session.execute(select(*columns).where(among(Spooled.id, chosen)).order_by(Spooled.id))
-    return [Peeked(number, recipient, sender, raw or b"") for number, recipient, sender, raw in rows]
+    columns = (Spooled.id, Spooled.recipient, Spooled.sender, Spooled.raw, Spooled.outcome)
+    rows = session.execute(select(*columns).where(among(Spooled.id, numbers), _IS_WAITING).order_by(Spooled.id))
+    return [
+        Peeked(number, recipient, sender, raw or b"", beheaded=outcome == TOO_LARGE)
+        for number, recipient, sender, raw, outcome in rows
+    ]
 
 
 def claim(session: Session, numbers: Sequence[int], now: datetime) -> list[Spooled]:
@@ -158,16 +189,24 @@ def done(
     outcome: str,
     list_id: int | None = None,
     person_id: int | None = None,
+    writer: str | None = None,
     now: datetime,
 ) -> None:
     """Mark a claimed mail as `handled` (its content goes) or as the `owner`'s (it is sent on, and stands in the
-    console)."""
+    console). `writer`: of what is the owner's, who it is from (`writer_of`)."""
     row.state, row.kind, row.outcome = state, kind, outcome[:40]
     row.list_id, row.person_id, row.handled_at = list_id, person_id, now
     if state == OWNER:
-        row.forwarded, row.tries, row.not_before = "pending", 0, now
+        row.writer = writer
+        _to_be_sent_on(row, now)
     else:
         row.raw = None
+
+
+def _to_be_sent_on(row: Spooled, now: datetime) -> None:
+    row.tries = 0
+    if row.forwarded in (None, "withheld", "failed"):  # once, also if it was tried again from the console
+        row.forwarded, row.not_before = "pending", now
 
 
 def done_many(session: Session, numbers: Sequence[int], *, kind: str, outcome: str, now: datetime) -> None:
@@ -181,15 +220,42 @@ def done_many(session: Session, numbers: Sequence[int], *, kind: str, outcome: s
     )
 
 
-def failed(row: Spooled, *, now: datetime) -> bool:
+def failed(row: Spooled, *, list_id: int | None = None, now: datetime) -> bool:
     """A claimed mail could not be handled: it waits for another try, or, after some, has failed and is a person's to
-    look at. Whether that was the last try."""
+    look at: it is sent on as what is the owner's. Whether that was the last try."""
     row.tries += 1
     if row.tries > len(_AGAIN):
-        row.state, row.handled_at = FAILED, now
+        _set_aside(row, list_id, now)
         return True
     row.not_before = now + _AGAIN[row.tries - 1]
     return False
+
+
+def died(
+    session: Session, numbers: Sequence[int], *, list_of: Callable[[str], int | None], now: datetime
+) -> list[Spooled]:
+    """A worker died with these mails in hand. Which of them have had enough of that: they are a person's to look at,
+    and nobody reads them any more. `list_of` says of which list a recipient is."""
+    aside = []
+    for row in session.scalars(
+        select(Spooled)
+        .where(among(Spooled.id, numbers), _IS_WAITING)
+        .order_by(Spooled.id)
+        .with_for_update(skip_locked=True)  # who holds it is not dead
+    ):
+        row.deaths += 1
+        if row.deaths >= MOST_DEATHS:
+            row.outcome = KILLS
+            _set_aside(row, list_of(row.recipient), now)
+            aside.append(row)
+    session.flush()
+    return aside
+
+
+def _set_aside(row: Spooled, list_id: int | None, now: datetime) -> None:
+    row.state, row.handled_at, row.list_id = FAILED, now, list_id
+    row.writer = writer_of(row.sender, "")
+    _to_be_sent_on(row, now)
 
 
 def put_off(row: Spooled, *, now: datetime) -> None:
@@ -206,6 +272,23 @@ def waiting(session: Session, *, now: datetime) -> tuple[int, datetime | None]:
     return number, oldest
 
 
+def came_from(row: Spooled, client: str | None) -> None:
+    """A request to join came from this client, as the relay says."""
+    row.client = client
+
+
+def nobodys(row: Spooled) -> None:
+    """Whoever wrote it was erased: nothing of them is kept."""
+    row.sender, row.client = "", None
+
+
+def asked_since(session: Session, since: datetime, *, client: str | None = None, domain: str | None = None) -> int:
+    """How many requests to join by mail were written down since then, of a client or of return paths at a domain."""
+    whose = Spooled.client == client if client else Spooled.sender.iendswith("@" + (domain or ""), autoescape=True)
+    wanted = select(func.count()).select_from(Spooled).where(_IS_ASKED, Spooled.handled_at > since, whose)
+    return session.scalar(wanted) or 0
+
+
 # ── for a person ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -219,6 +302,68 @@ def unseen(session: Session, list_id: int | None) -> int:
     """How many wait for a person, of a list; None: of no list. A look at an index, however much came in."""
     whose = Spooled.list_id.is_(None) if list_id is None else Spooled.list_id == list_id
     return session.scalar(select(func.count()).select_from(Spooled).where(whose, _IS_UNSEEN)) or 0
+
+
+def writer_of(return_path: str, written_by: str) -> str:
+    """Who a mail is from, as limits count it: its return path, else whom it says that it is from; folded. Nobody has
+    checked either."""
+    return _storable(fold((return_path or written_by).strip()))[:320]
+
+
+def make_room(session: Session, row: Spooled, *, now: datetime) -> int:
+    """Keep what waits for a person of the list of `row`, which has just joined it, within its bounds: how many mails
+    had to go. Each is counted, and told (`went_unread`)."""
+    session.flush()
+    whose = Spooled.list_id.is_(None) if row.list_id is None else Spooled.list_id == row.list_id
+    kept = [
+        room.Kept(number, writer or "", octets or 0, known=person is not None)
+        for number, writer, octets, person in session.execute(
+            select(Spooled.id, Spooled.writer, func.length(Spooled.raw), Spooled.person_id)
+            .where(whose, _IS_UNSEEN)
+            .order_by(Spooled.id)
+        )
+    ]
+    return _unread(session, room.too_many(kept, row.writer or ""), CROWDED_OUT, now)
+
+
+def outlive(session: Session, before: datetime, *, limit: int, now: datetime) -> int:
+    """Delete the content of mails that have waited for a person since before then; how many."""
+    old = select(Spooled.id).where(*_outlived(before)).order_by(Spooled.received_at).limit(limit)
+    return _unread(session, session.scalars(old).all(), OUTLIVED, now)
+
+
+def outliving(session: Session, before: datetime) -> int:
+    """How many mails `outlive` would empty in all."""
+    return session.scalar(select(func.count()).select_from(Spooled).where(*_outlived(before))) or 0
+
+
+def ending(session: Session, list_id: int | None, *, before: datetime) -> int:
+    """How many mails of a list (None: of no list) have waited for a person since before then."""
+    whose = Spooled.list_id.is_(None) if list_id is None else Spooled.list_id == list_id
+    return session.scalar(select(func.count()).select_from(Spooled).where(*_outlived(before), whose)) or 0
+
+
+def _outlived(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    return _IS_UNSEEN, Spooled.received_at < before
+
+
+def _unread(session: Session, numbers: Collection[int], outcome: str, now: datetime) -> int:
+    """These mails go, and nobody has read them in the console."""
+    if not numbers:
+        return 0
+    theirs = update(Spooled).where(among(Spooled.id, sorted(numbers)), _IS_UNSEEN)
+    gone = {"state": HANDLED, "outcome": outcome, "handled_at": now, "raw": None, "sender": "", "writer": None}
+    number = changed(session.execute(theirs.values(**gone), execution_options=_NO_OBJECTS))
+    count(f"mails_{outcome.replace('-', '_')}", number)
+    return number
+
+
+def went_unread(session: Session, list_id: int | None, *, since: datetime) -> int:
+    """How many mails of a list (None: of no list) went since then before a person had dealt with them. A look at an
+    index."""
+    whose = Spooled.list_id.is_(None) if list_id is None else Spooled.list_id == list_id
+    gone = select(func.count()).select_from(Spooled).where(_WENT_UNREAD, Spooled.handled_at > since, whose)
+    return session.scalar(gone) or 0
 
 
 def get(session: Session, number: int) -> Spooled | None:
@@ -237,10 +382,25 @@ def seen(session: Session, number: int, *, now: datetime) -> bool:
     return changed(session.execute(changes.values(state=SEEN, handled_at=now))) == 1
 
 
+def from_writer(session: Session, writer: str) -> tuple[int, int]:
+    """How many mails of one writer wait for a person, and the number of the newest."""
+    found = select(func.count(), func.max(Spooled.id)).where(_IS_UNSEEN, Spooled.writer == writer)
+    number, newest = session.execute(found).one()
+    return number, newest or 0
+
+
+def seen_from(session: Session, writer: str, *, until: int, now: datetime) -> int:
+    """A person has dealt with all that waits from one writer, up to the mail of this number; how many that is."""
+    theirs = update(Spooled).where(_IS_UNSEEN, Spooled.writer == writer, Spooled.id <= until)
+    done_with = theirs.values(state=SEEN, handled_at=now)
+    return changed(session.execute(done_with, execution_options=_NO_OBJECTS))
+
+
 def again(session: Session, number: int, *, now: datetime) -> bool:
     """Try once more to handle a mail that has failed. False: there is no such mail."""
     changes = update(Spooled).where(Spooled.id == number, Spooled.state == FAILED, Spooled.raw.is_not(None))
-    fresh = changes.values(state=WAITING, tries=0, not_before=now, handled_at=None)
+    outcome = case((Spooled.outcome == TOO_LARGE, TOO_LARGE), else_=None)
+    fresh = changes.values(state=WAITING, outcome=outcome, deaths=0, tries=0, not_before=now, handled_at=None)
     if changed(session.execute(fresh)) != 1:
         return False
     db.ring(session, db.INBOUND)
@@ -253,26 +413,34 @@ def again(session: Session, number: int, *, now: datetime) -> bool:
 def any_to_forward(session: Session, now: datetime) -> bool:
     """Whether there is anything to send on, or left of a worker that died. Reads only."""
     due = or_(Spooled.forwarded == "pending", Spooled.forwarded == "handing") & (Spooled.not_before <= now)
-    return session.scalar(select(Spooled.id).where(_IS_OWNERS, due).limit(1)) is not None
+    return session.scalar(select(Spooled.id).where(_IS_UNSEEN, due).limit(1)) is not None
 
 
-def forward_due(session: Session, limit: int, now: datetime) -> list[Spooled]:
-    """Claim mails that are to be sent on, oldest first: they are `handing` once this transaction is committed."""
-    rows = session.scalars(
+def forward_next(session: Session, now: datetime) -> int | None:
+    """Claim the oldest mail that is to be sent on: it is `handing` once this transaction is committed, which is before
+    anybody reads it. None: nothing is due."""
+    row = session.scalar(
         select(Spooled)
-        .where(_IS_OWNERS, Spooled.forwarded == "pending", Spooled.not_before <= now)
+        .where(_IS_UNSEEN, Spooled.forwarded == "pending", Spooled.not_before <= now)
         .order_by(Spooled.id)
-        .limit(limit)
+        .limit(1)
         .with_for_update(skip_locked=True)
-        .options(undefer(Spooled.raw))
-    ).all()
-    for row in rows:
-        row.forwarded, row.not_before = "handing", now
-    return list(rows)
+    )
+    if row is None:
+        return None
+    row.forwarded, row.not_before = "handing", now
+    return row.id
 
 
-def forwarded_since(session: Session, list_id: int | None, since: datetime) -> int:
-    """How many of a list's mails were sent on since then, or are just being."""
+def forwarded_since(
+    session: Session, list_id: int | None, since: datetime, *, writer: str | None = None, domain: str | None = None
+) -> int:
+    """How many of a list's mails were sent on since then, or are just being; of one `writer`, or of a `domain`."""
+    whose = []
+    if writer is not None:
+        whose.append(Spooled.writer == writer)
+    if domain is not None:
+        whose.append(Spooled.writer.endswith("@" + domain, autoescape=True))
     return (
         session.scalar(
             select(func.count())
@@ -282,15 +450,17 @@ def forwarded_since(session: Session, list_id: int | None, since: datetime) -> i
                 Spooled.list_id.is_(None) if list_id is None else Spooled.list_id == list_id,
                 Spooled.forwarded.in_(["handing", "accepted", "uncertain"]),
                 Spooled.not_before > since,
+                *whose,
             )
         )
         or 0
     )
 
 
-def withhold(row: Spooled) -> None:
-    """It is not sent on: the owner has had enough for a day, or there is none."""
-    row.forwarded = "withheld"
+def withhold(session: Session, number: int) -> None:
+    """It is not sent on: the owner has had enough for a day, of all or of its writer, or there is none."""
+    theirs = update(Spooled).where(Spooled.id == number, Spooled.forwarded == "handing")
+    session.execute(theirs.values(forwarded="withheld"), execution_options=_NO_OBJECTS)
 
 
 def settle_forward(session: Session, number: int, *, state: str, now: datetime) -> None:
@@ -310,7 +480,7 @@ def settle_forward(session: Session, number: int, *, state: str, now: datetime) 
 
 def forwards_left(session: Session, now: datetime) -> int:
     """What was being sent on when a worker died: nobody knows whether it arrived, and it is not sent again."""
-    left = update(Spooled).where(_IS_OWNERS, Spooled.forwarded == "handing", Spooled.not_before < now - _FORGOTTEN)
+    left = update(Spooled).where(_IS_UNSEEN, Spooled.forwarded == "handing", Spooled.not_before < now - _FORGOTTEN)
     return changed(session.execute(left.values(forwarded="uncertain")))
 
 
@@ -327,7 +497,8 @@ def come_back(session: Session, *, now: datetime) -> int:
     leave or a report does nothing twice, and an opt-out must not be lost; a wish to join would bring a second letter to
     somebody who asked long ago, and is closed. What was to be sent on to an owner may have been, and is not sent again;
     it stands in the console. How many were closed."""
-    may_have_gone = update(Spooled).where(_IS_OWNERS, Spooled.forwarded.in_(["pending", "handing"]))
+    hands.clear(session)
+    may_have_gone = update(Spooled).where(_IS_UNSEEN, Spooled.forwarded.in_(["pending", "handing"]))
     session.execute(may_have_gone.values(forwarded="uncertain"), execution_options=_NO_OBJECTS)
     joins = update(Spooled).where(_IS_WAITING, func.lower(Spooled.recipient).like("%-join@%"))
     values = {"state": HANDLED, "kind": "command", "outcome": "restored", "raw": None, "handled_at": now}
@@ -339,24 +510,25 @@ def come_back(session: Session, *, now: datetime) -> int:
 
 def clear(session: Session, before: datetime, *, limit: int = 5000) -> int:
     """Delete mails that came before then and need nobody any more; how many. Mails that wait, for the program or for a
-    person, stay. What is deleted is not known when it is handed in again: so keep them longer than any server tries."""
-    old = (
-        select(Spooled.id)
-        .where(Spooled.received_at < before, Spooled.state.in_([HANDLED, SEEN]))
-        .order_by(Spooled.received_at)
-        .limit(limit)
-    )
+    person, stay; so does, for as long again, that one went unread. What is deleted is not known when it is handed in
+    again: so keep them longer than any server tries."""
+    old = select(Spooled.id).where(*_over(before)).order_by(Spooled.received_at).limit(limit)
     return changed(session.execute(delete_rows(Spooled).where(Spooled.id.in_(old)), execution_options=_NO_OBJECTS))
 
 
 def over(session: Session, before: datetime) -> int:
     """How many mails `clear` would delete in all."""
-    old = (Spooled.received_at < before, Spooled.state.in_([HANDLED, SEEN]))
-    return session.scalar(select(func.count()).select_from(Spooled).where(*old)) or 0
+    return session.scalar(select(func.count()).select_from(Spooled).where(*_over(before))) or 0
+
+
+def _over(before: datetime) -> tuple[ColumnElement[bool], ...]:
+    told = or_(Spooled.outcome.is_(None), ~_WENT_UNREAD, Spooled.handled_at < before)
+    return Spooled.received_at < before, Spooled.state.in_([HANDLED, SEEN]), told
 
 
 def forget(session: Session, person_id: int, *, addresses: Sequence[str] = ()) -> int:
-    """A person is erased: the content of their mails goes, and the return path; that there was a mail stays. Also mails
+    """A person is erased: the content of their mails goes, and the return path; that there was a mail stays. What still
+    waits to be handled goes when it is (`act`): it may forbid something. Also mails
     from these `addresses` that were not known to be theirs: by return path, or by whom they say that they are from. How
     many rows that was."""
     theirs: ColumnElement[bool] = Spooled.person_id == person_id
@@ -364,11 +536,14 @@ def forget(session: Session, person_id: int, *, addresses: Sequence[str] = ()) -
         theirs = or_(
             theirs,
             func.lower(Spooled.sender).in_([address.lower() for address in addresses]),
+            Spooled.writer.in_({fold(address) for address in addresses}),
             among(Spooled.id, _written_by(session, {fold(address) for address in addresses})),
         )
     open_ones = update(Spooled).where(theirs, Spooled.state.in_([OWNER, FAILED])).values(state=SEEN)
     session.execute(open_ones, execution_options=_NO_OBJECTS)
-    gone = update(Spooled).where(theirs, Spooled.state != WAITING).values(raw=None, sender="", person_id=None)
+    gone = (
+        update(Spooled).where(theirs, Spooled.state != WAITING).values(raw=None, sender="", writer=None, person_id=None)
+    )
     return changed(session.execute(gone, execution_options=_NO_OBJECTS))
 
 
@@ -378,7 +553,9 @@ def _written_by(session: Session, folded: Set[str]) -> list[int]:
     found = []
     last = 0
     header = func.substr(Spooled.raw, 1, _HEADER)
-    kept = select(Spooled.id, header).where(Spooled.raw.is_not(None), Spooled.state != WAITING).order_by(Spooled.id)
+    readable = or_(Spooled.outcome.is_(None), Spooled.outcome != KILLS)
+    kept = select(Spooled.id, header).where(Spooled.raw.is_not(None), Spooled.state != WAITING, readable)
+    kept = kept.order_by(Spooled.id)
     while rows := session.execute(kept.where(Spooled.id > last).limit(_AT_ONCE)).all():
         last = rows[-1][0]
         found += [

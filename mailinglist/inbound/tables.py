@@ -13,6 +13,8 @@ STATES = ("waiting", "handled", "owner", "seen", "failed")
 _WAITING = "state = 'waiting'"
 _OWNERS = "state = 'owner'"
 _UNSEEN = "state IN ('owner', 'failed')"
+_ASKED = "outcome = 'asked'"
+_UNREAD = "outcome IN ('crowded-out', 'outlived')"
 
 
 class Spooled(Base):
@@ -20,7 +22,7 @@ class Spooled(Base):
 
     waiting ─→ handled                   it was for the program, which did what it asks
             └→ owner ─→ seen             it is for a person: the list's owner is sent it, the console shows it
-            └→ failed                    it could not be handled, many times; the console shows it, too
+            └→ failed ─→ seen            it could not be handled, many times, or workers died over it: the same
     """
 
     __tablename__ = "spool"
@@ -30,6 +32,8 @@ class Spooled(Base):
         Index("ix_spool_waiting", "not_before", "id", postgresql_where=text(_WAITING), sqlite_where=text(_WAITING)),
         Index("ix_spool_owner", "list_id", "id", postgresql_where=text(_OWNERS), sqlite_where=text(_OWNERS)),
         Index("ix_spool_unseen", "list_id", "id", postgresql_where=text(_UNSEEN), sqlite_where=text(_UNSEEN)),
+        Index("ix_spool_unread", "handled_at", postgresql_where=text(_UNREAD), sqlite_where=text(_UNREAD)),
+        Index("ix_spool_asked", "handled_at", postgresql_where=text(_ASKED), sqlite_where=text(_ASKED)),
         Index("ix_spool_person_id", "person_id"),
         Index("ix_spool_received_at", "received_at"),
         {"sqlite_autoincrement": True},
@@ -61,3 +65,23 @@ class Spooled(Base):
     handled_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     forwarded: Mapped[str | None] = mapped_column(String(9))
     """How far sending it on to the owner is: pending, handing, accepted, uncertain, failed, or withheld."""
+    writer: Mapped[str | None] = mapped_column(String(320))
+    """Of what waits for a person: who it is from, folded, as its limits count it (`spool.writer_of`). Nobody has
+    checked it."""
+    client: Mapped[str | None] = mapped_column(String(45))
+    """Of a request to join: the client from which the relay had it, as limits count it."""
+    deaths: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """How often a worker died with it in hand."""
+
+
+class InHand(Base):
+    """A mail that a worker has in hand: written before the worker reads it, gone when it is done with it. One that
+    stays was the last thing that a worker looked at."""
+
+    __tablename__ = "spool_hands"
+
+    mail_id: Mapped[int] = mapped_column(BigId, primary_key=True, autoincrement=False)
+    hand: Mapped[str] = mapped_column(String(32))
+    """Which group of which worker."""
+    beat_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    """When the worker was last seen to go on."""

@@ -33,7 +33,10 @@ def of_list(session: Session, row: MailingList, now: datetime) -> Iterator[Need]
         yield _need(
             row,
             _("Opt-outs that can't be written to the journal outside the database: %(number)s."),
-            _("They hold, but a restored backup would not know them. The journal's disk may be full."),
+            _(
+                "They hold, but a restored backup would not know them. The journal's disk may be full, or the ban key "
+                "wrong."
+            ),
             number=standing.waiting,
         )
     if standing.trouble:

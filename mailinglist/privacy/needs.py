@@ -7,7 +7,7 @@ the needs of a list asks both. What is of no list is told to the owner of the fi
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -18,26 +18,59 @@ from ..inbound import spool
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
 from . import alarms, tasks
+from .access import keep_days
+
+_SOON, _LATELY = timedelta(days=14), timedelta(days=7)
+"""How long before mails that nobody read go the owner is told, and how long afterwards."""
 
 
 def of_list(session: Session, row: MailingList, *, now: datetime) -> list[Need]:
     """What needs a person, the gravest first; of any but the first list: only the mail to its addresses. Reads only."""
     first = session.scalar(select(MailingList.id).order_by(MailingList.id).limit(1)) == row.id
-    found = [*_mail(session, row, first=first)]
+    found = [*_mail(session, row, now, first=first)]
     if first:
         found += [need for part in _PARTS for need in part(session, row, now)]
     return sorted(found, key=lambda need: not need.grave)
 
 
-def _mail(session: Session, row: MailingList, *, first: bool) -> Iterator[Need]:
+def _mail(session: Session, row: MailingList, now: datetime, *, first: bool) -> Iterator[Need]:
     """Mail that is for a person; what belongs to no list is told with the first."""
-    number = spool.unseen(session, row.id) + (spool.unseen(session, None) if first else 0)
-    if number:
+    whose = (row.id, None) if first else (row.id,)
+    if number := sum(spool.unseen(session, each) for each in whose):
         yield Need(
             Sentence(_("Mails to the list's addresses that wait for a person: %(number)s."), {"number": number}),
             Sentence(_("Read them: somebody may want to leave, in words that the program did not understand.")),
             Place.MAIL,
             row.id,
+        )
+        kept = timedelta(days=keep_days(session)["unread"])
+        if number := sum(spool.ending(session, each, before=now - kept + _SOON) for each in whose):
+            yield Need(
+                Sentence(
+                    _("Mails that wait for a person and will be deleted unread within 14 days: %(number)s."),
+                    {"number": number},
+                ),
+                Sentence(
+                    _("Read them now: after %(days)s days a mail goes, whatever it asks for."), {"days": kept.days}
+                ),
+                Place.MAIL,
+                row.id,
+                grave=True,
+            )
+    if number := sum(spool.went_unread(session, each, since=now - _LATELY) for each in whose):
+        yield Need(
+            Sentence(
+                _("Mails to the list's addresses that were deleted unread in 7 days: %(number)s."), {"number": number}
+            ),
+            Sentence(
+                _(
+                    "There were too many at once, or nobody dealt with them in time. Somebody may have asked to leave: "
+                    "look for what was sent on to the list's owner."
+                )
+            ),
+            Place.MAIL,
+            row.id,
+            grave=True,
         )
 
 

@@ -285,10 +285,11 @@ HOLDINGS: tuple[Holding, ...] = (
         "incoming",
         "mails to the list's addresses: requests, answers, reports; the content until it is dealt with",
         Why.MAILING,
-        "{days} days after it came; what is for a person, at least until a person has seen to it",
+        "{days} days after it came; what is for a person, until a person has seen to it, which has an end of its own",
         rule="incoming",
         exported="mails_to_us",
     ),
+    _nobody("spool_hands", "which mails a worker has in hand, by their numbers; for seconds"),
     # the rights office
     _subscribers(
         "disclosures",

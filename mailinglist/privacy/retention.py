@@ -286,6 +286,14 @@ def _incoming_due(session: Session, before: datetime) -> int:
     return spool.over(session, before)
 
 
+def _clear_unread(session: Session, before: datetime, now: datetime) -> Step:
+    return _group(spool.outlive(session, before, limit=_GROUP, now=now))
+
+
+def _unread_due(session: Session, before: datetime) -> int:
+    return spool.outliving(session, before)
+
+
 def _clear_answers(session: Session, before: datetime, _now: datetime) -> Step:
     """A stretch of the walk through all mails, each of which is passed once: most have no answer."""
     after = _walked(session, "answers")
@@ -330,6 +338,8 @@ RULES: tuple[Rule, ...] = (
          _answers_due),
     Rule("returned", "what mail servers said of mails that failed", "answers", "old failures say nothing any more",
          _clear_returned, _returned_due),
+    Rule("unread", "mails that waited for a person, and nobody dealt with", "unread",
+         "nobody needed them for so long; the list's owner was told two weeks before", _clear_unread, _unread_due),
     Rule("incoming", "mails that came in and were dealt with", "incoming", "nobody needs them", _clear_incoming,
          _incoming_due),
 )  # fmt: skip

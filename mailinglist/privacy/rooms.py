@@ -173,7 +173,7 @@ def _letterbox_export(session: Session, person: Person) -> list[dict[str, Any]]:
     """What the person wrote to us, while it is kept; of what has been dealt with, that it came."""
     found = []
     for row in spool.of_person(session, person.id):
-        raw = spool.content(session, row.id)
+        raw = spool.content(session, row.id) if row.outcome != spool.KILLS else None
         mail = reading.read(raw) if raw is not None else None
         found.append(
             {

@@ -448,7 +448,7 @@ def _why_not(held: people.Membership, whole: people.Whole, state: State) -> str:
     given_up = [each for each in whole.history if each["event"] == "given_up" and each.get("list") == held.list]
     why = {
         "bounces: dead": pages.say("Twice a mail server told us that there is no such address."),
-        "bounces: mailbox": pages.say("Five mails came back: your mailbox could not take them."),
+        "bounces: mailbox": pages.say("Five bulletins came back: your mailbox could not take them."),
     }.get(str(given_up[-1].get("source")) if given_up else "", "")
     again = pages.say("If you join again, that ends.")
     return f" {why} {again}" if why else f" {again}"

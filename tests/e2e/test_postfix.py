@@ -6,10 +6,15 @@ only, and gives that up for each daemon: so the test needs root, and says so whe
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shlex
 import shutil
 import signal
+import smtplib
 import subprocess
+import sys
+import sysconfig
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -20,6 +25,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select
 
+import commanding
 import servers
 from catching import Caught
 from coming_back import begun
@@ -30,6 +36,7 @@ from mailinglist.delivery import post
 from mailinglist.delivery.tables import Bounce, Handoff
 from mailinglist.inbound import handle
 from mailinglist.inbound.tables import Spooled
+from mailinglist.settings import Settings
 from making import person
 
 DOMAIN = "lists.example.fi"
@@ -50,6 +57,9 @@ error unix - - n - - error
 retry unix - - n - - error
 anvil unix - - n - 1 anvil
 postlog unix-dgram n - n - 1 postlogd
+# As in docs/operating.md, but for the user and the path.
+mailinglist unix - n n - 2 pipe
+  flags=R user=nobody argv={folder}/deliver --sender ${{sender}} --recipient ${{original_recipient}}
 """
 _MAIN = """\
 compatibility_level = 3.6
@@ -69,7 +79,8 @@ mynetworks = 127.0.0.0/8
 relayhost = [127.0.0.1]:{sink}
 relay_domains = {domain}
 relay_recipient_maps = regexp:{folder}/etc/recipients
-transport_maps = inline:{{ {{ {domain} = lmtp:inet:127.0.0.1:{listener} }} }}
+transport_maps = inline:{{ {{ {domain} = {transport} }} }}
+mailinglist_destination_recipient_limit = 1
 smtp_tls_security_level = none
 queue_run_delay = 1s
 minimal_backoff_time = 1s
@@ -84,8 +95,9 @@ _RECIPIENTS = """\
 
 
 @contextmanager
-def postfix(*, port: int, sink: int, listener: int) -> Iterator[None]:
-    """A running Postfix: what comes to `port` goes to `sink`, and for our domain to `listener`."""
+def postfix(*, port: int, sink: int, listener: int = 0, deliver: str = "") -> Iterator[None]:
+    """A running Postfix: what comes to `port` goes to `sink`, and for our domain to `listener`, or to the script
+    `deliver`."""
     if (program := shutil.which("postfix", path="/usr/sbin:/usr/bin")) is None:
         pytest.skip("no Postfix: apt install postfix")
     if os.geteuid() != 0:
@@ -93,13 +105,17 @@ def postfix(*, port: int, sink: int, listener: int) -> Iterator[None]:
     folder = Path(tempfile.mkdtemp(prefix="mlpf-", dir="/tmp"))  # the paths of sockets are short
     for inside in ("etc", "queue", "data"):
         (folder / inside).mkdir()
-    (folder / "etc" / "master.cf").write_text(_MASTER.format(port=f"127.0.0.1:{port}"))
-    (folder / "etc" / "main.cf").write_text(_MAIN.format(folder=folder, sink=sink, listener=listener, domain=DOMAIN))
+    (folder / "etc" / "master.cf").write_text(_MASTER.format(port=f"127.0.0.1:{port}", folder=folder))
+    transport = "mailinglist" if deliver else f"lmtp:inet:127.0.0.1:{listener}"
+    (folder / "etc" / "main.cf").write_text(_MAIN.format(folder=folder, sink=sink, transport=transport, domain=DOMAIN))
     (folder / "etc" / "recipients").write_text(_RECIPIENTS)
     # Daemons that have given up root must get through, whatever the umask of who runs this.
     for path in (folder, *folder.rglob("*")):
         path.chmod(0o755 if path.is_dir() else 0o644)
     shutil.chown(folder / "data", "postfix")
+    if deliver:
+        (folder / "deliver").write_text(deliver)
+        (folder / "deliver").chmod(0o755)
     environment = {**os.environ, "MAIL_CONFIG": str(folder / "etc")}
     quiet: dict[str, Any] = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     checked = subprocess.run(
@@ -179,3 +195,55 @@ def test_what_postfix_reports_ends_in_the_right_verdict(app: Flask, relay: int, 
         ("full@example.net", "mailbox", "5.2.2", "report"), ("unknown@example.net", "dead", "5.1.1", "report"),
     ]  # fmt: skip
     assert [tuple(row) for row in kept] == [("lmtp", "", "bounce", "noted")] * 2
+
+
+def python_of_nobody() -> tuple[str, str]:
+    """A Python that somebody without rights can start, and its PYTHONPATH: where this one lies in a home of root's, the
+    system's, if it is of the same version."""
+    path = os.pathsep.join((str(commanding.ROOT), sysconfig.get_path("purelib")))
+    for python in (sys.executable, f"/usr/bin/python3.{sys.version_info.minor}"):
+        with contextlib.suppress(OSError):
+            tried = subprocess.run(
+                [python, "-c", "import mailinglist.app"], env={"PYTHONPATH": path}, cwd="/", user="nobody",
+                group="nogroup", extra_groups=[], capture_output=True, check=False,
+            )  # fmt: skip
+            if tried.returncode == 0:
+                return python, path
+    pytest.skip("the user nobody can't read this checkout, or finds no Python for it")
+
+
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
+def test_postfix_hands_mail_to_the_pipe(app: Flask, settings: Settings, relay: int, sink: tuple[Caught, int]) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("Postfix's master process starts as root only")
+    python, path = python_of_nobody()
+    caught, port = sink
+    folder = Path(tempfile.mkdtemp(prefix="mlpd-", dir="/tmp"))
+    shutil.chown(folder, "nobody")
+    environment = settings.environment() | {"MAILINGLIST_DATA_DIR": str(folder), "PYTHONPATH": path}
+    exports = "".join(f"export {name}={shlex.quote(value)}\n" for name, value in environment.items())
+    script = f'#!/bin/sh\n{exports}exec {python} -m mailinglist inbound deliver "$@"\n'
+    owner, forged = f"tector-tiedottaa-owner@{DOMAIN}", f"b-{'a' * 26}@{DOMAIN}"
+    mail = "From: Matti <matti@example.fi>\r\nTo: {}\r\nSubject: moi\r\n\r\nMoi!\r\n.alku\r\n"
+    try:
+        with postfix(port=relay, sink=port, deliver=script):
+            with smtplib.SMTP("127.0.0.1", relay) as client:
+                for to in (owner, forged):
+                    client.sendmail("matti@example.fi", [to], mail.format(to))
+            servers.wait_for(lambda: caught.to("matti@example.fi"), seconds=30)
+
+            def kept() -> list[tuple[object, ...]]:
+                with db.reading() as session:
+                    found = session.execute(select(Spooled.recipient, Spooled.sender, Spooled.via, Spooled.raw)).all()
+                return [tuple(row) for row in found]
+
+            servers.wait_for(lambda: kept(), seconds=30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    [(recipient, sender, via, raw)] = kept()
+    assert (recipient, sender, via) == (owner, "matti@example.fi", "pipe")
+    assert isinstance(raw, bytes)
+    assert raw.startswith(b"Return-Path: <matti@example.fi>\r\n")
+    assert raw.endswith(b"\r\n\r\nMoi!\r\n.alku\r\n")
+    [bounce] = caught.to("matti@example.fi")
+    assert "no address of ours" in bounce.as_string(), "what is nobody's comes back to its sender, with our words"

@@ -12,14 +12,17 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.exc import OperationalError
 
+from arriving import JOIN
+from catching import Caught, text_of
 from imap_server import ImapServer, imap_server
 from mailinglist import db, observe
-from mailinglist.inbound import bounds, imap, spool
+from mailinglist.inbound import bounds, handle, imap, spool
 from mailinglist.inbound.tables import Spooled
 from mailinglist.settings import Mailbox
 from mailservers import Authority, authority
 from reporting import DOMAIN, report, return_path
 from servers import wait_for
+from waiting import never, owned
 
 OWNER = f"tector-tiedottaa-owner@{DOMAIN}"
 QUESTION = f"Return-Path: <liisa@example.fi>\nDelivered-To: {OWNER}\nFrom: liisa@example.fi\n\nMoi\n".encode()
@@ -33,8 +36,8 @@ def certificates(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 
 @pytest.fixture
-def extra_settings() -> dict[str, str]:
-    return {"bounce_domain": DOMAIN, "inbound_imap": "imaps://lists:pass%20word@127.0.0.1"}
+def extra_settings(caught: Caught) -> dict[str, str]:
+    return {"smtp_url": caught.url, "bounce_domain": DOMAIN, "inbound_imap": "imaps://lists:pass%20word@127.0.0.1"}
 
 
 @pytest.fixture
@@ -118,15 +121,27 @@ def test_a_mail_that_the_server_can_not_give_holds_up_no_other(
         imap.fetch(app, mailbox(server), tls=certificates.trusting)
 
 
-def test_what_is_too_large_is_left(
-    app: Flask, server: ImapServer, certificates: Authority, monkeypatch: pytest.MonkeyPatch
+def test_of_what_is_too_large_the_owner_is_told_once(
+    app: Flask, server: ImapServer, certificates: Authority, caught: Caught, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(bounds, "LARGEST", 1000)
-    server.put(QUESTION + b"x" * 2000)
-    server.put(QUESTION)
-    imap.fetch(app, mailbox(server), tls=certificates.trusting)
-    assert len(rows()) == 1
-    assert not any("BODY" in command and "FETCH 11" in command for command in server.commands)
+    server.put(QUESTION + b"x" * 3_000_000)
+    server.put(b"Return-Path: <liisa@example.fi>\nTo: %s\nSubject: liity\n\n" % JOIN.encode() + b"x" * 2000)
+    for _ in range(2):
+        imap.fetch(app, mailbox(server), tls=certificates.trusting)
+        for mail in server.mails:
+            mail.flags.discard(imap.KEYWORD)  # as after a crash before it was marked
+    assert len(rows()) == 2
+    assert not any("BODY.PEEK[]" in command for command in server.commands)
+    owned()
+    handle.handle(stop=never)
+    with db.reading() as session:
+        found = session.execute(select(Spooled.outcome, Spooled.forwarded)).all()
+    assert [tuple(row) for row in found] == [(spool.TOO_LARGE, "accepted")] * 2, "nothing is done by a header alone"
+    letters = [text_of(message) for _, _, message in caught.mails]
+    assert [("3 Mt" in words, "Viestin otsaketiedot ovat liitteenä." in words) for words in letters] == [
+        (True, True), (False, True)
+    ]  # fmt: skip
 
 
 def test_a_server_without_keywords_and_a_folder_with_a_name(app: Flask, certificates: Authority) -> None:

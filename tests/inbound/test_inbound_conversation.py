@@ -10,7 +10,7 @@ import tracemalloc
 import pytest
 
 from mailinglist.inbound import conversation as protocol
-from mailinglist.inbound.bounds import LARGEST, RECIPIENTS
+from mailinglist.inbound.bounds import LARGEST, RECIPIENTS, TOGETHER
 from mailinglist.inbound.conversation import Asked, Conversation, Given
 
 
@@ -217,3 +217,23 @@ def test_random_words_break_nothing() -> None:
 @pytest.mark.long
 def test_random_words_break_nothing_for_a_minute() -> None:
     assert fuzz(60, seed=random.randrange(10**9)) > 1000
+
+
+def test_a_large_mail_for_many_is_kept_for_few_at_once() -> None:
+    client = Client()
+    recipients = b"".join(b"RCPT TO:<r%d@example.fi>\r\n" % n for n in range(RECIPIENTS))
+    said = client.says(b"LHLO relay\r\nMAIL FROM:<> SIZE=%d\r\n" % (LARGEST - 1) + recipients + b"DATA\r\n")
+    answers = [line[:9] for line in said[-RECIPIENTS - 1 : -1]]
+    assert answers == ["250 2.1.5"] * 2 + ["452 4.5.3"] * (RECIPIENTS - 2)
+    assert said[-1].startswith("354 "), "the relay sends it to the others again"
+    client.says(b"x\r\n.\r\n")
+    assert [len(mail.recipients) for mail in client.mails] == [2]
+
+
+def test_a_large_mail_for_many_that_was_announced_as_small_is_refused() -> None:
+    client = Client()
+    client.says(BEGIN[:-6] + b"RCPT TO:<b@example.fi>\r\nRCPT TO:<c@example.fi>\r\nDATA\r\n")
+    line = b"x" * 998 + b"\r\n"
+    said = client.says(line * (TOGETHER // 3 // 1000 + 1) + b".\r\n")
+    assert [each[:9] for each in said] == ["552 5.3.4"] * 3
+    assert client.mails == []

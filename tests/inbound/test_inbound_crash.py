@@ -11,7 +11,7 @@ from contextlib import suppress
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select
+from sqlalchemy import func, select, update
 from sqlalchemy.exc import OperationalError
 
 import commanding
@@ -21,7 +21,8 @@ from listening import Line
 from mailinglist import db
 from mailinglist.consent.tables import Request
 from mailinglist.delivery.tables import Bounce
-from mailinglist.inbound.tables import Spooled
+from mailinglist.inbound import hands
+from mailinglist.inbound.tables import InHand, Spooled
 from mailinglist.settings import Settings
 from making import crowd
 from reporting import DOMAIN, report, return_path
@@ -58,6 +59,9 @@ class House:
         """kill -9, and start again."""
         self._running[role].kill()
         self._running[role].wait(10)
+        if role == "worker":  # what it had in hand waits until it counts as dead: that time is over
+            with db.transaction() as session:
+                session.execute(update(InHand).values(beat_at=db.utcnow() - 2 * hands.STILL))
         self.start(role)
 
     def ring(self) -> None:

@@ -1,4 +1,5 @@
-"""Complaints: how many recipients reported bulletins as unwanted; and, where too many did, letting the list go on."""
+"""Complaints: how many recipients reported bulletins as unwanted; and, where too many did, who, and letting the list go
+on."""
 
 from __future__ import annotations
 
@@ -28,11 +29,20 @@ def look() -> Response:
             for each in returned.by_bulletin(session, row.id)
         ]
         name = persons.list_name(row)
+        # Addresses are for those who see recipients. When they joined says whether a few came to complain.
+        by = returned.complainants(session, hold) if hold is not None else []
+    seen = frame.may(Right.RECIPIENTS)
+    if by and seen:
+        with db.transaction() as session:
+            audit.note(
+                session, "complainants_seen", by=frame.actor(), now=now, number=len(by), list=row.slug,
+                persons=sorted({each.person_id for each in by if each.address is not None}),
+            )  # fmt: skip
     titles = {each.id: title for title, each, _rate in bulletins}
     return frame.page(
         "returned/complaints", here="returned", tabs_of=returned_pages.ways(row.slug), list_name=name, slug=row.slug,
         rate=rate, hold=hold, about=titles.get(hold.bulletin_id, "") if hold else "", bulletins=bulletins,
-        number=figures.number, decimal=figures.rate,
+        number=figures.number, decimal=figures.rate, by=by, seen=seen,
     )  # fmt: skip
 
 

@@ -47,6 +47,12 @@ class Shown:
     failed: bool
     why: str
     forwarded: str
+    digest: str
+    """Of a mail that nobody reads, since workers died over it; else empty."""
+    alike: int
+    """How many wait from the same sender, with this one."""
+    newest: int
+    """The newest of them, as of this page."""
 
 
 def index() -> Response:
@@ -78,6 +84,18 @@ def seen(number: int) -> Response:
     return _back(done, pages.say("Done."))
 
 
+def seen_all(number: int) -> Response:
+    """POST: somebody has seen to all that came from the sender of this mail, up to what the page knew of."""
+    asked = request.form.get("until", "")
+    until = min(int(asked), _LARGEST) if asked.isascii() and asked.isdecimal() and len(asked) < 20 else 0
+    with db.transaction() as session:
+        row = spool.get(session, min(number, _LARGEST))
+        done = spool.seen_from(session, row.writer, until=until, now=db.utcnow()) if row and row.writer else 0
+        if done:
+            audit.note(session, "mails_dealt_with", by=frame.actor(), now=db.utcnow(), mail=number, number=done)
+    return _back(done > 0, pages.say("Done."))
+
+
 def again(number: int) -> Response:
     """POST: the program tries it once more."""
     with db.transaction() as session:
@@ -92,15 +110,16 @@ def _back(done: bool, words: str) -> Response:
 
 
 def _shown(session: Session, row: Spooled, names: Mapping[int, str]) -> Shown:
-    raw = spool.content(session, row.id)
-    mail = reading.read(raw or b"")
+    deadly = row.outcome == spool.KILLS
+    mail = reading.read(b"" if deadly else spool.content(session, row.id) or b"")
     sender = next(iter(mail.addresses("From")), row.sender)
     found = _person(session, row, sender)
     text = mail.text.strip()
+    alike, newest = spool.from_writer(session, row.writer) if row.writer else (1, row.id)
     return Shown(
         row.id, row.received_at, names.get(row.list_id or 0, ""), sender, mail.header("Subject") or "", text[:_MOST],
         len(text) > _MOST, found.id if found else None, row.state == spool.FAILED, _why(row.outcome),
-        _forwarded(row.forwarded),
+        _forwarded(row.forwarded), row.digest.hex() if deadly else "", alike, newest,
     )  # fmt: skip
 
 
@@ -123,6 +142,11 @@ def _why(outcome: str | None) -> str:
         "no-address": pages.say("It asks for something, and comes from no address that can be answered."),
         "unreadable-bounce": pages.say("A mail came back, and the program can't tell why."),
         "unnamed-bounce": pages.say("A mail came back, and it does not say which."),
+        spool.KILLS: pages.say(
+            "The program broke off each time that it looked at this mail, so it does not look any more. Nothing that "
+            "it asks for has been done."
+        ),
+        spool.TOO_LARGE: pages.say("It is too large for the program. It lies in the mailbox, unread."),
         "unnamed-complaint": pages.say("Somebody complained about a mail, and the report does not say which."),
     }
     return known.get(outcome or "", "")
@@ -136,7 +160,9 @@ def _forwarded(state: str | None) -> str:
         "accepted": pages.say("The list's owner was sent it."),
         "uncertain": pages.say("It was sent on to the list's owner; whether it arrived, nobody knows."),
         "failed": pages.say("It could not be sent on to the list's owner."),
-        "withheld": pages.say("It was not sent on: the list has no owner, or the owner has had many today."),
+        "withheld": pages.say(
+            "It was not sent on: the list has no owner, or the owner has had many today, of all or of this sender."
+        ),
     }
     return known.get(state or "", "")
 
@@ -145,5 +171,6 @@ _STAFF, _PERSONS = Guard.STAFF, Right.PERSONS
 ROUTES: Sequence[Route] = (
     Route("GET", "/staff/mail", index, _STAFF, right=_PERSONS),
     Route("POST", "/staff/mail/<int:number>/done", seen, _STAFF, right=_PERSONS),
+    Route("POST", "/staff/mail/<int:number>/done-with-sender", seen_all, _STAFF, right=_PERSONS),
     Route("POST", "/staff/mail/<int:number>/again", again, _STAFF, right=_PERSONS),
 )

@@ -114,6 +114,10 @@ def rules() -> Mapping[str, tuple[str, str]]:
             pages.say("Old failures say nothing any more."),
         ),
         "incoming": (pages.say("Mails that came in and were dealt with"), pages.say("Nobody needs them.")),
+        "unread": (
+            pages.say("Mails that waited for a person, and nobody dealt with"),
+            pages.say("Nobody needed them for so long. The list's owner was told two weeks before."),
+        ),
         "tasks": (
             pages.say("Requests of persons that were answered"),
             pages.say("That they were answered can be shown for so long."),

@@ -89,7 +89,7 @@ def reasons() -> Mapping[str | None, str]:
     """Why somebody can't be reached."""
     return {
         Verdict.DEAD.value: pages.say("Two bulletins, a day or more apart, came back: there is no such address."),
-        Verdict.MAILBOX.value: pages.say("Five mails within 60 days came back: the mailbox took none of them."),
+        Verdict.MAILBOX.value: pages.say("Five bulletins within 60 days came back: the mailbox took none of them."),
         None: pages.say("Mail to the address failed before it came into this register."),
     }
 
@@ -101,8 +101,8 @@ def mends() -> Mapping[str, str]:
             "Nothing: who is named so by two bulletins is not mailed any more. If you know a newer address, correct it."
         ),
         Verdict.MAILBOX.value: pages.say(
-            "Nothing for now: mailboxes that are full or closed for a while often open again. After five mails in 60 "
-            "days the person is not mailed any more."
+            "Nothing for now: mailboxes that are full or closed for a while often open again. After five "
+            "bulletins in 60 days the person is not mailed any more."
         ),
         Verdict.SENDER.value: pages.say(
             "Show it to whoever looks after the mail server: it may be on a block list, or SPF, DKIM or DMARC may be "

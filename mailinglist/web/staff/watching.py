@@ -53,6 +53,8 @@ class Watched:
     may_go_on: list[str]
     """Who may let a held list go on, by name."""
     trouble: str
+    in_english: bool
+    """`trouble` is in words that nobody translated."""
     again: str
     """How often the page looks again; empty: never."""
     zone: str
@@ -68,6 +70,7 @@ def watched(session: Session, bulletin: Bulletin, status: Status, *, now: dateti
     row = session.get_one(MailingList, bulletin.list_id)
     per_second = outcomes.rate(session, bulletin.id, now=now) if status.state == "sending" and not status.held else 0.0
     gone = status.audience - status.pending
+    said = dispatch.reason(session, bulletin.id)
     due = status.due_at
     return Watched(
         state=status.state,
@@ -89,7 +92,8 @@ def watched(session: Session, bulletin: Bulletin, status: Status, *, now: dateti
         uncertain=status.uncertain,
         held=row.slug if status.held else "",
         may_go_on=[each.name for each in accounts.publishers(session, now=now)] if status.held else [],
-        trouble="" if status.held else status.trouble or "",
+        trouble="" if status.held else pages.say(said.words, **said.values) if said else status.trouble or "",
+        in_english=said is None,
         again=_again(status),
         zone=outbox.zone_of(row).key,
     )

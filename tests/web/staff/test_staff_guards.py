@@ -156,6 +156,7 @@ DOCUMENTED = {
     "POST /staff/complaints/go-on": "staff: publisher fresh",
     "GET /staff/mail": "staff: registrar",
     "POST /staff/mail/<int:number>/done": "staff: registrar",
+    "POST /staff/mail/<int:number>/done-with-sender": "staff: registrar",
     "POST /staff/mail/<int:number>/again": "staff: registrar",
     "GET /staff/lists": "staff: administrator",
     "POST /staff/lists": "staff: administrator",
