@@ -60,9 +60,13 @@ def test_the_second_start_installs_nothing(dev: ModuleType, installed: list[tupl
     assert installed == [(dev.RUN, False)]
 
 
-def test_what_tests_need_is_added_and_is_enough_to_run(dev: ModuleType, installed: list[tuple[str, bool]]) -> None:
+def test_what_tests_need_is_added_and_is_enough_to_run(
+    dev: ModuleType, installed: list[tuple[str, bool]], capsys: pytest.CaptureFixture[str]
+) -> None:
     dev.prepare(dev.RUN)
+    assert "the first time" in capsys.readouterr().err
     dev.prepare(dev.DEV)
+    assert capsys.readouterr().err == "dev: adding what the tests need\n"
     dev.prepare(dev.RUN)
     assert installed == [(dev.RUN, False), (dev.DEV, True)]
 

@@ -246,6 +246,18 @@ def _door(found: Confirmation, person: Person, standing: Subscription, now: date
     return Door.EXPIRED if now >= found.expires_at else Door.OPEN
 
 
+def banned(session: Session, found: Knock) -> bool:
+    """Whether a ban keeps the address that the letter went to from being mailed by the list.
+
+    Whoever holds the link reads that mailbox, so they may be told. After a correction it says nothing: the letter went
+    to another address, and the ban may be the business of somebody else. Raises RegisterUnsound.
+    """
+    person = found.person
+    if found.confirmation.address != person.digest:
+        return False
+    return bans.forbids_mail(session, [person.digest, person.exact_digest], found.list)
+
+
 def confirm(session: Session, token: str, *, origin: Origin, now: datetime) -> Knock:
     """Put the person on the list. Returns how the door stood before: OPEN (it was this that confirmed) or DONE.
 

@@ -280,7 +280,7 @@ def _origin(told: Told, now: datetime) -> register.Origin:
     if told.how not in HOW:
         raise BadInput("An entry by staff says how the person told us: by phone, on paper, by mail, or on a visit.")
     if not words:
-        raise BadInput("An entry by staff needs evidence: what was said or signed, and where that is found (T6).")
+        raise BadInput("An entry by staff needs evidence: what was said or signed, and where that is found.")
     if len(words) > MAX_WORDS or not words.replace("\n", "").replace("\t", "").isprintable():
         raise BadInput(f"The evidence has at most {MAX_WORDS:,} characters, and no control characters.")
     if told.on > now.astimezone().date():

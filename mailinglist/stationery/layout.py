@@ -189,7 +189,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.globals.update(text_on=colour.text_on, readable=colour.readable)
+    environment.globals.update(text_on=colour.text_on, readable=colour.readable, night_contrast=colour.NIGHT_CONTRAST)
     return environment
 
 

@@ -26,11 +26,12 @@ def look(token: str) -> Response:
         found = _knock(session, token)
         door, brand, consent = found.door, brand_of(found.list, pages.settings()), found.text.body
         own = door is Door.OPEN and _signed_up_here(session, found)
+        banned = door not in (Door.OPEN, Door.DONE) and register.banned(session, found)
     if own:
         return _confirm(token, "browser")
     if door is Door.OPEN:
         return pages.page("confirm", brand=brand, consent=consent)
-    return _confirmed(brand, before=True) if door is Door.DONE else _spent(brand, door)
+    return _confirmed(brand, before=True) if door is Door.DONE else _spent(brand, door, banned=banned)
 
 
 def confirm(token: str) -> Response:
@@ -81,7 +82,9 @@ def _confirm(token: str, how: str) -> Response:
         return pages.page("banned", Banned.http_status, brand=brand)
     except TokenSpent:
         with db.reading() as session:
-            return _spent(brand, _knock(session, token).door)
+            found = _knock(session, token)
+            door, banned = found.door, register.banned(session, found)
+        return _spent(brand, door, banned=banned)
     return _confirmed(brand, before=before is Door.DONE)
 
 
@@ -105,5 +108,7 @@ def _confirmed(brand: Brand, *, before: bool) -> Response:
     return pages.page("confirmed", brand=brand, before=before)
 
 
-def _spent(brand: Brand, door: Door) -> Response:
+def _spent(brand: Brand, door: Door, *, banned: bool) -> Response:
+    if banned:  # a fresh letter would be stopped without a word
+        return pages.page("banned", TokenSpent.http_status, brand=brand)
     return pages.page("spent", TokenSpent.http_status, brand=brand, expired=door is Door.EXPIRED)

@@ -17,7 +17,7 @@ from .. import db
 from ..consent import lists
 from ..consent.tables import MailingList
 from ..settings import Settings
-from ..stationery.colour import readable, text_on
+from ..stationery.colour import NIGHT_CONTRAST, readable, text_on
 
 FOR_EVER = "public, max-age=31536000, immutable"
 
@@ -80,7 +80,7 @@ def stylesheet(slug: str, digest: str) -> Response:
 
 
 def _stylesheet(colour: str) -> str:
-    day, night = readable(colour, on=DAY), readable(colour, on=NIGHT)
+    day, night = readable(colour, on=DAY), readable(colour, on=NIGHT, at_least=NIGHT_CONTRAST)
     return (
         f":root{{--list:{colour};--accent:{day};--on-accent:{text_on(day)}}}\n"
         f"@media (prefers-color-scheme:dark){{:root{{--accent:{night};--on-accent:{text_on(night)}}}}}\n"

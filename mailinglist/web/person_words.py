@@ -23,6 +23,8 @@ from .staff import registry_words, returned_pages, words_of_acts
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 # Read first of an entry; the rest follows as it comes.
 _FIRST = ("at", "event", "act", "kind", "subject", "list", "name")
+# The evidence's time is the entry's; the name of somebody's list stands for its slug.
+_SAID_ALREADY = (("evidence", "at"), ("subscriptions", "name"))
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}$")
 
 
@@ -44,34 +46,35 @@ class Part:
     entries: list[list[Fact]]
 
 
-def parts(document: Mapping[str, Any], zone: ZoneInfo) -> list[Part]:
-    """The document's sections, in its order; those that hold nothing are left out."""
+def parts(document: Mapping[str, Any], zone: ZoneInfo, lists: Mapping[str, str]) -> list[Part]:
+    """The document's sections, in its order; those that hold nothing are left out. `lists`: their names by slug."""
     found: list[Part] = []
     for name, value in document.items():
         if name in ("made_at", "held"):
             continue
         if isinstance(value, Mapping):
             own = {key: each for key, each in value.items() if not isinstance(each, list)}
-            found.append(_part(name, [own] if own else [], zone))
-            found += [_part(key, each, zone) for key, each in value.items() if isinstance(each, list)]
+            found.append(_part(name, [own] if own else [], zone, lists))
+            found += [_part(key, each, zone, lists) for key, each in value.items() if isinstance(each, list)]
         else:
-            found.append(_part(name, value, zone))
+            found.append(_part(name, value, zone, lists))
     return [part for part in found if part.entries]
 
 
-def _part(name: str, entries: list[Any], zone: ZoneInfo) -> Part:
-    return Part(_title(name), [facts for entry in entries if (facts := list(_facts(name, entry, zone)))])
+def _part(name: str, entries: list[Any], zone: ZoneInfo, lists: Mapping[str, str]) -> Part:
+    return Part(_title(name), [facts for entry in entries if (facts := list(_facts(name, entry, zone, lists)))])
 
 
-def _facts(part: str, entry: Mapping[str, Any], zone: ZoneInfo) -> Iterator[Fact]:
+def _facts(part: str, entry: Mapping[str, Any], zone: ZoneInfo, lists: Mapping[str, str]) -> Iterator[Fact]:
     for name in sorted(entry, key=lambda name: _FIRST.index(name) if name in _FIRST else len(_FIRST)):
         value = entry[name]
         if isinstance(value, Mapping):
-            yield from _facts("evidence", value, zone)
-        elif value not in (None, "", []) and not (part == "evidence" and name == "at"):
+            yield from _facts("evidence", value, zone, lists)
+        elif value not in (None, "", []) and (part, name) not in _SAID_ALREADY:
             spoken = entry.get("language") or entry.get("text_language") if name in ("text_shown", "text") else None
             values = value if isinstance(value, list) else [value]
-            yield Fact(_name(part, name), ", ".join(_value(part, name, each, zone) for each in values), spoken)
+            said = (lists.get(each, each) if name == "list" else _value(part, name, each, zone) for each in values)
+            yield Fact(_name(part, name), ", ".join(said), spoken)
 
 
 def _title(name: str) -> str:

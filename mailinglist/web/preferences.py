@@ -35,7 +35,7 @@ from .guards import Guard, Route
 from .looks import Brand, brand_of
 from .staff import registry_words
 
-_THE_PERSON = audit.Actor(None, "own page", "")
+_THE_PERSON = audit.Actor(None, own_page.SOURCE, "")
 """Who acts, in the audit: without the client's address, which would outlive the erasure."""
 _KNOCK = {"fi": "d.M.y 'klo' H.mm", "sv": "d MMM y 'kl.' H.mm", "en": "d MMM y 'at' HH:mm"}
 
@@ -137,7 +137,8 @@ def data(token: str) -> Response:
         return found
     with db.reading() as session:
         zone = _zone(session)
-    return pages.page("preferences_data", brand=_brand(), token=token, parts=person_words.parts(found, zone))
+        names = {row.slug: lists.name_in(row, pages.language()) for row in lists.every(session)}
+    return pages.page("preferences_data", brand=_brand(), token=token, parts=person_words.parts(found, zone, names))
 
 
 def data_file(token: str) -> Response:
@@ -502,7 +503,7 @@ def _done(what: str) -> str:
         "saved": pages.say("Saved."),
         "left": pages.say("You have left the list. Nothing more is sent to you from it."),
         "asked": pages.say(
-            "A confirmation letter is on its way, unless you got one a moment ago. You are on the list once you have "
+            "A confirmation message is on its way, unless you got one a moment ago. You are on the list once you have "
             "confirmed."
         ),
         "forbidden": pages.say("The ban is in force from this moment."),

@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from flask import Flask, Response, make_response, request
 from sqlalchemy.exc import SQLAlchemyError
 from werkzeug.exceptions import HTTPException
 
+from .. import db
+from ..consent import lists
 from ..errors import Fault, MailinglistError, Refused, TokenSpent
 from ..observe import count, logger
 from ..pace import TooMany
 from .exchange import exchange
-from .pages import page, reason, say
+from .looks import Brand, brand_of
+from .pages import page, reason, say, settings
 from .staff import frame
 
 log = logger(__name__)
+
+_OF_MAILS = ("/confirm/", "/not-me/", "/unsubscribe/", "/preferences/")
+"""Where the links of mails lead; mail programs break long ones."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +35,10 @@ class Problem:
 def _problem(status: int) -> Problem:
     match status:
         case 404:
-            return Problem(say("There is no such page"), say("The address may have been cut or mistyped on its way."))
+            words = say("The link may have been cut or mistyped on its way.")
+            if request.path.startswith(_OF_MAILS):
+                words += " " + say("Copy the whole link from the message.")
+            return Problem(say("There is no such page"), words)
         case 405:
             return Problem(say("This can't be done here"), say("The page does not take this kind of request."))
         case 413:
@@ -74,7 +83,7 @@ def install(app: Flask) -> None:
                 say("It was good for a day, and for once. An administrator can give you a fresh one."),
                 error.http_status,
             )
-        return page("gone", error.http_status)
+        return page("gone", error.http_status, brand=_brand())
 
     @app.errorhandler(MailinglistError)
     def on_ours(error: MailinglistError) -> Response:
@@ -92,6 +101,19 @@ def install(app: Flask) -> None:
         return _answer(503)
 
 
+def _brand() -> Brand | None:
+    """The looks of the only list, so that the page says whose it is; None: there are several, or none can be read.
+
+    Without its logo: whatever address was asked for, nothing is fetched from elsewhere.
+    """
+    try:
+        with db.reading() as session:
+            rows = lists.every(session)
+            return replace(brand_of(rows[0], settings()), logo="") if len(rows) == 1 else None
+    except (MailinglistError, SQLAlchemyError):
+        return None
+
+
 def _answer(status: int, *, wait: int | None = None) -> Response:
     """`wait`: after how many seconds it may be tried again."""
     wait = 60 if status == 503 else wait
@@ -100,7 +122,7 @@ def _answer(status: int, *, wait: int | None = None) -> Response:
         response = frame.problem(what.title, what.words, status, wait=wait)
     else:
         count(f"pages_{status}")
-        response = page("problem", status, problem=what, wait=wait)
+        response = page("problem", status, brand=_brand() if status < 500 else None, problem=what, wait=wait)
     response.headers["Cache-Control"] = "no-store"
     if wait:
         response.headers["Retry-After"] = str(wait)

@@ -63,9 +63,9 @@ def test_html_and_markdown_of_the_same_words_read_alike() -> None:
 @pytest.mark.parametrize(
     ("language", "why", "forbid", "leave"),
     [
-        ("fi", "Saat tämän viestin, koska", "kieltää kaiken suoramarkkinoinnin", "Poistu listalta"),
-        ("sv", "Du får det här meddelandet eftersom", "förbjuda all direktmarknadsföring", "Lämna listan"),
-        ("en", "You receive this because", "forbid all direct marketing", "Leave the list"),
+        ("fi", "Saat tämän viestin, koska", "kieltää kaiken markkinoinnin", "Poistu listalta"),
+        ("sv", "Du får det här meddelandet eftersom", "förbjuda all marknadsföring", "Lämna listan"),
+        ("en", "You receive this because", "forbid all marketing", "Leave the list"),
     ],
 )
 def test_both_parts_say_who_why_and_how_to_leave(language: str, why: str, forbid: str, leave: str) -> None:

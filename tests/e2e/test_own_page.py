@@ -129,7 +129,7 @@ def test_a_person_does_it_all_by_themselves(site: Site, visitor: BrowserContext)
     page.goto(f"{key(site, 'matti@example.fi')}?lang=en")
     press(page, "Leave the list", "You have left the list.")
     assert site.states() == ["left"]
-    press(page, "Join again", "A confirmation letter is on its way")
+    press(page, "Join again", "A confirmation message is on its way")
     confirm, _ = site.letter()
     assert site.states() == ["left"]
     press(page, "Forbid all marketing", "The ban is in force")

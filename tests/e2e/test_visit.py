@@ -26,7 +26,7 @@ def test_joins_confirms_in_another_browser_and_leaves(
     page.goto(site.base)
     page.get_by_label("Sähköpostiosoite").fill("matti@@example.fi")
     page.get_by_role("button").click()
-    expect(page.get_by_role("alert")).to_contain_text("yksi @-merkki")
+    expect(page.get_by_role("alert")).to_contain_text("yksi @‑merkki")
     expect(page.get_by_label("Sähköpostiosoite")).to_be_focused()
     expect(page.get_by_label("Sähköpostiosoite")).to_have_value("matti@@example.fi")
     page.get_by_label("Sähköpostiosoite").fill("matti@example.fi")

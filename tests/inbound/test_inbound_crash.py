@@ -99,7 +99,10 @@ def crash(app: Flask, settings: Settings, number: int, kills: int) -> None:
         mine = mailed(session, begun(session, now=db.utcnow()), everybody(session), now=db.utcnow())
     mails = [(return_path(each), "", report(return_path(each), serial=each)) for each in mine]
     joins = number - len(mails)
-    mails += [(JOIN, f"j{n}@example.fi", f"From: j{n}@example.fi\r\n\r\nMoi\r\n".encode()) for n in range(joins)]
+    askers = [
+        f"j{n}@m{n // 100}.example.fi" for n in range(joins)
+    ]  # of one domain only so many are answered in an hour
+    mails += [(JOIN, each, f"From: {each}\r\n\r\nMoi\r\n".encode()) for each in askers]
     mails += chance.sample(mails, number // 10)  # the answer was lost, and they come once more
     chance.shuffle(mails)
     given: list[int] = []

@@ -29,6 +29,20 @@ def test_any_colour_has_a_readable_shade(shade: str, backgrounds: tuple[str, str
     assert all(colour.contrast(readable, each) >= 4.5 for each in backgrounds)
 
 
+@given(COLOURS)
+def test_by_night_any_colour_is_as_clear_as_grey_text(shade: str) -> None:
+    grounds = ("#201f1d", "#141312")
+    readable = colour.readable(shade, on=grounds, at_least=colour.NIGHT_CONTRAST)
+    assert all(colour.contrast(readable, each) >= 7 for each in grounds)
+
+
+def test_on_dark_grounds_a_colour_stays_a_colour() -> None:
+    """Mixed with white it would be grey, and look switched off."""
+    readable = colour.readable("#1f4e5f", on=["#1b1917", "#242120"], at_least=colour.NIGHT_CONTRAST)
+    red, _green, blue = (int(readable[at : at + 2], 16) for at in (1, 3, 5))
+    assert blue - red > 0x50
+
+
 def test_a_readable_colour_stays_itself() -> None:
     assert colour.readable("#1f5f8b", on=["#ffffff"]) == "#1f5f8b"
 

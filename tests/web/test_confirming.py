@@ -11,8 +11,8 @@ from sqlalchemy import event, func, select
 import making
 from mailinglist import db
 from mailinglist.consent import bans, lists, register
-from mailinglist.consent.states import ALL_CHANNELS, State
-from mailinglist.consent.tables import Evidence, LedgerEntry, Person, Request, Subscription
+from mailinglist.consent.states import ALL_CHANNELS, Event, State
+from mailinglist.consent.tables import Confirmation, Evidence, LedgerEntry, Person, Request, Subscription
 from mailinglist.tokens import Purpose
 
 PAGE = "/lists/tector-tiedottaa"
@@ -136,6 +136,31 @@ class TestPressing:
         assert page.status_code == 410
         assert "This link is no longer valid" in page.text
         assert state() == "left"
+
+    def test_after_a_leave_and_a_ban_is_410_and_offers_no_letter(self, client: FlaskClient) -> None:
+        """A fresh letter would be stopped by the ban without a word. Whoever holds the link reads the mailbox."""
+        confirm, _ = tokens()
+        client.post(f"/confirm/{confirm}")
+        with db.transaction() as session:
+            person = session.scalars(select(Person)).one()
+            register.end(
+                session, person, making.the_list(session), Event.LEAVE, source="page", origin={}, now=db.utcnow()
+            )
+            bans.add(session, person.digest, ALL_CHANNELS, source="phone", now=db.utcnow())
+        for page in (client.get(f"/confirm/{confirm}?lang=en"), client.post(f"/confirm/{confirm}?lang=en")):
+            assert page.status_code == 410
+            assert "Marketing to this address is forbidden" in page.text
+            assert 'name="fresh"' not in page.text
+
+    def test_of_a_letter_to_an_earlier_address_says_nothing_of_a_ban(self, client: FlaskClient) -> None:
+        confirm, _ = tokens()
+        with db.transaction() as session:
+            person = session.scalars(select(Person)).one()
+            session.scalars(select(Confirmation)).one().address = b"another"
+            bans.add(session, person.digest, ALL_CHANNELS, source="phone", now=db.utcnow())
+        page = client.get(f"/confirm/{confirm}?lang=en")
+        assert page.status_code == 410
+        assert "forbidden" not in page.text
 
     def test_of_somebody_erased_is_410(self, client: FlaskClient) -> None:
         confirm, _ = tokens()

@@ -13,7 +13,7 @@ from mailinglist import db
 from mailinglist.app import create_app
 from mailinglist.consent import lists
 from mailinglist.settings import Settings
-from mailinglist.stationery.colour import contrast
+from mailinglist.stationery.colour import NIGHT_CONTRAST, TEXT_CONTRAST, contrast, readable
 from mailinglist.web import files, looks
 
 PAGE = "/lists/tector-tiedottaa"
@@ -49,9 +49,16 @@ class TestTheColour:
             set_list("colour", colour)
             css = client.get(look(client)).text
             accents, texts = re.findall(r"--accent:(#\w+)", css), re.findall(r"--on-accent:(#\w+)", css)
-            for accent, text, grounds in zip(accents, texts, (looks.DAY, looks.NIGHT), strict=True):
-                assert all(contrast(accent, ground) >= 4.5 for ground in grounds), colour
+            of_both = zip(accents, texts, (looks.DAY, looks.NIGHT), (TEXT_CONTRAST, NIGHT_CONTRAST), strict=True)
+            for accent, text, grounds, least in of_both:
+                assert all(contrast(accent, ground) >= least for ground in grounds), colour
                 assert contrast(accent, text) >= 4.5, colour
+
+    def test_of_nobody_is_the_one_of_the_style_sheet(self) -> None:
+        """Pages about no list: the default colour, by night in the shade that a list with it has."""
+        assert re.findall(r"--accent: (#\w+)", SITE)[1] == readable(
+            lists.ListSettings().colour, on=looks.NIGHT, at_least=NIGHT_CONTRAST
+        )
 
     def test_rests_on_the_grounds_of_the_style_sheet(self) -> None:
         assert re.findall(r"--page: (#\w+)", SITE)[:2] == [looks.DAY[0], looks.NIGHT[0]]

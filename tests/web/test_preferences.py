@@ -276,6 +276,8 @@ def test_shows_what_is_held_and_why_and_is_kept_by_nobody(client: FlaskClient) -
     data = client.get(f"{PAGE}/{token()}/data?lang=en")
     assert "rang about the price" in data.text
     assert "Maija" not in data.text
+    assert "<dt>List</dt><dd>Tector tiedottaa</dd>" in data.text
+    assert "<dd>tector-tiedottaa</dd>" not in data.text
     file = client.get(f"{PAGE}/{token()}/data.json")
     assert file.headers["Content-Disposition"] == 'attachment; filename="my-data.json"'
     assert file.headers["Cache-Control"] == "no-store"

@@ -7,7 +7,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 from sqlalchemy.exc import OperationalError
 
+import making
 from mailinglist import db
+from mailinglist.consent import lists
 from mailinglist.errors import RegisterUnsound
 
 PAGE = "/lists/tector-tiedottaa"
@@ -20,6 +22,25 @@ def test_a_missing_page_says_so(client: FlaskClient) -> None:
         assert words in page.text
         assert page.headers["Cache-Control"] == "no-store"
         assert "default-src 'none'" in page.headers["Content-Security-Policy"]
+
+
+def test_an_error_says_whose_page_it_is(client: FlaskClient) -> None:
+    with db.transaction() as session:
+        lists.set_value(session, making.the_list(session), "logo", "https://img.example/logo.svg", now=db.utcnow())
+    page = client.get("/nowhere?lang=en")
+    assert "<strong>Tekninen Toimisto Tektor Oy</strong><br>Rälssintie 12" in page.text
+    assert "img.example" not in page.text + page.headers["Content-Security-Policy"]
+    with db.transaction() as session:
+        lists.add(session, "toinen", "Toinen", now=db.utcnow())
+    assert "Tekninen Toimisto" not in client.get("/nowhere?lang=en").text, "of two lists nobody knows which was meant"
+
+
+def test_a_cut_link_of_a_mail_says_what_to_do(client: FlaskClient) -> None:
+    for path in ("/confirm/x", "/not-me/x", "/unsubscribe/x", "/preferences/x"):
+        page = client.get(f"{path}?lang=en")
+        assert page.status_code == 404, path
+        assert "Copy the whole link from the message." in page.text, path
+    assert "Copy the whole link" not in client.get("/nowhere?lang=en").text
 
 
 def test_odd_addresses_are_missing_pages(client: FlaskClient) -> None:

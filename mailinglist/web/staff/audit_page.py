@@ -42,7 +42,8 @@ def look() -> Response:
     more = len(found) > _A_PAGE
     return frame.page(
         "audit", 422 if errors else 200, here="audit", errors=errors, values=values, entries=found[:_A_PAGE],
-        words=words_of_acts.act, about_words=words_of_acts.about, details=words_of_details.details,
+        words=words_of_acts.act, who_words=words_of_acts.who, about_words=words_of_acts.about,
+        details=words_of_details.details,
         acts=[("", pages.say("Every act")), *sorted(((each, words[each]) for each in noted), key=lambda item: item[1])],
         next_url=url_for("audit_page.look", **kept, before=found[_A_PAGE - 1].id) if more else None,
         first_url=url_for("audit_page.look", **kept) if before is not None else None,
@@ -52,7 +53,7 @@ def look() -> Response:
 def _who(text: str) -> int | str | None:
     """An account's number, or a part of a name."""
     number = asked.whole(text)
-    return text or None if number is None else number
+    return words_of_acts.who_meant(text) or None if number is None else number
 
 
 def _day(values: dict[str, str], name: str, errors: dict[str, str]) -> date | None:

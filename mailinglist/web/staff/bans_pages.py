@@ -76,7 +76,7 @@ def _listing(names: Mapping[str, str]) -> dict[str, Any]:
         "asked": wanted, "filters": values, "held": [_row(each, names) for each in shown], "next_url": following,
         "first_url": url_for("bans_pages.look", **here) if before_id is not None else None,
         "channels": [("", pages.say("Anything")), *((key, said) for key, said, _hint in words.channels())],
-        "lists": [("", pages.say("Whichever")), (_ALL, pages.say("All lists")), *_single(names)],
+        "lists": [("", pages.say("Any list")), (_ALL, pages.say("All lists")), *_single(names)],
     }  # fmt: skip
 
 

@@ -51,6 +51,7 @@ _SAID_FOR = 120  # seconds
 _MOST_FIELDS = 1000
 # Where one may be sent on to: a page of the console, written plainly. Whatever else stands there is not followed.
 _OWN_PATH = re.compile(r"/staff(?:/[A-Za-z0-9._~!$&'()*+,;=:@%-]+)*/?(?:\?[A-Za-z0-9._~!$&'()*+,;=:@%/?-]*)?", re.ASCII)
+_BULLETIN = re.compile(r"/staff/bulletins/([0-9]{1,9})/")
 _ZONE = "Europe/Helsinki"
 
 
@@ -63,24 +64,27 @@ class Section:
     label: str
     endpoint: str
     right: Right | None
+    group: str = ""
+    """What it stands under, in the language of the page; those of a group follow each other."""
 
 
 def sections() -> tuple[Section, ...]:
     """The navigation, in order. An entry whose page does not exist is not shown."""
+    sending, register, office = pages.say("Sending"), pages.say("Register"), pages.say("Administration")
     every = (
         Section("home", pages.say("First page"), HOME, None),
-        Section("bulletins", pages.say("Bulletins"), "bulletins.index", Right.SEE),
-        Section("templates", pages.say("Templates"), "templates.index", Right.WRITE),
-        Section("returned", pages.say("Returned mail"), "returned_pages.bounces", Right.RECIPIENTS),
-        Section("persons", pages.say("Persons"), "persons.index", Right.PERSONS),
-        Section("incoming", pages.say("Mail to the lists"), "incoming_pages.index", Right.PERSONS),
-        Section("tasks", pages.say("Requests"), "task_pages.index", Right.PERSONS),
-        Section("disclosures", pages.say("Disclosures"), "disclosure_pages.index", Right.PERSONS),
-        Section("transfer", pages.say("Import and export"), "transfer.index", Right.TRANSFER),
-        Section("settings", pages.say("List settings"), "list_settings.index", Right.SETTINGS),
-        Section("staff", pages.say("Staff"), "colleagues.index", Right.ACCOUNTS),
-        Section("retention", pages.say("Storage periods"), "retention_page.look", Right.RETENTION),
-        Section("audit", pages.say("Audit"), "audit_page.look", Right.AUDIT),
+        Section("bulletins", pages.say("Bulletins"), "bulletins.index", Right.SEE, sending),
+        Section("templates", pages.say("Templates"), "templates.index", Right.WRITE, sending),
+        Section("returned", pages.say("Returned mail"), "returned_pages.bounces", Right.RECIPIENTS, sending),
+        Section("persons", pages.say("Persons"), "persons.index", Right.PERSONS, register),
+        Section("incoming", pages.say("Mail to the lists"), "incoming_pages.index", Right.PERSONS, register),
+        Section("tasks", pages.say("Requests"), "task_pages.index", Right.PERSONS, register),
+        Section("disclosures", pages.say("Disclosures"), "disclosure_pages.index", Right.PERSONS, register),
+        Section("transfer", pages.say("Import and export"), "transfer.index", Right.TRANSFER, register),
+        Section("settings", pages.say("List settings"), "list_settings.index", Right.SETTINGS, office),
+        Section("staff", pages.say("Staff"), "colleagues.index", Right.ACCOUNTS, office),
+        Section("retention", pages.say("Storage periods"), "retention_page.look", Right.RETENTION, office),
+        Section("audit", pages.say("Audit"), "audit_page.look", Right.AUDIT, office),
     )
     return tuple(
         each
@@ -386,7 +390,9 @@ def problem(title: str, words: str, status: int, *, wait: int | None = None) -> 
         _look_who_it_is()
     if _moves():
         return make_response(f"{title}. {words}\n", status, {"Content-Type": "text/plain; charset=utf-8"})
-    return page("problem", status, here="", problem_title=title, problem_words=words, wait=wait)
+    bulletin = _BULLETIN.match(request.path) if status == 409 else None
+    back = url_for("sending.look", number=int(bulletin[1])) if bulletin else None
+    return page("problem", status, here="", problem_title=title, problem_words=words, wait=wait, back=back)
 
 
 def go_to(endpoint: str, said: str | None = None, /, **values: Any) -> Response:

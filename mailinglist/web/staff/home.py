@@ -145,10 +145,11 @@ def _spans() -> list[tuple[str, str, str]]:
 
 def _caption(drawn: Plot) -> str:
     """The picture in a sentence."""
-    came, went = sum(map(joined, drawn.days)), sum(map(lost, drawn.days))
+    came, went = sum(map(joined, drawn.days)), sum(day.left + day.undeliverable for day in drawn.days)
     return pages.say(
-        "From %(since)s to today, %(came)s joined and %(went)s left, became undeliverable or were banned.",
+        "From %(since)s to today, %(came)s joined and %(went)s left or became undeliverable. Bans: %(banned)s.",
         since=_day(drawn.days[0].day), came=_number(came), went=_number(went),
+        banned=_number(sum(day.banned for day in drawn.days)),
     )  # fmt: skip
 
 

@@ -344,7 +344,7 @@ SENTENCES = (
         "leave this one as it is."
     ),
     _("An entry by staff says how the person told us: by phone, on paper, by mail, or on a visit."),
-    _("An entry by staff needs evidence: what was said or signed, and where that is found (T6)."),
+    _("An entry by staff needs evidence: what was said or signed, and where that is found."),
     _("The evidence has at most 2,000 characters, and no control characters."),
     _("The day when they asked lies in the future."),
     _("A note is a note, a meeting or a contact."),

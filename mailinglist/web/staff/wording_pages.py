@@ -17,7 +17,7 @@ from ...consent import lists
 from ...consent.tables import MailingList
 from ...errors import BadInput, Unknown
 from ...i18n import LANGUAGES
-from ...letters import desk, wordings
+from ...letters import wordings
 from ...letters.texts import KINDS, PLACES, Composed, Kind, Own, letter, source_of
 from ...staff.levels import Right
 from ...stationery import slots
@@ -26,7 +26,7 @@ from .. import pages
 from ..exchange import exchange
 from ..guards import Guard, Route
 from ..looks import origin_of
-from . import frame, list_settings, words_of_bulletins
+from . import frame, list_settings, words_of_bulletins, words_of_details
 
 _NO_SUCH = _("There is no such letter.")
 _BODY = 200_000
@@ -42,7 +42,7 @@ def index(slug: str) -> Response:
              url_for("wording_pages.look", slug=slug, kind=kind, language=language))
             for language in LANGUAGES
         ])
-        for kind in _kinds()
+        for kind in KINDS
     ]  # fmt: skip
     return frame.page(
         "office/letters", here="settings", row=row, kinds=kinds, tabs_of_list=list_settings.sections(row),
@@ -86,14 +86,10 @@ def _typed() -> Own:
     return request.form.get("subject", ""), request.form.get("body", "")
 
 
-def _kinds() -> tuple[Kind, ...]:
-    return tuple(kind for kind in KINDS if kind in desk.KINDS)
-
-
 def _find(slug: str, kind: str, language: str) -> tuple[MailingList, Kind]:
     with frame.looking() as session:
         row = lists.find(session, slug)
-    for each in _kinds():
+    for each in KINDS:
         if each == kind and language in LANGUAGES:
             return row, each
     raise Unknown(_NO_SUCH)
@@ -162,15 +158,14 @@ def _filled(text: str, language: str, *, markup: bool = False) -> str:
 
 def _title(kind: Kind) -> tuple[str, str]:
     """What a letter is called, and when it is sent."""
-    found: dict[str, tuple[str, str]] = {
-        "confirm": (pages.say("Confirmation letter"), pages.say("When somebody has asked to join.")),
-        "welcome": (pages.say("Welcome letter"), pages.say("When somebody has confirmed.")),
-        "already": (
-            pages.say("“Already on the list”"), pages.say("When somebody asks to join who is on the list already."),
-        ),
-        "leave": (pages.say("Link to leave by"), pages.say("When somebody has lost the link, and asks for it.")),
-    }  # fmt: skip
-    return found[kind]
+    sent: dict[Kind, str] = {
+        "confirm": pages.say("When somebody has asked to join."),
+        "welcome": pages.say("When somebody has confirmed."),
+        "already": pages.say("When somebody asks to join who is on the list already."),
+        "leave": pages.say("When somebody has lost the link, and asks for it."),
+        "preferences": pages.say("When somebody asks for a link to their own page."),
+    }
+    return words_of_details.letter(kind), sent[kind]
 
 
 def _meaning(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from ...consent.own_page import SOURCE
 from ..pages import say
 
 
@@ -65,7 +66,7 @@ def acts() -> Mapping[str, str]:
         "mails_seen": say("Looked at mails to the lists"),
         "mail_dealt_with": say("Dealt with a mail to a list"),
         "mails_dealt_with": say("Dealt with all mails of one sender to the lists"),
-        "mail_tried_again": say("Had a mail to a list handled again"),
+        "mail_tried_again": say("Had a mail to a list processed again"),
         "tasks_seen": say("Looked at requests of persons"),
         "task_done": say("Answered a person's request"),
         "note_added": say("Added a note"),
@@ -87,12 +88,12 @@ def acts() -> Mapping[str, str]:
         "import_given_up": say("Dropped an uploaded file"),
         "backup_made": say("Made a backup"),
         "database_restored": say("Restored a backup"),
-        "opt_outs_replayed": say("Had opt-outs done again after a restore"),
+        "opt_outs_replayed": say("Repeated opt-outs after a restore"),
         "lost_opt_outs_accepted": say("Accepted that opt-outs are lost"),
         "journal_loss_accepted": say("Accepted a gap in the journal of opt-outs"),
         "data_disclosed": say("Gave data to somebody outside"),
         "breach_looked_into": say("Looked into a breach"),
-        "retention_run": say("Had what has had its time let go"),
+        "retention_run": say("Deleted what is past its storage period"),
         "list_exported": say("Exported a list"),
         "list_made": say("Made a list"),
         "list_set": say("Changed the settings of a list"),
@@ -102,6 +103,16 @@ def acts() -> Mapping[str, str]:
 def act(name: str) -> str:
     """An act in words. One that an earlier version noted, and no page knows any more, is said by its name."""
     return acts().get(name, name)
+
+
+def who(name: str) -> str:
+    """Who acted: an account's name, or the person on their own page."""
+    return say("The person's own page") if name == SOURCE else name
+
+
+def who_meant(typed: str) -> str:
+    """Whom somebody means who types a name, or what the page calls the person's own page."""
+    return SOURCE if typed.casefold() == say("The person's own page").casefold() else typed
 
 
 def about(text: str) -> str:

@@ -6,6 +6,7 @@ detail that an earlier version noted, is shown as it stands there.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
@@ -18,9 +19,10 @@ from .levels import words_of
 
 _COUNTS = frozenset({
     "added", "asked", "banned", "chains", "codes_left", "complaints", "entries", "letters", "lines", "mails", "number",
-    "octets", "recipients", "unchanged", "versions",
+    "octets", "recipients", "refused", "unchanged", "updated", "versions",
 })  # fmt: skip
 """Numbers of things. The others are numbers by which something is called, and are written without marks."""
+_MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}")
 
 
 def details(held: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -82,6 +84,7 @@ def names() -> Mapping[str, str]:
         "problems": say("Problems"),
         "purpose": say("Purpose"),
         "recipients": say("Recipients"),
+        "refused": say("Refused"),
         "revision": say("Revision"),
         "rows": say("Rows"),
         "rule": say("Rule"),
@@ -97,6 +100,7 @@ def names() -> Mapping[str, str]:
         "troubles": say("Troubles"),
         "unchanged": say("Unchanged"),
         "until": say("Until"),
+        "updated": say("Updated"),
         "version": say("Version"),
         "versions": say("Versions"),
         "why": say("Why"),
@@ -104,10 +108,21 @@ def names() -> Mapping[str, str]:
     }
 
 
+def letter(kind: str) -> str:
+    """What a letter of the program is called."""
+    return {
+        "confirm": say("Confirmation letter"),
+        "welcome": say("Welcome letter"),
+        "already": say("“Already on the list”"),
+        "leave": say("Link to leave by"),
+        "preferences": say("Link to one's own page"),
+    }[kind]
+
+
 def value(key: str, held: Any) -> str:
     """A value in words."""
     if held is None:
-        return "–"
+        return say("Now") if key == "at" else "–"
     if isinstance(held, bool):
         return say("Yes") if held else say("No")
     if isinstance(held, float):
@@ -125,6 +140,8 @@ def value(key: str, held: Any) -> str:
 
 
 def _word(key: str, held: str) -> str:
+    if _MOMENT.match(held):
+        return figures.moment_in_a_cell(datetime.fromisoformat(held), days.ZONE)
     match key:
         case "basis":
             return registry_words.basis(held)
@@ -136,8 +153,8 @@ def _word(key: str, held: str) -> str:
             return ", ".join(registry_words.language(each) for each in held.split())
         case "kind":
             return registry_words.task_kind(held)
-        case "at" | "key_mailed_at" | "since" | "until":
-            return _when(held)
+        case "acknowledged":
+            return _warning(held)
         case "fields":
             return registry_words.given([held])
         case "source":
@@ -152,13 +169,28 @@ def _word(key: str, held: str) -> str:
             return held
 
 
-def _when(held: str) -> str:
-    """A moment in words; a day, and whatever else an earlier version noted, as it stands there."""
-    try:
-        at = datetime.fromisoformat(held)
-    except ValueError:
-        return held
-    return figures.moment_in_a_cell(at, days.ZONE) if at.tzinfo else held
+def _warning(key: str) -> str:
+    """A warning of the check, by its `key` (`preflight.findings`), shortly: the check's page has the whole sentence."""
+    name, _mark, rest = key.partition(":")
+    language = rest.partition(":")[0]
+    words = {
+        "audience_larger": say("far more recipients than usual"),
+        "audience_smaller": say("far fewer recipients than usual"),
+        "brackets": say("text in brackets"),
+        "image_alt": say("an image without a description"),
+        "language_missing": say("a language version is missing"),
+        "like_last": say("nearly the same as the bulletin before"),
+        "link_closed": say("a link that asks for a sign-in"),
+        "link_private": say("a link that leads to no public place"),
+        "link_unreachable": say("a link that could not be opened"),
+        "links_unchecked": say("links that were not checked"),
+        "little_text": say("little text beside the images"),
+        "name_without_fallback": say("no words for those without a name"),
+        "placeholder_left": say("a placeholder that is not filled"),
+        "subject_as_last": say("the subject of the bulletin before"),
+        "subject_default": say("a subject that says nothing"),
+    }.get(name) or (say("the sender's domain") if name.startswith("sender_") else name)
+    return f"{words} ({registry_words.language(language)})" if language in LANGUAGES else words
 
 
 def _setting(key: str) -> str:
@@ -176,7 +208,8 @@ def _setting(key: str) -> str:
         words = of_languages[start]
         return words if registry_words.language(code) in words else f"{words}, {registry_words.language(code)}"
     if key.startswith("letter-"):
-        return f"{say('Letter')} {key.removeprefix('letter-')}"
+        kind, _mark, spoken = key.removeprefix("letter-").partition(".")
+        return f"{letter(kind)} ({registry_words.language(spoken)})"
     return {
         "mail": say("Mail"),
         "mails": say("Mails"),
@@ -210,6 +243,8 @@ def _known() -> Mapping[str, str]:
         "disabled": say("The account is disabled"),
         "enrol": say("Enrolment"),
         "factor": say("Second factor"),
+        "html": "HTML",
+        "markdown": "Markdown",
         "passkey": say("Passkey"),
         "password": say("Password"),
         "password, again": say("Password, asked again"),

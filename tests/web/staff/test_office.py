@@ -284,6 +284,16 @@ def test_a_letter_goes_out_in_the_lists_own_words(app: Flask, office: staffing.S
     assert settings().letters == {}
 
 
+def test_the_letter_with_a_link_to_ones_own_page_may_be_in_own_words_too(app: Flask, office: staffing.Signed) -> None:
+    path = LIST + "/letters/preferences/en"
+    assert path in office.get(LIST + "/letters").text
+    words = {"subject": "Your link", "body": "Hello!\n\n**[Here]({preferences_url})**, until {until}."}
+    assert "Here" in office.post(path + "/preview", words).text
+    assert office.post(path, words).status_code == 303
+    assert settings().letters["preferences.en"].subject == "Your link"
+    assert office.post(path, {"subject": "Your link", "body": "Hello!"}).status_code == 422
+
+
 def test_our_words_saved_are_no_words_of_ones_own(app: Flask, office: staffing.Signed) -> None:
     subject, body = source_of("welcome", "sv")
     answer = office.post(LIST + "/letters/welcome/sv", {"subject": subject, "body": body.replace("\n", "\r\n")})

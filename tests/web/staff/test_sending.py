@@ -137,7 +137,9 @@ def test_an_editor_asks_a_publisher_approves_and_sends(
     assert writer.post(f"{page}/ask").status_code == 303
     assert "Waits for approval" in chief.get(page).text
     assert "by Eeva Editori" in chief.get(page).text
-    assert chief.post(f"{page}/send", asked(number)).status_code == 409
+    refused = chief.post(f"{page}/send", asked(number))
+    assert refused.status_code == 409
+    assert f'<a href="{page}">Back to the bulletin</a>' in refused.text
     assert approve(chief, number) == "done"
     assert state(number) == "approved"
     form = chief.get(f"{page}/send").text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from functools import cache
 
 import pytest
@@ -53,6 +54,16 @@ def test_every_act_has_a_sentence_and_nothing_else_has(app: Flask) -> None:
 
 
 @on_sqlite
+def test_every_warning_that_can_be_acknowledged_has_words(app: Flask) -> None:
+    checks = [path.read_text(encoding="utf-8") for path in (PACKAGE / "preflight").glob("*.py")]
+    names = {name for text in checks for name in re.findall(r'"([a-z_]+)",\s+Level\.WARNING', text)}
+    assert len(names) > 10
+    with app.test_request_context():
+        for name in names:
+            assert not words_of_details.value("acknowledged", f"{name}:fi:1").startswith(name)
+
+
+@on_sqlite
 def test_every_detail_has_a_name(app: Flask) -> None:
     keys = set()
     for tree in parsed():
@@ -87,6 +98,23 @@ def test_details_are_told_in_the_language_of_the_page(app: Flask) -> None:
         ("Määrä", "1\u00a0234"), ("Salattu", "Kyllä"), ("odd", "a: 1"),
         ("Tiedot", "Sähköpostiosoite"), ("Aika", "22.11.2026 9.05"), ("Muutettu", "Tiedotteita sekunnissa: 4 → 2,5"),
     ]  # fmt: skip
+
+
+@on_sqlite
+def test_the_programs_own_words_and_times_are_told_in_words_too(app: Flask) -> None:
+    told = {
+        "updated": 1234, "refused": 0, "form": "markdown", "at": None, "key_mailed_at": "2026-11-22T17:37:02+00:00",
+    }  # fmt: skip
+    with app.test_request_context(headers={"Accept-Language": "fi"}):
+        said = dict(words_of_details.details(told))
+        who = words_of_acts.who("own page")
+        meant = words_of_acts.who_meant(who)
+    assert (said["Päivitetty"], said["Hylätty"], said["Muoto"], said["Aika"]) == ("1\u00a0234", "0", "Markdown", "Heti")
+    assert "22.11.2026" in said["Linkki lähetetty"]
+    assert "T17" not in said["Linkki lähetetty"]
+    assert (who, meant) == ("Henkilön oma sivu", "own page")
+    with app.test_request_context(headers={"Accept-Language": "fi"}):
+        assert words_of_acts.who("Eeva Editori") == words_of_acts.who_meant("Eeva Editori") == "Eeva Editori"
 
 
 def test_nothing_else_hands_an_act_on() -> None:
