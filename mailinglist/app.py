@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from . import db, web
-from .consent import journal, optouts
+from .consent import journal, journal_file
 from .consent.keys import Keys
 from .consent.signing import Signing
 from .places import TEMPLATES
@@ -26,7 +26,7 @@ def create_app(settings: Settings, *, ringer: db.Ringer | None = None) -> Flask:
         ringer=ringer,
         last_act=journal.write,
         keys=keys,
-        journal=optouts.Journal(settings.journal_folder, settings.journal_head_file, keys),
+        journal=journal_file.Journal(settings.journal_folder, settings.journal_head_file, keys),
         tokens=Tokens(settings.signing_keys),
         vault=Vault(settings.signing_keys),
         signing=Signing(settings.seal_secrets),

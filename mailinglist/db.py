@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flask import Flask, current_app
@@ -50,6 +50,8 @@ IMPORTS = "imports"
 INBOUND = "inbound"
 BUSY_SECONDS = 30
 """How long a writer waits for SQLite's one write lock."""
+BEAT_SECONDS = 2.0
+"""How often a worker says that it is alive."""
 BELLS = (REQUESTS, LETTERS, BULLETINS, IMPORTS, INBOUND)
 
 Ringer = Callable[[frozenset[str]], None]
@@ -172,6 +174,13 @@ def clock(session: Session) -> datetime:
         found: datetime = session.scalars(select(func.clock_timestamp())).one()
         return found.astimezone(UTC)
     return utcnow()
+
+
+def dead_after(session: Session) -> timedelta:
+    """For how long who beats every BEAT_SECONDS has to be silent to count as dead. On SQLite a beat waits for whoever
+    holds the one write lock."""
+    waits = BUSY_SECONDS if session.get_bind().dialect.name == "sqlite" else 0.0
+    return timedelta(seconds=waits + 5 * BEAT_SECONDS)
 
 
 def init_app(app: Flask, settings: Settings) -> None:

@@ -20,6 +20,10 @@ from babel.support import NullTranslations, Translations
 LANGUAGES = ("fi", "sv", "en")
 DEFAULT_LANGUAGE = "fi"
 
+CLOCK = {"fi": "'klo'\u00a0H.mm", "sv": "'kl.'\u00a0H.mm", "en": "'at'\u00a0HH:mm"}
+"""A time of day in a sentence, as a pattern of CLDR. As CLDR has it for Finnish, and as Swedish is written in Finland:
+with a full stop, and with its word, from which it does not part at the end of a line."""
+
 _CATALOGUES = Path(__file__).parent / "translations"
 
 

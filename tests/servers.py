@@ -18,7 +18,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import psycopg
+from sqlalchemy import text
 
+from mailinglist import db
 from mailinglist.local import broker
 
 NOBODY = 65534
@@ -43,6 +45,14 @@ def wait_for(fact: Callable[[], T], *, seconds: float = 10.0) -> T:
         assert time.monotonic() < deadline, f"still not so after {seconds} s: {fact}"
         time.sleep(0.02)
     return answer
+
+
+def waits_for_a_lock() -> bool:
+    """Whether somebody waits for a lock in the app's database, on PostgreSQL. Anew each time: a transaction sees one
+    picture of the others."""
+    waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+    with db.db.engine.connect() as connection:
+        return bool(connection.scalar(text(waiting)))
 
 
 def free_port() -> int:

@@ -172,7 +172,10 @@ def check(as_json: bool) -> int:
         waiting = consent_journal.standing(session).waiting
     problems = [*reading.problems]
     if waiting:
-        problems.append(f"{output.count(waiting, 'line')} wait in the database, since the journal can't be written")
+        problems.append(
+            f"lines that wait in the database: {waiting}; the journal can't be written, the ban key was wrong, or the "
+            "register is held since a restore"
+        )
     if as_json:
         output.document({"path": str(reading.path), "lines": len(reading.lines), "problems": problems})
     else:

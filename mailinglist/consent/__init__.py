@@ -9,7 +9,7 @@
     registrar  what staff write down for a person: joins, leaves, bans, corrections, another address
     own_page   the mailed key to one's own page, and what its holder changes; `restriction` (GDPR 18)
     bans       marketing bans, by keyed digest, of all lists or of one; `bans_held` shows staff those in force
-    journal    each opt-out also in a file outside the database, before it is answered; `optouts` is that file
+    journal    each opt-out also in a file outside the database, before it is answered; `journal_file` is that file
     gate       one rule, one SQL expression: may this person be mailed this, now, and if not, why
     people     read only: one person, for show; `search` finds them by address or domain; `notes` about them
     transfer   a list brought along: `sheet` reads CSV (pure), `register_many` admits many; `ban_lists` takes bans in
@@ -17,7 +17,7 @@
     export     a list as CSV: who would be mailed now
     growth     joins, leaves and bans by day, counted once from the ledger
     ledger     append; `triggers` keep it append-only, `keys` make its MACs
-    verification  is it whole, and does the register say the same as it (`told`); `seal_check` looks at the seals
+    verification  is it whole, and does the register say the same as it (`chain_state`); `seal_check` looks at the seals
     seals      the whole ledger under one Merkle root (`merkle`, pure) and signature (`signing`); `seals_outside` files
     proof      one person's part of it, for show; `proof_file` makes a file of it that proves itself
 

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ..db import insert_new
 from ..errors import BadInput, NotAllowed
-from . import gate, journal, ledger, optouts
+from . import gate, journal, journal_file, ledger
 from .address import Address
 from .keys import assert_sound, keys_of
 from .states import Channel
@@ -144,9 +144,9 @@ def add(
     fresh = tuple(Channel(name) for name in sorted(session.scalars(statement)))
     if fresh:
         chain = _chain(session, digest)
-        fact = ledger.Fact("banned", list=slug, channels=[c.value for c in fresh], evidence=evidence)
+        fact = ledger.Fact(ledger.BANNED, list=slug, channels=[c.value for c in fresh], evidence=evidence)
         ledger.append(session, chain, digest, fact, now=now)
-        journal.note(session, optouts.BANNED, digest, list_slug=slug, channels=fresh, now=now)
+        journal.note(session, journal_file.BANNED, digest, list_slug=slug, channels=fresh, now=now)
     return fresh
 
 
@@ -181,13 +181,13 @@ def add_many(
         chains = ledger.chains_of(session, list(fresh))
         chains |= dict(session.execute(select(Person.digest, Person.chain).where(Person.digest.in_(list(fresh)))).all())
         facts = [
-            (chains[digest], digest, ledger.Fact("banned", list=slug, channels=found))
+            (chains[digest], digest, ledger.Fact(ledger.BANNED, list=slug, channels=found))
             for digest, found in fresh.items()
         ]
         ledger.append_many(session, facts, now=now)
         for together in {tuple(sorted(found)) for found in fresh.values()}:
             alike = [digest for digest, found in fresh.items() if tuple(sorted(found)) == together]
-            journal.note_many(session, optouts.BANNED, alike, list_slug=slug, channels=together, now=now)
+            journal.note_many(session, journal_file.BANNED, alike, list_slug=slug, channels=together, now=now)
         changed += len(fresh)
     return changed
 
@@ -259,9 +259,9 @@ def _lift(
     session.execute(update(Ban).where(Ban.id.in_(numbers)).values(lifted_at=now, lifted_by=words[:500]))
     filed = ledger.file_evidence(session, evidence, person_id=person_id, now=now)
     for (digest, one), channels in found.items():
-        fact = ledger.Fact("ban_lifted", list=one, channels=channels, source=source, evidence=filed)
+        fact = ledger.Fact(ledger.BAN_LIFTED, list=one, channels=channels, source=source, evidence=filed)
         ledger.append(session, _chain(session, digest), digest, fact, now=now)
-        journal.note(session, optouts.LIFTED, digest, list_slug=one, channels=channels, now=now)
+        journal.note(session, journal_file.LIFTED, digest, list_slug=one, channels=channels, now=now)
     return in_order({Forbidden(channel, one) for (_, one), channels in found.items() for channel in channels})
 
 

@@ -89,7 +89,7 @@ def _notes(session: Session, digests: Sequence[bytes]) -> dict[tuple[bytes, str,
     entries = session.execute(select(LedgerEntry.subject, LedgerEntry.body).where(LedgerEntry.subject.in_(digests)))
     for subject, body in entries:
         fact = json.loads(body)
-        if fact["event"] == "banned" and "evidence" in fact:
+        if fact["event"] == ledger.BANNED and "evidence" in fact:
             places = [(subject, channel, fact.get("list"), fact["at"]) for channel in fact["channels"]]
             bound.setdefault(bytes.fromhex(fact["evidence"]), []).extend(places)
     kept = session.execute(select(Evidence.digest, Evidence.content).where(Evidence.digest.in_(list(bound))))

@@ -18,10 +18,10 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ..db import changed
+from .ledger import OF_BANS
 from .states import Event, State
 from .tables import Evidence, LedgerEntry, Person, Subscription
 
-_BANS = ("banned", "ban_lifted")
 _ENDED = (State.LEFT.value, State.NONE.value)
 _PERSONAL = {"client", "headers"}
 """In evidence that names nobody: the network address, or the mail, that it came from."""
@@ -77,7 +77,7 @@ def forget_of_bans(session: Session, subjects: Sequence[bytes]) -> int:
     """
     bodies = session.scalars(select(LedgerEntry.body).where(LedgerEntry.subject.in_(list(subjects))))
     facts = [json.loads(body) for body in bodies]
-    bound = [bytes.fromhex(fact["evidence"]) for fact in facts if fact["event"] in _BANS and "evidence" in fact]
+    bound = [bytes.fromhex(fact["evidence"]) for fact in facts if fact["event"] in OF_BANS and "evidence" in fact]
     return _deleted(session, Evidence.digest.in_(bound) & Evidence.person_id.is_(None)) if bound else 0
 
 
@@ -106,7 +106,7 @@ def _overtaken(facts: Iterable[dict[str, Any]], before: datetime) -> list[bytes]
     over: list[bytes] = []
     for fact in facts:
         slug = fact.get("list")
-        if slug is None or fact["event"] in _BANS or datetime.fromisoformat(fact["at"]) >= before:
+        if slug is None or fact["event"] in OF_BANS or datetime.fromisoformat(fact["at"]) >= before:
             continue
         if "evidence" in fact:
             open_.setdefault(slug, []).append(bytes.fromhex(fact["evidence"]))

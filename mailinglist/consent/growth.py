@@ -19,6 +19,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.orm import Session
 
 from .. import db
+from . import ledger
 from .register_many import CORRECTION
 from .states import Channel, Event, State
 from .tables import Bookmark, DailyCount, LedgerEntry, MailingList, Subscription
@@ -182,7 +183,7 @@ def _counted(body: dict[str, Any]) -> tuple[str | None, date, str] | None:
     Entries of the first versions don't say which state they ended; each of them is taken for a change.
     """
     day, event, slug = date.fromisoformat(body["at"][:10]), body["event"], body.get("list")
-    if event == "banned":
+    if event == ledger.BANNED:
         # A ban of one list alone is counted there, one of all lists under none.
         return (slug, day, BANNED) if Channel.EMAIL.value in body["channels"] else None
     before = body.get("before")

@@ -1,5 +1,5 @@
 """Files of people that staff take in: uploaded, columns said, looked through, and then taken in by the worker. The only
-writer of imports.
+writer of imports, with `import_errand`.
 
     uploaded   kept; staff say what its columns mean, the basis and the source
     checking   the worker looks through it and writes nothing
@@ -9,7 +9,7 @@ writer of imports.
     done, failed   the result is kept, the file is not
 
 Once a file is being taken in it is taken in to its end: a worker that dies is followed by another one, which goes on
-after the last thousand that was committed. `import_errand` is the worker's side.
+after the last thousand that was committed: `import_errand`, the worker's side.
 """
 
 from __future__ import annotations

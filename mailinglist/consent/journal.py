@@ -4,7 +4,7 @@ A restored database forgets what came after its backup. The journal does not: ea
 address is a line of a file, on disk before the transaction that makes it true is committed, and so before anybody is
 answered. `privacy/restore.py` replays it. Joins and lifted bans are noted too, to be reported and never replayed.
 
-No line holds an address, and what is altered or missing shows: `optouts`.
+No line holds an address, and what is altered or missing shows: `journal_file`.
 
     verb ─note→ session ─(just before COMMIT)→ file, fsync → head, fsync → COMMIT → answer
 
@@ -12,7 +12,7 @@ A crash after the file and before the commit leaves a line for something that di
 replayed, it honours an opt-out that was asked for. The file is locked only while a piece is appended, when the
 transaction waits for nothing any more, so that no two can wait for each other. A file that can't be written stops no
 opt-out: its lines go into `journal_backlog` in the same transaction, follow later, and the alarm is loud until they
-have.
+have. The lines of leaves that are kept while the register is unsound wait there, too.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
 from .. import db, observe
-from . import optouts
+from . import journal_file
+from .journal_file import Journal, Line, Position, Reading
 from .keys import assert_key
 from .ledger import moment
-from .optouts import Journal, Line, Position, Reading
 from .tables import JournalBacklog, JournalMark
 
 _log = observe.logger(__name__)
@@ -103,7 +103,7 @@ def _lines(
     source: str = "",
     now: datetime,
 ) -> list[dict[str, Any]]:
-    assert what in optouts.TAKEN_AWAY or what in optouts.GIVEN, what
+    assert what in journal_file.TAKEN_AWAY or what in journal_file.GIVEN, what
     forbidden = sorted(str(channel) for channel in channels)
     alike = {
         "what": what,
@@ -141,7 +141,7 @@ def pass_over(session: Session) -> None:
 def take_over(session: Session, lines: Iterable[Line]) -> None:
     """Have another journal's opt-outs written into this one too, so that a later restore finds them here."""
     for line in lines:
-        if line.what not in optouts.TAKEN_AWAY:
+        if line.what not in journal_file.TAKEN_AWAY:
             continue
         note_many(
             session, line.what, line.who, list_slug=line.list, channels=line.channels, to=line.to, now=line.given
@@ -171,7 +171,7 @@ def catch_up(session: Session, *, limit: int = 200) -> int:
 
 def look_through(session: Session, *, now: datetime) -> Reading:
     """Read the whole journal, and mark how far it has come and what is wrong with it."""
-    reading = optouts.read(journal_of(session))
+    reading = journal_file.read(journal_of(session))
     reading.problems.extend(missed for missed in _missed(session, reading) if missed not in reading.problems)
     if reading.last is not None:
         _mark(session, reading.last, "; ".join(reading.problems)[:1000] or None, now)
@@ -188,8 +188,8 @@ def accept(session: Session, *, now: datetime) -> Reading:
     Says so in the journal too, and makes its head anew. Raises OSError.
     """
     journal = journal_of(session)
-    journal.append([{"what": optouts.ACCEPTED, "given": moment(now), "who": []}], renew=True)
-    reading = optouts.read(journal)
+    journal.append([{"what": journal_file.ACCEPTED, "given": moment(now), "who": []}], renew=True)
+    reading = journal_file.read(journal)
     session.execute(delete(JournalMark))
     if reading.last is not None:
         _mark(session, reading.last, None, now)
@@ -201,7 +201,8 @@ class Standing:
     """How the journal stands, as far as a quick look shows."""
 
     waiting: int = 0
-    """Lines that the file would not take."""
+    """Lines that are not in the file yet: it would not take them, or leaves came in while the ban key was wrong or the
+    register held (`note_later`)."""
     since: datetime | None = None
     trouble: str | None = None
     """What is wrong with what was written, in words."""
@@ -219,7 +220,7 @@ def standing(session: Session) -> Standing:
             tail, head = journal.tail(), journal.head()
         except OSError as error:
             return Standing(waiting, since, f"the journal can't be read ({error.strerror})")
-        found = optouts.misfits(tail, head)
+        found = journal_file.misfits(tail, head)
         known = {mark.journal: mark for mark in marks}
         if tail is None:
             found = ["the journal is missing"] if known else found

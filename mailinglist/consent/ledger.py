@@ -33,6 +33,14 @@ SEALS = b"the ledger seals"
 MOVED, READDRESSED = "moved", Event.READDRESS.value
 """A corrected address: the old address's chain ends its states, and the new one's goes on from there."""
 
+BANNED, BAN_LIFTED = "banned", "ban_lifted"
+OF_BANS = (BANNED, BAN_LIFTED)
+"""Of the digest that they name, whoever has that address; they may come after all else."""
+
+CORRECTED, ERASED = "corrected", "erased"
+RESTRICTED, UNRESTRICTED = "restricted", "unrestricted"
+"""GDPR 16, 17 and 18. The last two change no state: a subscription stands where it stood."""
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -197,7 +205,7 @@ def _moved_on(session: Session, chain: bytes) -> bytes | None:
     )
     for body in bodies:
         fact = json.loads(body)
-        if fact["event"] not in ("banned", "ban_lifted"):  # these may still come after
+        if fact["event"] not in OF_BANS:  # these may still come after
             return bytes.fromhex(fact["other_chain"]) if fact["event"] == MOVED else None
     return None
 
@@ -218,8 +226,9 @@ def last_state(session: Session, subject: bytes, slug: str) -> str | None:
 def erased_since(session: Session, subjects: Sequence[bytes], since: datetime) -> bool:
     """Whether whoever has one of these keyed digests was erased after this moment."""
     bodies = session.scalars(select(LedgerEntry.body).where(LedgerEntry.subject.in_(list(subjects))))
-    facts = (json.loads(body) for body in bodies if b'"erased"' in body)
-    return any(fact["event"] == "erased" and fact["at"] > moment(since) for fact in facts)
+    needle = f'"{ERASED}"'.encode()
+    facts = (json.loads(body) for body in bodies if needle in body)
+    return any(fact["event"] == ERASED and fact["at"] > moment(since) for fact in facts)
 
 
 def text_digest(language: str, body: str) -> bytes:

@@ -3,7 +3,7 @@
 The key is a signed token that names a person by the keyed digests of their address, and is good for an hour; whoever
 can read mails to the address holds it, which is what proves that they may (GDPR 11, 12(6); REQUIREMENTS 2.1). It opens
 what is held under that address now: after a correction of the address it no longer opens the person, and after an
-erasure only the bans that are kept. Part of `register`, with the same rows and rules.
+erasure only the bans that are kept. It writes by the verbs of `register` and `bans`.
 
 Staff may have corrected an address to a wrong one. So until a confirmation letter was answered from a corrected
 address, the key opens only what is held under it, leaving and forbidding (`proof.confirmed`).
@@ -19,7 +19,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ..errors import BadInput, NotAllowed, TokenSpent, Unknown
-from ..i18n import LANGUAGES
 from ..tokens import Purpose, Tokens
 from . import bans, ledger, lists, proof, register, requests, sheet
 from .address import parse
@@ -180,20 +179,11 @@ def correct(
     session: Session, key: Key, *, name: str | None, language: str, origin: Origin, now: datetime
 ) -> tuple[str, ...]:
     """Correct name and language (GDPR 16). Returns what changed. Raises BadInput, Unknown, RegisterUnsound."""
-    if language not in LANGUAGES:
-        raise BadInput("There is no such language.")
     try:
         name = sheet.text_of(name or "", "the name")
     except BadInput:
         raise BadInput("A name has at most 200 characters, and no control characters.") from None
     person = held(session, key)
-    changed = tuple(
-        field for field, same in (("name", name == person.name), ("language", language == person.language)) if not same
+    return register.correct_details(
+        session, person, name=name, language=language, source=SOURCE, origin=origin, now=now
     )
-    if changed:
-        person.name, person.language = name, language
-        filed = ledger.file_evidence(session, {**origin, "corrected": list(changed)}, person_id=person.id, now=now)
-        ledger.append(
-            session, person.chain, person.digest, ledger.Fact("corrected", source=SOURCE, evidence=filed), now=now
-        )
-    return changed

@@ -14,11 +14,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from .keys import keys_of
-from .ledger import MOVED, READDRESSED
+from .ledger import ERASED, MOVED, READDRESSED
 from .states import Event
 from .tables import ConsentText, Evidence, LedgerEntry, Notice, Person
 
-_ERASED = "erased"
 _FOR_EVER = 2**63
 
 
@@ -167,7 +166,7 @@ def _stays(chain: bytes, found: Iterable[Entry]) -> Iterator[list[Entry]]:
 
 def _came(stay: Sequence[Entry]) -> Entry | None:
     """The entry with which somebody came from another address; None: they entered the register here, or anew since."""
-    erased = max((entry.number for entry in stay if entry.told["event"] == _ERASED), default=0)
+    erased = max((entry.number for entry in stay if entry.told["event"] == ERASED), default=0)
     return next((each for each in stay if each.told["event"] == READDRESSED and each.number > erased), None)
 
 

@@ -1,4 +1,5 @@
-"""The register: the only writer of persons, subscriptions and confirmations.
+"""The register: the only writer of confirmations; of persons and subscriptions with the files that call themselves
+part of it (`register_many`, `registrar`, `restriction`).
 
 Every verb takes a session, changes the state by the table of moves, and appends to the ledger in the same
 transaction; none commits. Verbs lock the person's row first, so that a confirmation and a leave of one person follow
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum
@@ -19,9 +20,10 @@ from sqlalchemy import ColumnElement, Select, collate, delete, exists, func, sel
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..errors import Banned, NotAllowed, TokenSpent, Unknown
+from ..errors import BadInput, Banned, NotAllowed, TokenSpent, Unknown
+from ..i18n import LANGUAGES
 from ..tokens import Purpose, Tokens
-from . import bans, journal, ledger, lists, notes, notices, optouts
+from . import bans, journal, journal_file, ledger, lists, notes, notices
 from .address import Address
 from .keys import keys_of
 from .states import Basis, Channel, Event, State, move
@@ -56,14 +58,18 @@ def find(session: Session, address: Address) -> Person | None:
     return session.scalar(select(Person).where(Person.folded == address.folded))
 
 
-def held(session: Session, address: Address) -> Person | None:
-    """`find`; and nobody erases them until the end of the transaction, so that what is kept of them is found then."""
-    found = select(Person).where(Person.folded == address.folded)
-    return session.scalar(found.with_for_update(read=True, key_share=True))
+def pin_now(session: Session, addresses: Collection[Address]) -> bool:
+    """Nobody erases whoever has one of these addresses until the end of the transaction, so that what is kept of them
+    is found then. False: somebody else has one of them locked at this moment. Nobody waits for that, since whoever asks
+    may have locked another person, and two could wait for each other."""
+    theirs = select(Person.id).where(Person.folded.in_({address.folded for address in addresses}))
+    there = set(session.scalars(theirs))
+    return there <= set(session.scalars(theirs.with_for_update(read=True, key_share=True, skip_locked=True)))
 
 
-def hold_many(session: Session, persons: Select[int]) -> None:
-    """Nobody of these persons (their ids) is erased or changed by anybody else until the end of the transaction."""
+def pin_many(session: Session, persons: Select[int]) -> None:
+    """Nobody of these persons (their ids) is erased by anybody else until the end of the transaction. Their rows may
+    still change."""
     if session.get_bind().dialect.name == "postgresql":
         theirs = select(Person.id).where(Person.id.in_(persons)).order_by(in_order())
         session.execute(theirs.with_for_update(read=True, key_share=True)).all()
@@ -73,6 +79,22 @@ def in_order() -> ColumnElement[str]:
     """The one order in which whoever locks several persons in a transaction locks them: that of their case-folded
     addresses, by code point, which is also Python's (`requests.take`). In two orders they could wait for each other."""
     return collate(Person.folded, "C")
+
+
+def sorted_by_address(session: Session, persons: Sequence[int]) -> Sequence[int]:
+    """These persons (their ids), `in_order`; who is gone is left out. As they are where nobody else can hold a lock."""
+    if len(persons) < 2 or session.get_bind().dialect.name != "postgresql":
+        return persons
+    return session.scalars(select(Person.id).where(db.among(Person.id, persons)).order_by(in_order())).all()
+
+
+def address_of(session: Session, digest: bytes) -> str | None:
+    """The case-folded address of the person whom a link with this keyed digest names (`owner`), not locked."""
+    address = session.scalar(select(Person.folded).where(Person.digest == digest))
+    if address is not None:
+        return address
+    chain = ledger.moved_to(session, digest)
+    return session.scalar(select(Person.folded).where(Person.chain == chain)) if chain else None
 
 
 def locked(session: Session, person_id: int) -> Person | None:
@@ -299,7 +321,7 @@ def _confirm(session: Session, found: Knock, *, origin: Origin, now: datetime) -
         text=found.text, notice=_notice(session, found.list, found.text, now), source=origin.get("how"), evidence=filed,
     )  # fmt: skip
     ledger.append(session, person.chain, person.digest, fact, now=now)
-    journal.note(session, optouts.CONFIRMED, person.digest, list_slug=found.list.slug, now=now)
+    journal.note(session, journal_file.CONFIRMED, person.digest, list_slug=found.list.slug, now=now)
     db.ring(session, db.LETTERS)
     return Knock(Door.OPEN, found.list, found.text, person, found.confirmation)
 
@@ -327,9 +349,10 @@ def _disowned(
     session: Session, person: Person, row: MailingList, *, source: str, origin: Origin, now: datetime
 ) -> None:
     """The person (locked) did not ask: what there is ends, and no letter goes for a year."""
-    mute(person, now=now)
-    if not end(session, person, row, Event.DISOWN, source=source, origin=origin, now=now):
-        journal.note(session, optouts.MUTED, person.digest, list_slug=row.slug, now=now)
+    if end(session, person, row, Event.DISOWN, source=source, origin=origin, now=now):
+        _mute(person, now=now)  # the journal's line of what ended says it, too
+    else:
+        mute(session, person, row.slug, now=now)
 
 
 def decline(
@@ -362,15 +385,15 @@ def decline(
     return found.list
 
 
-def mute(person: Person, *, now: datetime) -> None:
-    """No confirmation letter goes to this person (locked) for a year. The journal is not told: see `hush`."""
+def mute(session: Session, person: Person, slug: str | None, *, now: datetime) -> None:
+    """No confirmation letter goes to this person (locked) for a year; the journal of opt-outs says so. `slug`: of the
+    list whose letter it was."""
+    _mute(person, now=now)
+    journal.note(session, journal_file.MUTED, person.digest, list_slug=slug, now=now)
+
+
+def _mute(person: Person, *, now: datetime) -> None:
     person.muted_until = now + _MUTED_FOR
-
-
-def hush(session: Session, person: Person, row: MailingList, *, now: datetime) -> None:
-    """`mute`, and the journal of opt-outs says so."""
-    mute(person, now=now)
-    journal.note(session, optouts.MUTED, person.digest, list_slug=row.slug, now=now)
 
 
 # ── leaving ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -505,6 +528,33 @@ def end(
     return True
 
 
+# ── corrections ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def correct_details(
+    session: Session, person: Person, *, name: str | None, language: str, source: str, origin: Origin, now: datetime
+) -> tuple[str, ...]:
+    """Correct name and language of a person (locked), who asked for it (GDPR 16). Returns what changed. Raises BadInput
+    (there is no such language), RegisterUnsound."""
+    if language not in LANGUAGES:
+        raise BadInput("There is no such language.")
+    before = {"name": person.name, "language": person.language}
+    changed = tuple(field for field, new in (("name", name), ("language", language)) if new != before[field])
+    if changed:
+        person.name, person.language = name, language
+        corrected(session, person, changed, source=source, origin=origin, now=now)
+    return changed
+
+
+def corrected(
+    session: Session, person: Person, what: Collection[str], *, source: str, origin: Origin, now: datetime
+) -> None:
+    """Have the ledger say what of a person (locked) was corrected: names of fields, and never what they hold."""
+    filed = ledger.file_evidence(session, {**origin, "corrected": list(what)}, person_id=person.id, now=now)
+    fact = ledger.Fact(ledger.CORRECTED, source=source, evidence=filed)
+    ledger.append(session, person.chain, person.digest, fact, now=now)
+
+
 # ── what the journal of opt-outs tells of, and a restored register does not know ──────────────────────────────────────
 
 
@@ -535,7 +585,7 @@ def left_since(
     else:
         chain = chain_for(session, digest)
         ledger.append(session, chain, digest, fact, now=now)
-        ledger.append(session, chain, digest, ledger.Fact("erased", source="journal"), now=now)
+        ledger.append(session, chain, digest, ledger.Fact(ledger.ERASED, source="journal"), now=now)
     journal.note(session, event.value, digest, list_slug=row.slug, now=now)
     return True
 
@@ -617,9 +667,9 @@ def forget(session: Session, person: Person, *, source: str = "", now: datetime)
     Kept: bans, as keyed digests (21(3): else the next import would mail them again); the ledger's entries, which hold
     keyed digests and digests only (17(3)(e): proof that what was sent was allowed).
     """
-    fact = ledger.Fact("erased", source=source or None)
+    fact = ledger.Fact(ledger.ERASED, source=source or None)
     ledger.append(session, person.chain, person.digest, fact, now=now)
-    journal.note(session, optouts.ERASED, person.digest, source=source, now=now)
+    journal.note(session, journal_file.ERASED, person.digest, source=source, now=now)
     counts = {"notes": notes.forget(session, person.id)}
     for name, table in (("confirmations", Confirmation), ("subscriptions", Subscription), ("evidence", Evidence)):
         removed = session.execute(delete(table).where(table.person_id == person.id))

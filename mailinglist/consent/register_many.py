@@ -19,7 +19,7 @@ from sqlalchemy.orm import Session
 from .. import db
 from ..errors import NotAllowed
 from ..i18n import DEFAULT_LANGUAGE
-from . import gate, journal, ledger, optouts
+from . import gate, journal, journal_file, ledger
 from .keys import assert_sound, keys_of
 from .sheet import Entry, Refusal
 from .states import Basis, Event, State, move
@@ -303,7 +303,7 @@ class _Group:
         if self._facts:
             ledger.append_many(self._session, self._facts, now=self._now)
             joined = [digest for _, digest, fact in self._facts if fact.source != CORRECTION]
-            journal.note_many(self._session, optouts.IMPORTED, joined, list_slug=self._row.slug, now=self._now)
+            journal.note_many(self._session, journal_file.IMPORTED, joined, list_slug=self._row.slug, now=self._now)
 
 
 def _parts(digests: Sequence[bytes]) -> Iterator[Sequence[bytes]]:

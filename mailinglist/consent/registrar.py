@@ -16,8 +16,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..errors import BadInput, Banned, NotAllowed, Unknown
-from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
-from . import bans, journal, ledger, lists, optouts, register, requests, restriction, sheet
+from ..i18n import DEFAULT_LANGUAGE
+from . import bans, journal, journal_file, ledger, lists, register, requests, restriction, sheet
 from .address import Address
 from .bans import Forbidden
 from .keys import assert_sound, keys_of
@@ -152,16 +152,10 @@ def correct_details(
     """Correct name and language (GDPR 16). Returns what changed. Raises BadInput, Unknown."""
     origin = _origin(told, now)
     name = sheet.text_of(name or "", "the name")
-    if language not in LANGUAGES:
-        raise BadInput("There is no such language.")
     person = _locked(session, person_id)
-    changed = tuple(
-        field for field, same in (("name", name == person.name), ("language", language == person.language)) if not same
+    return register.correct_details(
+        session, person, name=name, language=language, source="staff", origin=origin, now=now
     )
-    if changed:
-        person.name, person.language = name, language
-        _corrected(session, person, {**origin, "corrected": list(changed)}, now)
-    return changed
 
 
 def correct_address(
@@ -186,7 +180,7 @@ def correct_address(
     if address.folded == person.folded:
         person.mailbox, person.exact_digest = address.mailbox, keys_of(session).digest(address.mailbox)
         session.flush()
-        _corrected(session, person, {**origin, "corrected": ["address"]}, now)
+        register.corrected(session, person, ["address"], source="staff", origin=origin, now=now)
         _ban_along(session, person, forbidden, now)
         return ()
     if person.muted_until is not None and person.muted_until > now:
@@ -248,7 +242,7 @@ def _move(session: Session, person: Person, address: Address, filed: bytes, now:
         came.append(ledger.Fact(ledger.READDRESSED, source="staff", evidence=filed, other_chain=old_chain))
     for fact in came:
         ledger.append(session, chain, digest, fact, now=now)
-    journal.note(session, optouts.MOVED, old_digest, to=digest, now=now)
+    journal.note(session, journal_file.MOVED, old_digest, to=digest, now=now)
     return waiting
 
 
@@ -260,12 +254,6 @@ def _ban_along(session: Session, person: Person, forbidden: Collection[Forbidden
         named = [each.channel for each in forbidden if each.list == slug]
         only = rows.get(slug) if slug else None
         bans.add(session, person.digest, named, only=only, source="went along with a corrected address", now=now)
-
-
-def _corrected(session: Session, person: Person, origin: register.Origin, now: datetime) -> None:
-    filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
-    fact = ledger.Fact("corrected", source="staff", evidence=filed)
-    ledger.append(session, person.chain, person.digest, fact, now=now)
 
 
 def _locked(session: Session, person_id: int) -> Person:

@@ -21,7 +21,7 @@ from .. import db
 from ..errors import MailinglistError, RegisterUnsound
 from ..i18n import DEFAULT_LANGUAGE
 from ..observe import count, logger
-from . import bans, journal, ledger, lists, optouts, register
+from . import bans, journal, journal_file, ledger, lists, register
 from .address import Address, fold, parse
 from .keys import keys_of
 from .states import Channel, State
@@ -40,6 +40,8 @@ CONFIRM_LETTER, ALREADY_LETTER, LEAVE_LETTER, KEY_LETTER = "confirm", "already",
 _ADDRESS_LIMITS = ((timedelta(minutes=10), 1), (timedelta(days=1), 3))
 # Of keys to one's own page ten a day: a stranger can bring them about, and must not shut anybody out (`key_used`).
 _KEY_LIMITS = ((timedelta(minutes=10), 1), (timedelta(days=1), 10))
+UNKNOWN, MUTED, LIMITED = "unknown", "muted", "limited"
+"""Outcomes of a request that brings no letter."""
 USED = "used"
 """The outcome of a request for a key that came to the person."""
 # Per domain and in total, letters in a minute; beyond, requests wait a minute.
@@ -106,9 +108,9 @@ def keep_exit(
     once as it is entered."""
     person = register.owner(session, ticket.digest)
     digests = list(dict.fromkeys((ticket.digest, person.digest if person else ticket.digest)))
-    journal.note_later(session, optouts.LEFT, digests[-1], list_slug=row.slug, now=now)
+    journal.note_later(session, journal_file.LEFT, digests[-1], list_slug=row.slug, now=now)
     for digest in digests if ban else ():
-        journal.note_later(session, optouts.BANNED, digest, channels=[channel.value for channel in ban], now=now)
+        journal.note_later(session, journal_file.BANNED, digest, channels=[channel.value for channel in ban], now=now)
     kept = {**origin, "ticket": ticket.pack().hex(), "ban": [channel.value for channel in ban]}
     session.add(
         Request(
@@ -214,7 +216,7 @@ def take(session: Session, *, limit: int = 50, now: datetime) -> int:
         return 0
     load = _load(session, {request.domain for request in waiting}, now)
     # Persons are locked in one order (`register.in_order`), so that two workers can't wait for each other.
-    for request in sorted(waiting, key=lambda waits: fold(waits.mailbox or "")):
+    for request in sorted(waiting, key=lambda waits: _address(session, waits)):
         if request.kind != EXIT and load.full(request.domain):  # an opt-out brings no letter, and waits for none
             request.not_before = now + _WAIT
             count("requests_slowed")
@@ -233,6 +235,21 @@ def take(session: Session, *, limit: int = 50, now: datetime) -> int:
             db.ring(session, db.LETTERS)
     session.flush()
     return len(waiting)
+
+
+def _address(session: Session, request: Request) -> str:
+    """The case-folded address of the person whom a request is about; empty: an exit of nobody in the register."""
+    if request.kind != EXIT:
+        return fold(request.mailbox or "")
+    try:
+        return register.address_of(session, _ticket(request).digest) or ""
+    except MailinglistError:  # it can't be read: as it is taken, that is said
+        return ""
+
+
+def _ticket(request: Request) -> register.Ticket:
+    """Of a leave that is kept: the token that came with it."""
+    return register.Ticket.unpack(bytes.fromhex((request.origin or {})["ticket"]))
 
 
 def _take_one(session: Session, request: Request, now: datetime) -> None:
@@ -270,8 +287,8 @@ def answered_by(request: Request) -> str | None:
 
 
 def _take_exit(session: Session, request: Request, row: MailingList, now: datetime) -> None:
-    origin = dict(request.origin or {})
-    ticket = register.Ticket.unpack(bytes.fromhex(origin.pop("ticket")))
+    ticket = _ticket(request)
+    origin = {key: value for key, value in (request.origin or {}).items() if key != "ticket"}
     ban = [Channel(name) for name in origin.pop("ban")]
     origin["asked_at"] = ledger.moment(request.received_at)
     register.leave_by(session, ticket, row, origin=origin, ban=ban, now=now)
@@ -286,12 +303,12 @@ def _take_join(session: Session, request: Request, row: MailingList, address: Ad
     standing = register.subscription(session, person.id, row.id)
     state = standing.standing if standing else State.NONE
     if state is not State.ACTIVE and person.muted_until is not None and person.muted_until > now:
-        return "muted"
-    enough = _enough(session, request, standing, now)
+        return MUTED
+    enough = _enough(session, JOIN, Request.person_id == person.id, standing, now)
     if state is State.ACTIVE:
         request.epoch = standing.epoch if standing else 0
         if enough:
-            return "limited"
+            return LIMITED
         _letter(request, ALREADY_LETTER, now)
         return "already"
     if enough and standing is not None:
@@ -314,14 +331,32 @@ def _take_leave(session: Session, request: Request, row: MailingList, address: A
     person = register.find(session, address)
     standing = register.subscription(session, person.id, row.id) if person else None
     if person is None or standing is None or standing.standing is State.PENDING:
-        return "unknown"  # who has never answered is on no list, and a stranger may have typed the address
+        return UNKNOWN  # who has never answered is on no list, and a stranger may have typed the address
     request.person_id, request.epoch = person.id, standing.epoch
-    if person.muted_until is not None and person.muted_until > now:
-        return "muted"
-    if _enough(session, request, standing, now):
-        return "limited"
+    if silent := _no_leave_letter(session, person, standing, now):
+        return silent
     _letter(request, LEAVE_LETTER, now)
     return "leaving"
+
+
+def no_leave_letter(session: Session, row: MailingList, address: Address, *, now: datetime) -> str | None:
+    """Why a request to leave, written down now, would bring no letter: UNKNOWN, MUTED or LIMITED, the last also where
+    another one waits; None: it would. Not for whoever asked: it tells who is on the list."""
+    person = register.find(session, address)
+    standing = register.subscription(session, person.id, row.id) if person else None
+    if person is None or standing is None or standing.standing is State.PENDING:
+        return UNKNOWN
+    theirs = Request.mailbox.in_([address.mailbox, address.folded, person.mailbox])
+    waits = select(Request.id).where(Request.taken_at.is_(None), Request.kind == LEAVE, theirs)
+    if session.scalar(waits.limit(1)) is not None:
+        return LIMITED
+    return _no_leave_letter(session, person, standing, now)
+
+
+def _no_leave_letter(session: Session, person: Person, standing: Subscription, now: datetime) -> str | None:
+    if person.muted_until is not None and person.muted_until > now:
+        return MUTED
+    return LIMITED if _enough(session, LEAVE, Request.person_id == person.id, standing, now) else None
 
 
 def _take_key(session: Session, request: Request, address: Address, now: datetime) -> str:
@@ -334,9 +369,10 @@ def _take_key(session: Session, request: Request, address: Address, now: datetim
     elif bans.in_force(session, bans.digests(session, address)):
         request.digest = keys_of(session).digest(address.folded)
     else:
-        return "unknown"
-    if _enough(session, request, None, now):
-        return "limited"
+        return UNKNOWN
+    theirs = Request.digest == request.digest if person is None else Request.person_id == person.id
+    if _enough(session, KEY, theirs, None, now):
+        return LIMITED
     _letter(request, KEY_LETTER, now)
     return "key"
 
@@ -384,21 +420,22 @@ def _letter(request: Request, kind: str, now: datetime) -> None:
     request.letter, request.letter_due, request.letter_at = kind, True, now
 
 
-def _enough(session: Session, request: Request, standing: Subscription | None, now: datetime) -> bool:
-    """Whether the address has had its letters for now.
+def _enough(
+    session: Session, kind: str, theirs: ColumnElement[bool], standing: Subscription | None, now: datetime
+) -> bool:
+    """Whether the address has had its letters of this kind for now; `theirs` says which requests are its own.
 
     Counted since the person's own last act: who has just answered or left proved that the mailbox is theirs, and nobody
     else can bring that about. With keys it is the use of one.
     """
     acted = standing.acted_at if standing else None
-    theirs = Request.digest == request.digest if request.person_id is None else Request.person_id == request.person_id
-    for window, most in _KEY_LIMITS if request.kind == KEY else _ADDRESS_LIMITS:
+    for window, most in _KEY_LIMITS if kind == KEY else _ADDRESS_LIMITS:
         since = now - window if acted is None else max(now - window, acted)
         sent = session.scalar(
             select(func.count())
             .select_from(Request)
             .where(
-                theirs, Request.kind == request.kind, Request.letter.is_not(None), Request.letter_at > since,
+                theirs, Request.kind == kind, Request.letter.is_not(None), Request.letter_at > since,
                 Request.outcome != USED,
             )
         )  # fmt: skip

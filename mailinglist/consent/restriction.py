@@ -12,10 +12,8 @@ from sqlalchemy.orm import Session
 
 from ..errors import Unknown
 from . import journal, ledger, register
+from .ledger import RESTRICTED, UNRESTRICTED
 from .tables import Person
-
-RESTRICTED, UNRESTRICTED = "restricted", "unrestricted"
-"""Events of the ledger. They change no state: a subscription stands where it stood."""
 
 
 def restrict(session: Session, person: Person, *, source: str, origin: register.Origin, now: datetime) -> bool:

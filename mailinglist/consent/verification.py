@@ -30,12 +30,12 @@ from ..periods import EVIDENCE_AT_LEAST
 from . import seal_check, seals
 from .address import fold
 from .bans import name_of
+from .chain_state import NOWHERE, Banned, ChainState, Restricted, Stand, banned
 from .findings import Problem, octets
 from .keys import keys_of
-from .ledger import SEALS, START, text_digest
+from .ledger import ERASED, SEALS, START, text_digest
 from .states import State
 from .tables import Ban, ChainHead, ConsentText, Evidence, LedgerEntry, MailingList, Notice, Person, Subscription
-from .told import NOWHERE, Banned, Restricted, Stand, Told, banned
 from .triggers import missing_triggers
 
 __all__ = ["Problem", "verify"]
@@ -166,7 +166,7 @@ class _Reading:
                 continue
             yield from self._strays(entries.before(chain))
             yield from _unknown(standings.before(chain))
-            told = Told()
+            told = ChainState()
             yield from self._verify_chain(entries.of(chain), chain, count, last_hash, told)
             rows = list(standings.of(chain))
             yield from _verify_register(rows, chain, told)
@@ -189,7 +189,7 @@ class _Reading:
             yield Problem("the entry's chain has no head", entry=row.id, chain=row.chain.hex())
 
     def _verify_chain(
-        self, rows: Iterator[Any], chain: bytes, count: int, last_hash: bytes, told: Told
+        self, rows: Iterator[Any], chain: bytes, count: int, last_hash: bytes, told: ChainState
     ) -> Iterator[Problem]:
         last, seen = START, 0
         missing: list[_Missing] = []
@@ -220,7 +220,7 @@ class _Reading:
                 yield Problem("the consent text of the entry is gone", row.id, chain.hex())
             if "notice" in body and body["notice"] not in self._texts.notices:
                 yield Problem("the privacy notice of the entry is gone", row.id, chain.hex())
-            if body["event"] == "erased":
+            if body["event"] == ERASED:
                 self._last_erasure = max(self._last_erasure, row.id)
         if seen < count:
             yield Problem(f"the last {count - seen} of {count} entries of the chain are missing", chain=chain.hex())
@@ -258,7 +258,7 @@ class _Reading:
             goal = self._goals.get(goal)
         return False
 
-    def _verify_restriction(self, row: Any, chain: bytes, told: Told) -> Iterator[Problem]:
+    def _verify_restriction(self, row: Any, chain: bytes, told: ChainState) -> Iterator[Problem]:
         """Whether the use is restricted (GDPR 18) as the chain says; if another one knows, that is seen at the end."""
         restricted = row.restricted_at is not None
         if not isinstance(told.restricted, bool):
@@ -316,7 +316,7 @@ def _unknown(rows: Iterator[Any]) -> Iterator[Problem]:
         yield Problem("a person has no ledger entries any more", chain=row.chain.hex())
 
 
-def _verify_register(rows: list[Any], chain: bytes, told: Told) -> Iterator[Problem]:
+def _verify_register(rows: list[Any], chain: bytes, told: ChainState) -> Iterator[Problem]:
     """The register must say what the chain says."""
     if rows and told.erased:
         yield Problem("a person whom the ledger says was erased is in the register", chain=chain.hex())

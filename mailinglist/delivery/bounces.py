@@ -9,11 +9,12 @@ The policy is in `failures`.
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import Row, Select, TextClause, bindparam, func, literal_column, select, text, update
+from sqlalchemy import Row, TextClause, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from .. import observe
@@ -22,7 +23,7 @@ from ..consent.states import State
 from ..consent.tables import MailingList, Person, Subscription
 from ..db import UtcDateTime, among, changed
 from . import dispatch, failures, troubles, verdicts
-from .failures import Blame, Failure
+from .failures import Blame, Failure, Went
 from .handoffs import BULLETIN, look_up_by_key
 from .tables import Bounce, Dispatch, Handoff
 from .verdicts import Verdict
@@ -49,6 +50,9 @@ _COUNTING = (Verdict.DEAD, Verdict.MAILBOX, Verdict.SENDER)
 _SOURCES = {Verdict.DEAD: "bounces: dead", Verdict.MAILBOX: "bounces: mailbox"}
 """What the ledger says of why somebody was given up."""
 _MANY = 200
+_NEAR = 20 * failures.WINDOW
+"""Mails of one bulletin that go one after the other have numbers so near: others, and letters, may go at the same
+time."""
 _NO_OBJECTS = {"synchronize_session": False}
 
 
@@ -75,11 +79,11 @@ class Reported:
 # ── noting ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def note_refused(session: Session, refused: Sequence[Refused], *, now: datetime) -> Collection[int]:
+def note_refused(session: Session, refused: Sequence[Refused], *, now: datetime) -> Collection[tuple[int, int]]:
     """Note what servers refused, in the transaction that settled it: one statement for all of a group. A row that is
     not `rejected` (it was taken back meanwhile) is passed over.
 
-    Returns the bulletins of which a server spoke ill because of us: they are to be watched (`watch`).
+    Returns the bulletins and mails of which a server spoke ill because of us: they are to be watched (`watch`).
     """
     failed = []
     for each in refused:
@@ -89,7 +93,7 @@ def note_refused(session: Session, refused: Sequence[Refused], *, now: datetime)
         if verdict in _COUNTING:
             failed.append(_row(each.handoff_id, verdict, each.code, each.status, each.words))
     added = _insert(session, failed, CONVERSATION, now) if failed else ()
-    return {row.bulletin_id for row in added if row.verdict == Verdict.SENDER and row.bulletin_id}
+    return _blamed(added)
 
 
 def note_many(session: Session, reported: Sequence[Reported], *, now: datetime) -> list[str]:
@@ -107,14 +111,14 @@ def note_many(session: Session, reported: Sequence[Reported], *, now: datetime) 
     }
     # Nobody of them is erased until this is committed: else a server's words would come after.
     persons = sorted({person for person, _settled in known.values()})
-    register.hold_many(session, select(Person.id).where(among(Person.id, persons)))
+    register.pin_many(session, select(Person.id).where(among(Person.id, persons)))
     failed: dict[int, dict[str, object]] = {}
     for each in reported:
         if each.verdict in _COUNTING:
             row = _row(each.handoff_id, each.verdict, None, each.status, each.words)
             failed.setdefault(each.handoff_id, row)
     added = {row.handoff_id: row for row in _insert(session, list(failed.values()), REPORT, now)}
-    paused = watch(session, {row.bulletin_id for row in added.values() if row.verdict == Verdict.SENDER})
+    paused = watch(session, _blamed(added.values()))
     came = []
     for each in reported:
         person, settled = known.get(each.handoff_id, (0, None))
@@ -161,12 +165,17 @@ def _insert(
     return session.execute(_INSERT[dialect], values).all()
 
 
-def _inserting(given: str, domain: str) -> TextClause:
+def _blamed(added: Iterable[Row[int, int, str]]) -> set[tuple[int, int]]:
+    """Which bulletins and mails of them failed because of us."""
+    return {(row.bulletin_id, row.handoff_id) for row in added if row.verdict == Verdict.SENDER and row.bulletin_id}
+
+
+def _inserting(given: str) -> TextClause:
     """One statement for all: the rest of what is known of a mail comes from its row. Of who is erased, no words."""
     statement = (
         "INSERT INTO bounces (handoff_id, bulletin_id, list_id, person_id, domain, verdict, origin, code, status, "
         "words, at, mailed_at, due) SELECT h.id, CASE WHEN h.kind = 'bulletin' THEN h.about ELSE 0 END, h.list_id, "
-        "h.person_id, coalesce({domain}, ''), v.verdict, CAST(:origin AS TEXT), v.code, v.status, "
+        "h.person_id, coalesce(p.domain, ''), v.verdict, CAST(:origin AS TEXT), v.code, v.status, "
         "CASE WHEN p.id IS NOT NULL THEN v.words END, :now, coalesce(h.settled_at, :now), "
         "v.verdict <> 'sender' AND p.id IS NOT NULL "
         "FROM {given} JOIN handoffs AS h ON h.id = v.id LEFT JOIN persons AS p ON p.id = h.person_id "
@@ -178,18 +187,16 @@ def _inserting(given: str, domain: str) -> TextClause:
         "ON CONFLICT (handoff_id) DO NOTHING RETURNING handoff_id, bulletin_id, verdict"
     )
     moments = (bindparam("now", type_=UtcDateTime), bindparam("oldest", type_=UtcDateTime))
-    return text(statement.format(given=given, domain=domain)).bindparams(*moments)
+    return text(statement.format(given=given)).bindparams(*moments)
 
 
 _INSERT = {
     "sqlite": _inserting(
         "(SELECT value ->> '$.id' AS id, value ->> '$.verdict' AS verdict, value ->> '$.code' AS code, "
         "value ->> '$.status' AS status, value ->> '$.words' AS words FROM json_each(:rows)) AS v",
-        "substr(p.folded, instr(p.folded, '@') + 1)",
     ),
     "postgresql": _inserting(
         "json_to_recordset(CAST(:rows AS json)) AS v (id bigint, verdict text, code int, status text, words text)",
-        "split_part(p.folded, '@', 2)",
     ),
 }
 
@@ -213,7 +220,7 @@ def _weigh(session: Session, found: Sequence[Row[int, int]], *, now: datetime) -
         return 0
     number = 0
     given_up = sorted({person for person, _list, _why in _unreachable(session, [row[1] for row in found])})
-    for person_id in _in_order(session, given_up):
+    for person_id in register.sorted_by_address(session, given_up):
         if register.locked(session, person_id) is None:
             continue
         # Once more, under the lock: a sign-up of their own may have come in between.
@@ -226,13 +233,6 @@ def _weigh(session: Session, found: Sequence[Row[int, int]], *, now: datetime) -
     weighed = update(Bounce).where(among(Bounce.id, [row[0] for row in found])).values(due=False)
     session.execute(weighed, execution_options=_NO_OBJECTS)
     return number
-
-
-def _in_order(session: Session, persons: Sequence[int]) -> Sequence[int]:
-    if len(persons) < 2 or session.get_bind().dialect.name != "postgresql":
-        return persons
-    theirs = select(Person.id).where(among(Person.id, persons)).order_by(register.in_order())
-    return session.scalars(theirs).all()
 
 
 def _unreachable(session: Session, persons: Collection[int]) -> list[tuple[int, int, Verdict]]:
@@ -265,81 +265,82 @@ def _unreachable(session: Session, persons: Collection[int]) -> list[tuple[int, 
 # ── what it means for a bulletin ──────────────────────────────────────────────────────────────────────────────────────
 
 
-def watch(session: Session, bulletins: Collection[int]) -> Collection[int]:
-    """Pause those of these bulletins that are being sent while servers refuse them because of us. Returns which.
+def watch(session: Session, blamed: Collection[tuple[int, int]]) -> Collection[int]:
+    """These bulletins have mails that failed because of us, these: pause those that are being sent while too many mails
+    around one of them failed in the same way. Returns which.
 
-    Of the mails as they were handed over one after the other: reports may come a while after the mails have gone, and
-    then stop what is still to go.
+    Of the mails as they were handed over one after the other, wherever that was: reports may come a while after the
+    mails have gone, and then stop what is still to go; and what failed later hides nothing.
     """
+    of_bulletin: dict[int, list[int]] = defaultdict(list)
+    for bulletin_id, mail in sorted(set(blamed)):
+        of_bulletin[bulletin_id].append(mail)
     paused = set()
-    for bulletin_id in sorted(set(bulletins) - {0}):
+    for bulletin_id, mails in of_bulletin.items():
         found = session.execute(
             select(Dispatch.state, Dispatch.resumed_at).where(Dispatch.bulletin_id == bulletin_id)
         ).one_or_none()
         if found is None or found.state != "sending":
             continue
-        ill = select(Bounce.handoff_id, Bounce.domain, Bounce.origin == REPORT, Bounce.words).where(
-            Bounce.bulletin_id == bulletin_id, Bounce.verdict == Verdict.SENDER.value
-        )
-        if found.resumed_at is not None:
-            ill = ill.where(Bounce.mailed_at > found.resumed_at)
-        rows = session.execute(ill.order_by(Bounce.handoff_id.desc()).limit(failures.WINDOW)).all()
-        if len(rows) <= failures.MOST_BLAMED:
-            continue
-        domain = _main_domain(session, bulletin_id)
-        last = failures.counting((Blame(*row) for row in rows), main_domain=domain)[: failures.MOST_BLAMED + 1]
-        if len(last) <= failures.MOST_BLAMED:
-            continue
-        if _mails_between(session, bulletin_id, last[-1].handoff_id, last[0].handoff_id) > failures.WINDOW:
-            continue
-        words = next((each.words for each in last if each.words), "–")
-        trouble = troubles.refused(window=failures.WINDOW, most=failures.MOST_BLAMED, words=words)
-        dispatch.pause(session, bulletin_id, trouble=trouble)
-        _log.warning("bulletin_paused_by_refusals", bulletin=bulletin_id)
-        observe.count("bulletins_paused_by_refusals")
-        paused.add(bulletin_id)
+        look_up_by_key(session)
+        for first, last in _stretches(mails):
+            ill = _ill(session, bulletin_id, found.resumed_at, first - _NEAR, last + _NEAR)
+            if len(ill) <= failures.MOST_BLAMED:
+                continue
+            too_many = failures.too_many(_went(session, bulletin_id, ill, first, last))
+            if not too_many:
+                continue
+            words = next((each.words for each in too_many if each.words), "–")
+            trouble = troubles.refused(window=failures.WINDOW, most=failures.MOST_BLAMED, words=words)
+            dispatch.pause(session, bulletin_id, trouble=trouble)
+            _log.warning("bulletin_paused_by_refusals", bulletin=bulletin_id)
+            observe.count("bulletins_paused_by_refusals")
+            paused.add(bulletin_id)
+            break
     return paused
 
 
-def _main_domain(session: Session, bulletin_id: int) -> str | None:
-    """The domain to which more than half of the last WINDOW mails of a bulletin went; None: none, or it is too early to
-    say."""
-    last = (
-        select(Handoff.person_id)
+def _stretches(mails: Sequence[int]) -> list[tuple[int, int]]:
+    """Mails, by number, put together where they are near to each other: the first and the last of each."""
+    found: list[tuple[int, int]] = []
+    for mail in mails:
+        if found and mail - found[-1][1] <= failures.WINDOW:
+            found[-1] = (found[-1][0], mail)
+        else:
+            found.append((mail, mail))
+    return found
+
+
+def _ill(session: Session, bulletin_id: int, since: datetime | None, first: int, last: int) -> dict[int, Blame]:
+    """The mails of a bulletin that failed because of us, of these numbers; only those since somebody let it go on."""
+    wanted = select(Bounce.handoff_id, Bounce.origin == REPORT, Bounce.words).where(
+        Bounce.handoff_id >= first, Bounce.handoff_id <= last, Bounce.bulletin_id == bulletin_id,
+        Bounce.verdict == Verdict.SENDER.value,
+    )  # fmt: skip
+    if since is not None:
+        wanted = wanted.where(Bounce.mailed_at > since)
+    return {number: Blame(reported, words) for number, reported, words in session.execute(wanted)}
+
+
+def _went(session: Session, bulletin_id: int, ill: Mapping[int, Blame], first: int, last: int) -> list[Went]:
+    """The mails of a bulletin from one to another in the order in which they were handed over, with those that stand in
+    one WINDOW with either."""
+    # In expressions, so that the key by number serves, and not the one with all of the bulletin's rows.
+    sent = (
+        select(Handoff.id, Person.domain)
+        .outerjoin(Person, Person.id == Handoff.person_id)
         .where(
             Handoff.kind + "" == BULLETIN, Handoff.about + 0 == bulletin_id,
             Handoff.state.not_in(("pending", "excluded")),
         )
-        .order_by(Handoff.id.desc())
-        .limit(failures.WINDOW)
-        .subquery()
     )  # fmt: skip
-    number = session.scalar(select(func.count()).select_from(last)) or 0
-    if number <= 2 * failures.MOST_BLAMED:
-        return None
-    most = session.execute(
-        select(Person.domain, func.count())
-        .where(Person.id.in_(select(last.c.person_id)))
-        .group_by(Person.domain)
-        .order_by(func.count().desc())
-        .limit(1)
-    ).one_or_none()
-    return most[0] if most is not None and most[1] * 2 > number else None
-
-
-def _mails_between(session: Session, bulletin_id: int, first: int, last: int) -> int:
-    """How many mails of a bulletin were handed over from one to another; at most one more than WINDOW. In expressions,
-    so that the key by id serves, and not the one with all of the bulletin's rows."""
-    found: Select[int] = (
-        select(literal_column("1"))
-        .select_from(Handoff)
-        .where(
-            Handoff.id >= first, Handoff.id <= last, Handoff.kind + "" == BULLETIN, Handoff.about + 0 == bulletin_id,
-            Handoff.state.not_in(("pending", "excluded")),
-        )
-        .limit(failures.WINDOW + 1)
-    )  # fmt: skip
-    return session.scalar(select(func.count()).select_from(found.subquery())) or 0
+    earlier = sent.where(Handoff.id < first, Handoff.id >= first - _NEAR).order_by(Handoff.id.desc())
+    later = sent.where(Handoff.id >= first, Handoff.id <= last + _NEAR).order_by(Handoff.id)
+    rows = [
+        *reversed(session.execute(earlier.limit(failures.WINDOW - 1)).all()),
+        *session.execute(later.limit(last - first + failures.WINDOW)).all(),
+    ]
+    return [Went(domain or "", ill.get(number)) for number, domain in rows]
 
 
 # ── letting go ────────────────────────────────────────────────────────────────────────────────────────────────────────

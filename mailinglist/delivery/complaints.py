@@ -19,7 +19,7 @@ from .. import db, observe
 from ..consent import register
 from ..consent.register import Origin
 from ..consent.states import Event
-from ..consent.tables import MailingList
+from ..consent.tables import Confirmation, MailingList, Person
 from ..errors import NotAllowed
 from ..letters import desk
 from ..stationery.sentences import noted as _
@@ -96,7 +96,7 @@ def note(session: Session, handoff_id: int, provider: str, *, evidence: Origin, 
         return AGAIN
     if person is not None:
         if mail.kind == desk.CONFIRM:
-            register.hush(session, person, row, now=now)
+            register.mute(session, person, row.slug, now=now)
         register.end(
             session, person, row, Event.LEAVE, source="complaint", origin={"how": "complaint", **evidence},
             by_link=False, now=now,
@@ -153,6 +153,45 @@ def count_of(session: Session, person_id: int) -> int:
     return session.scalar(select(func.count()).select_from(Complaint).where(Complaint.person_id == person_id)) or 0
 
 
+@dataclass(frozen=True, slots=True)
+class Complainant:
+    """Who complained, and since when they had been on the list."""
+
+    person_id: int
+    address: str | None
+    """None: they are erased."""
+    at: datetime
+    joined: datetime | None
+    """When they last confirmed, else when they came into the register; None: they are erased."""
+    confirmed: bool
+    """Whether they confirmed by a letter; else they were imported."""
+    provider: str
+
+
+def complainants(session: Session, hold: Hold, *, limit: int = 50) -> list[Complainant]:
+    """Whose complaints hold a list, and who complained since, newest first: each person once for each mail."""
+    confirmed = (
+        select(func.max(Confirmation.used_at))
+        .where(Confirmation.person_id == Complaint.person_id, Confirmation.list_id == hold.list_id)
+        .scalar_subquery()
+    )
+    rows = session.execute(
+        select(Complaint.person_id, Person.mailbox, Complaint.at, confirmed, Person.created_at, Complaint.provider)
+        .outerjoin(Person, Person.id == Complaint.person_id)
+        .where(
+            Complaint.list_id == hold.list_id,
+            Complaint.at > _from(session, hold.list_id, hold.since),
+            Complaint.bulletin_id == hold.bulletin_id if hold.bulletin_id else Complaint.bulletin_id > 0,
+        )
+        .order_by(Complaint.at.desc(), Complaint.id.desc())
+        .limit(limit)
+    )
+    return [
+        Complainant(number, address, at, used or entered, used is not None, provider)
+        for number, address, at, used, entered, provider in rows
+    ]
+
+
 # ── holds ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -171,11 +210,6 @@ def go_on(session: Session, list_id: int, *, by: str, now: datetime) -> Hold:
     _log.warning("hold_lifted", list=list_id, hold=hold.id)
     db.ring(session, db.BULLETINS)
     return hold
-
-
-def counted_from(session: Session, hold: Hold) -> datetime:
-    """From when on complaints counted for this hold, which is in force."""
-    return _from(session, hold.list_id, hold.since)
 
 
 def _from(session: Session, list_id: int, now: datetime) -> datetime:

@@ -249,7 +249,7 @@ class Connection:
             except _LATER:
                 count = 0
             except OSError as error:
-                # What the server said before it closed is still to be read, and may be a verdict.
+                # What the server said before it closed is still to be read, and may be a result.
                 while self.read(conversation, now):
                     pass
                 conversation.lose(f"the connection broke ({_reason(error)})", datetime.now(UTC))

@@ -11,7 +11,7 @@ later count the same way (`verdicts` says what each means).
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -27,8 +27,12 @@ FULL_TIMES, FULL_WITHIN = 5, timedelta(days=60)
 WINDOW, MOST_BLAMED = 200, 10
 """Of so many mails in a row, at most so many (5 %) may be refused because of us; else a bulletin stands still."""
 OF_ONE_DOMAIN = 3
-"""So many reports about mails to one domain count in that. Whoever has addresses of their own on a list can report
-anything about them; it takes several domains to stop a bulletin, unless most of its mails go to one."""
+"""So many reports about mails to one domain count in that, and more of a domain to which a good part of the mails go,
+in proportion: half of them, and its reports alone are enough. Whoever has a few addresses of their own on a list can
+report anything about them; large providers that block us, each for its own part, are believed."""
+MOST_REPORTED = 40
+"""Of so many mails in a row, at most so many (20 %) may be reported as refused because of us, whatever their domains:
+one provider that blocks us is enough for that."""
 REPORTED_WITHIN = timedelta(days=30)
 """A report of a mail that is older than this does not count any more."""
 
@@ -69,29 +73,51 @@ class Failure:
 
 @dataclass(frozen=True, slots=True)
 class Blame:
-    """A mail that was refused because of us."""
+    """A mail was refused because of us."""
 
-    handoff_id: int
-    domain: str
     reported: bool
     """By a report that came as a mail, which anybody who had the mail can write; else in the conversation with our
     relay."""
     words: str | None = None
 
 
-def counting(ill: Iterable[Blame], *, main_domain: str | None) -> list[Blame]:
-    """Those of the mails refused because of us, newest first, that count towards MOST_BLAMED: all that our relay
-    refused, and of those that are only reported OF_ONE_DOMAIN for each domain; all of `main_domain`, where most mails
-    go."""
-    found = []
-    of_domain: Counter[str] = Counter()
-    for each in ill:
-        if each.reported and each.domain != main_domain:
-            of_domain[each.domain] += 1
-            if of_domain[each.domain] > OF_ONE_DOMAIN:
-                continue
-        found.append(each)
-    return found
+@dataclass(frozen=True, slots=True)
+class Went:
+    """A mail of a bulletin that was handed over."""
+
+    domain: str
+    blame: Blame | None = None
+
+
+def too_many(mails: Sequence[Went]) -> list[Blame]:
+    """Of a bulletin's mails, in the order in which they were handed over: those that were refused because of us in the
+    newest WINDOW that has too many of them, newest first. Empty: no window has."""
+    for end in range(len(mails), 0, -1):
+        if mails[end - 1].blame is None:
+            continue
+        window = mails[max(0, end - WINDOW) : max(end, WINDOW)]
+        ill = [each.blame for each in window if each.blame is not None]
+        if len(ill) > MOST_BLAMED and _is_too_much(window):
+            return ill[::-1]
+    return []
+
+
+def _is_too_much(window: Sequence[Went]) -> bool:
+    """All that our relay refused counts, and of what is only reported a part for each domain (OF_ONE_DOMAIN)."""
+    refused = sum(1 for each in window if each.blame is not None and not each.blame.reported)
+    reported = Counter(each.domain for each in window if each.blame is not None and each.blame.reported)
+    if reported.total() > MOST_REPORTED:
+        return True
+    mails = Counter(each.domain for each in window)
+    counted = (min(number, _of_domain(mails[domain], len(window))) for domain, number in reported.items())
+    return refused + sum(counted) > MOST_BLAMED
+
+
+def _of_domain(mails: int, of_all: int) -> int:
+    """How many reports count of a domain to which so many mails of a window went."""
+    if of_all <= 2 * MOST_BLAMED:  # too early to say what is a good part
+        return OF_ONE_DOMAIN
+    return max(OF_ONE_DOMAIN, 2 * (MOST_BLAMED + 1) * mails // of_all)
 
 
 def unreachable(failures: Iterable[Failure]) -> Verdict | None:

@@ -32,7 +32,7 @@ _FAREWELL = 1.0  # seconds for the answers to QUIT, of all connections together,
 
 
 class Fleet:
-    """The connections of one courier. `verdicts` is where their conversations put what became of each parcel."""
+    """The connections of one courier. `results` is where their conversations put what became of each parcel."""
 
     def __init__(
         self,
@@ -58,7 +58,7 @@ class Fleet:
         self._selector.register(self._woken, selectors.EVENT_READ)
         self._connections: list[Connection] = []
         self._parked_at = 0.0
-        self.verdicts: list[Result] = []
+        self.results: list[Result] = []
         self.best = 0
         """The rank of the best relay that has a connection ready: only connections to it are given parcels."""
 
@@ -136,7 +136,7 @@ class Fleet:
                 relay=standing.name,
                 fresh_for=self._fresh_for,
                 one_by_one=secured,
-                settle=self.verdicts.append,
+                settle=self.results.append,
             )
 
         connection = Connection(
@@ -227,7 +227,7 @@ class Fleet:
         for connection in self:
             connection.close()
         self._connections.clear()
-        self.verdicts.clear()
+        self.results.clear()
 
     def close(self) -> None:
         """Say goodbye to every server, and close."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from sqlalchemy import (
     JSON,
@@ -48,14 +48,9 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ..consent import register
 from ..consent.tables import Person
-from ..db import BUSY_SECONDS, among, changed, insert_new
+from ..db import among, changed, dead_after, insert_new
 from ..observe import redact
 from .tables import OPEN_STATES, RARE_STATES, AudiencePart, Handoff, Shift
-
-BEAT_SECONDS = 2.0
-_DEAD_AFTER = timedelta(seconds=10)
-# A beat has to wait for whoever holds SQLite's one write lock.
-_DEAD_AFTER_ON_SQLITE = timedelta(seconds=BUSY_SECONDS + 5 * BEAT_SECONDS)
 
 BULLETIN = "bulletin"
 PART = 100
@@ -157,9 +152,8 @@ def end_shift(session: Session, shift_id: int, *, now: datetime) -> None:
 
 def take_back(session: Session, *, now: datetime) -> int:
     """Take back what dead shifts hold. Returns how many shifts were dead."""
-    sqlite = session.get_bind().dialect.name == "sqlite"
-    after = _DEAD_AFTER_ON_SQLITE if sqlite else _DEAD_AFTER
-    dead = session.scalars(select(Shift.id).where(Shift.beat_at < now - after).with_for_update(skip_locked=True)).all()
+    silent = Shift.beat_at < now - dead_after(session)
+    dead = session.scalars(select(Shift.id).where(silent).with_for_update(skip_locked=True)).all()
     _take_back_from(session, dead, now)
     # A net: no claim outlives its shift, but a row in nobody's hands would wait for ever.
     _make_uncertain(session, Handoff.shift_id.is_not(None) & Handoff.shift_id.not_in(select(Shift.id)), now)
@@ -401,7 +395,7 @@ def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
 def _hold_persons(session: Session, rows: Sequence[int]) -> None:
     """Nobody is erased until this is committed, or is erased before it begins: else their words would come after."""
     if rows:
-        register.hold_many(session, select(Handoff.person_id).where(among(Handoff.id, rows)))
+        register.pin_many(session, select(Handoff.person_id).where(among(Handoff.id, rows)))
 
 
 def _stored(at: datetime) -> str:

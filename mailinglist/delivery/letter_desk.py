@@ -36,7 +36,7 @@ from .template import Message, Template, compile_message
 
 _log = observe.logger(__name__)
 
-_MOMENT = {"fi": "d. MMMM y 'klo' H.mm", "sv": "d MMMM y 'kl.' H.mm", "en": "d MMMM y 'at' HH:mm"}
+_DAY = {"fi": "d. MMMM y", "sv": "d MMMM y", "en": "d MMMM y"}
 _FOR_SUBSCRIBERS = (desk.WELCOME, desk.ALREADY)
 """Letters to who is on the list: mail programs show their button for leaving."""
 _SLOTS = {
@@ -236,7 +236,7 @@ def _moment(at: datetime, found: desk.Occasion) -> str:
     """A date and time in the letter's language, by the list's clock."""
     return format_datetime(
         at,
-        _MOMENT[found.language],
+        f"{_DAY[found.language]} {i18n.CLOCK[found.language]}",
         tzinfo=ZoneInfo(lists.settings_of(found.list).time_zone),
         locale=i18n.locale(found.language),
     )

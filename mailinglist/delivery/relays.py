@@ -25,7 +25,7 @@ class Standing:
 
     @property
     def name(self) -> str:
-        """host:port, as verdicts and logs call it."""
+        """host:port, as results and logs call it."""
         return str(HostPort(self.relay.host, self.relay.port))
 
     def rests(self, now: float) -> bool:

@@ -12,10 +12,10 @@ from sqlalchemy.orm import Session
 
 from ..bulletins.tables import Bulletin
 from ..consent.states import State
-from ..consent.tables import Confirmation, MailingList, Person, Subscription
+from ..consent.tables import MailingList, Person, Subscription
 from ..db import among
-from . import bounces, complaints, outcomes
-from .tables import Bounce, Complaint, Dispatch, Hold
+from . import bounces, outcomes
+from .tables import Bounce, Complaint, Dispatch
 from .verdicts import Verdict
 
 _KINDS = 2000
@@ -77,45 +77,6 @@ def complained(session: Session, person_id: int) -> list[Complained]:
         .order_by(Complaint.id.desc())
     )
     return [Complained(*row) for row in rows]
-
-
-@dataclass(frozen=True, slots=True)
-class Complainant:
-    """Who complained, and since when they had been on the list."""
-
-    person_id: int
-    address: str | None
-    """None: they are erased."""
-    at: datetime
-    joined: datetime | None
-    """When they last confirmed, else when they came into the register; None: they are erased."""
-    confirmed: bool
-    """Whether they confirmed by a letter; else they were imported."""
-    provider: str
-
-
-def complainants(session: Session, hold: Hold, *, limit: int = 50) -> list[Complainant]:
-    """Whose complaints hold a list, and who complained since, newest first: each person once for each mail."""
-    confirmed = (
-        select(func.max(Confirmation.used_at))
-        .where(Confirmation.person_id == Complaint.person_id, Confirmation.list_id == hold.list_id)
-        .scalar_subquery()
-    )
-    rows = session.execute(
-        select(Complaint.person_id, Person.mailbox, Complaint.at, confirmed, Person.created_at, Complaint.provider)
-        .outerjoin(Person, Person.id == Complaint.person_id)
-        .where(
-            Complaint.list_id == hold.list_id,
-            Complaint.at > complaints.counted_from(session, hold),
-            Complaint.bulletin_id == hold.bulletin_id if hold.bulletin_id else Complaint.bulletin_id > 0,
-        )
-        .order_by(Complaint.at.desc(), Complaint.id.desc())
-        .limit(limit)
-    )
-    return [
-        Complainant(number, address, at, used or entered, used is not None, provider)
-        for number, address, at, used, entered, provider in rows
-    ]
 
 
 # ── who can't be reached ──────────────────────────────────────────────────────────────────────────────────────────────

@@ -280,26 +280,26 @@ class _Run:
             refused = self._desk.refusals(session, [self._out[number] for number in held], now=db.utcnow())
         return held - refused.keys()
 
-    def settle(self, verdicts: Sequence[Result]) -> None:
+    def settle(self, results: Sequence[Result]) -> None:
         """Have written down what became of mails. Raises what went wrong with that, or with earlier ones."""
-        self._gait.heard(verdicts, time.monotonic())
-        back = [verdict.key for verdict in verdicts if verdict.key in self._put_back and verdict.outcome in _UNTRIED]
-        tried = [verdict for verdict in verdicts if verdict.key not in back]
-        settled = [self._settled(verdict) for verdict in tried]
+        self._gait.heard(results, time.monotonic())
+        back = [result.key for result in results if result.key in self._put_back and result.outcome in _UNTRIED]
+        tried = [result for result in results if result.key not in back]
+        settled = [self._settled(result) for result in tried]
         refused = [
             said
-            for verdict, row in zip(tried, settled, strict=True)
-            if row.state == "rejected" and (said := _refused(verdict))
+            for result, row in zip(tried, settled, strict=True)
+            if row.state == "rejected" and (said := _refused(result))
         ]
-        outcomes = [verdict.outcome for verdict in tried]
+        outcomes = [result.outcome for result in tried]
         self._settling.append(self._ask(self._write_down, settled, back, outcomes, refused))
-        self._refused_us |= any(_about_us(verdict) for verdict in verdicts)
-        for verdict in verdicts:
-            self._out.pop(verdict.key, None)
-            self._put_back.discard(verdict.key)
-            if verdict.outcome is Outcome.UNSENT or _about_us(verdict):
-                self.report.trouble = observe.redact(verdict.text)
-            elif verdict.outcome is not Outcome.EXCLUDED:
+        self._refused_us |= any(_about_us(result) for result in results)
+        for result in results:
+            self._out.pop(result.key, None)
+            self._put_back.discard(result.key)
+            if result.outcome is Outcome.UNSENT or _about_us(result):
+                self.report.trouble = observe.redact(result.text)
+            elif result.outcome is not Outcome.EXCLUDED:
                 self.report.trouble = None
         self._raise_what_failed()
 
@@ -312,7 +312,7 @@ class _Run:
     ) -> None:
         """Settle, put back, note what was refused for good. A restarted database is waited for: giving up makes
         uncertain what was answered."""
-        blamed: Collection[int] = ()
+        blamed: Collection[tuple[int, int]] = ()
         for pause in (*(() if self._gave_up else _PATIENCE), None):
             try:
                 with db.transaction() as session:
@@ -336,21 +336,21 @@ class _Run:
             with db.transaction() as session:
                 bounces.watch(session, blamed)
 
-    def _settled(self, verdict: Result) -> Settled:
-        row, now = self._out[verdict.key], db.utcnow()
+    def _settled(self, result: Result) -> Settled:
+        row, now = self._out[result.key], db.utcnow()
         # The four days count from a server's first answer, not from a pause, a stop or a relay that is away.
-        state, again, put_off = str(verdict.outcome), None, False
+        state, again, put_off = str(result.outcome), None, False
         first = row.first_tried_at or now
-        if verdict.outcome is Outcome.DEFERRED or _about_us(verdict):
+        if result.outcome is Outcome.DEFERRED or _about_us(result):
             put_off = True
             again = failures.retry_at(row.kind, attempts=row.attempts, first=first, now=now)
             state = "deferred" if again else "rejected"
-        elif verdict.outcome is Outcome.UNSENT:
-            put_off = verdict.code is not None
+        elif result.outcome is Outcome.UNSENT:
+            put_off = result.code is not None
             again = failures.unsent_until(attempts=row.attempts, first=first if put_off else now, now=now)
             state = "pending" if again else "rejected"
-        reply = "the gate, read last: may not be mailed" if verdict.outcome is Outcome.EXCLUDED else verdict.text
-        return Settled(row.id, state, verdict.at, verdict.code, reply, again, put_off)
+        reply = "the gate, read last: may not be mailed" if result.outcome is Outcome.EXCLUDED else result.text
+        return Settled(row.id, state, result.at, result.code, reply, again, put_off)
 
     def _note(self, outcome: Outcome, number: int) -> None:
         if not number:
@@ -364,14 +364,14 @@ def _later(row: Claimed, reason: str, now: datetime) -> Settled:
     return Settled(row.id, "deferred" if again else "rejected", now, None, reason, again, put_off=True)
 
 
-def _refused(verdict: Result) -> Refused | None:
+def _refused(result: Result) -> Refused | None:
     """What a server said of a recipient or of the content; None: no server was reached, or it is we who could not."""
-    if verdict.code is None or verdict.stage in (None, Stage.MAIL):
+    if result.code is None or result.stage in (None, Stage.MAIL):
         return None
-    return Refused(verdict.key, verdict.code, verdict.enhanced, verdict.text)
+    return Refused(result.key, result.code, result.enhanced, result.text)
 
 
-def _about_us(verdict: Result) -> bool:
+def _about_us(result: Result) -> bool:
     """A refusal of our MAIL command says nothing of the recipient: a relay that wants a password must not make a whole
     audience rejected. Such mails are tried again, and the run stops."""
-    return verdict.outcome is Outcome.REJECTED and verdict.stage is Stage.MAIL
+    return result.outcome is Outcome.REJECTED and result.stage is Stage.MAIL

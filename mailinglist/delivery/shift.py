@@ -40,7 +40,7 @@ class OnDuty:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._thread.join(timeout=handoffs.BEAT_SECONDS)
+        self._thread.join(timeout=db.BEAT_SECONDS)
         try:
             with db.transaction() as session:
                 handoffs.end_shift(session, self.id, now=db.utcnow())
@@ -48,7 +48,7 @@ class OnDuty:
             _log.warning("shift_not_ended", shift=self.id)  # the next shift takes back what this one held
 
     def _beat(self) -> None:
-        while not self._over.wait(handoffs.BEAT_SECONDS):
+        while not self._over.wait(db.BEAT_SECONDS):
             try:
                 with self._app.app_context(), db.transaction() as session:
                     alive = handoffs.beat(session, self.id, now=db.clock(session))

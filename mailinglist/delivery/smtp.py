@@ -1,6 +1,6 @@
-"""The courier: parcels in, a verdict for each out. The only mail socket of the program.
+"""The courier: parcels in, a result for each out. The only mail socket of the program.
 
-    smtp.py           the courier: supplies the connections, reads the gate again, collects verdicts
+    smtp.py           the courier: supplies the connections, reads the gate again, collects results
     fleet.py          its connections: relays by priority, resting, reuse
     connection.py     one socket: system calls and their errors
     opening.py        pure: greeting, EHLO, STARTTLS, AUTH
@@ -10,7 +10,7 @@
     relays.py         pure: how a relay stands
     parcels.py        pure: Parcel, Result, Outcome, Timeouts
 
-One thread, many connections. Promises: every parcel that was fetched gets exactly one verdict, or `carry` raises; no
+One thread, many connections. Promises: every parcel that was fetched gets exactly one result, or `carry` raises; no
 content begins on a gate reading older than `fresh_for`; nothing is sent twice after its final dot; content is never
 changed.
 
@@ -44,8 +44,8 @@ Settle = Callable[[Sequence[Result]], None]
 StillAllowed = Callable[[Sequence[int]], Collection[int]]
 
 _TICK = 0.05  # seconds between looks at the clock-driven things: stop, time-outs, connections to open
-_HELD = 0.05  # seconds a verdict may wait for company, besides a tick
-_MOST_VERDICTS = 500
+_HELD = 0.05  # seconds a result may wait for company, besides a tick
+_MOST_RESULTS = 500
 MOST_PARCELS = 500
 """Of one group."""
 
@@ -76,13 +76,13 @@ class Courier:
         self._fresh_for = fresh_for
 
     def carry(self, fetch: Fetch, settle: Settle, still_allowed: StillAllowed, *, stop: Callable[[], bool]) -> None:
-        """Carry parcels until `fetch` has no more, `stop` says so, or no relay can be used; each gets a verdict.
+        """Carry parcels until `fetch` has no more, `stop` says so, or no relay can be used; each gets a result.
 
         `fetch(n)` gives at most n further parcels; none: finish what is out, and return. It is asked for about as many
         as leave within a quarter of `fresh_for`, so that a caller may have one group ready while the one before leaves.
         None: not yet; it is asked again at the next event, which `wake` is.
 
-        `settle` gets verdicts at most about 0.1 s after they fell, 500 at a time.
+        `settle` gets results at most about 0.1 s after they fell, 500 at a time.
         `still_allowed(keys)` reads the gate again and gives those of the keys that may still be mailed; if that takes
         longer than `fresh_for`, its answer has aged on arrival, and nothing goes.
 
@@ -91,7 +91,7 @@ class Courier:
         UNSENT, and `retry_in` says how long to wait.
 
         Raises what a callback raises: `fetch` and `still_allowed` after winding up as for `stop`, so that what was
-        accepted is settled; `settle` at once, leaving without a verdict what had none, which is then uncertain.
+        accepted is settled; `settle` at once, leaving without a result what had none, which is then uncertain.
         """
         _Round(self._fleet, fetch, settle, still_allowed, stop, self._connections, self._fresh_for).run()
 
@@ -162,7 +162,7 @@ class _Round:
                     self._turn(connection, readable=True)
             self._flush()
         except BaseException as error:
-            log.warning("smtp_round_broken_off", error=type(error).__name__, unsettled=len(fleet.verdicts))
+            log.warning("smtp_round_broken_off", error=type(error).__name__, unsettled=len(fleet.results))
             fleet.drop()
             raise
         fleet.park(time.monotonic())
@@ -295,7 +295,7 @@ class _Round:
             if parcel.key in allowed:
                 kept.append(replace(parcel, read_at=read_at))
             else:
-                self._fleet.verdicts.append(_ours(parcel, *refusal))
+                self._fleet.results.append(_ours(parcel, *refusal))
         self._waiting = kept
 
     def _wind_up(self) -> None:
@@ -304,26 +304,26 @@ class _Round:
         self._hand_back("the sending was stopped")
 
     def _hand_back(self, reason: str) -> None:
-        self._fleet.verdicts.extend(_ours(parcel, Outcome.UNSENT, reason) for parcel in self._waiting)
+        self._fleet.results.extend(_ours(parcel, Outcome.UNSENT, reason) for parcel in self._waiting)
         self._waiting.clear()
 
-    # ── verdicts ────────────────────────────────────────────────────────────────────────────────────────────────────
+    # ── results ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
     def _flush_if_due(self, now: float) -> None:
-        verdicts = self._fleet.verdicts
-        if not verdicts:
+        results = self._fleet.results
+        if not results:
             return
         if self._held_since is None:
             self._held_since = now
-        if len(verdicts) >= _MOST_VERDICTS or now - self._held_since >= _HELD:
+        if len(results) >= _MOST_RESULTS or now - self._held_since >= _HELD:
             self._flush()
 
     def _flush(self) -> None:
-        verdicts = self._fleet.verdicts
+        results = self._fleet.results
         self._held_since = None
-        while verdicts:
-            batch = verdicts[:_MOST_VERDICTS]
-            del verdicts[:_MOST_VERDICTS]
+        while results:
+            batch = results[:_MOST_RESULTS]
+            del results[:_MOST_RESULTS]
             self._settle(batch)
 
 

@@ -1,7 +1,7 @@
 """Pure: why a bulletin stands still by the program's own doing, kept as a code with facts and worded where it is shown.
 
-What earlier versions kept is a sentence in English: where it is one of those below, its facts are read out of it; any
-other stays as it is.
+Versions before these codes kept a sentence in English, and a bulletin may stand for long. Where it is one of those
+below, its facts are read out of it; any other stays as it is.
 """
 
 from __future__ import annotations
@@ -70,6 +70,7 @@ class Trouble:
 def refused(*, window: int, most: int, words: str) -> str:
     """Servers refused it because of us; in these words. As it is kept."""
     while len(kept := _kept(_REFUSED, window=window, most=most, words=words)) > LONGEST:
+        # At most six characters of JSON stand for one (a control character): never more is cut than has to be.
         words = words[: -max(1, (len(kept) - LONGEST) // 6)]
     return kept
 

@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from .. import db, migrate
-from ..consent import journal, keys, optouts
+from ..consent import journal, journal_file, keys
 from ..privacy import backup, restore
 from ..settings import PREFIX, Settings
 from .findings import Finding, Level, safely
@@ -40,7 +40,7 @@ def _check_restore(session: Session) -> Iterator[Finding]:
 
 def _check_journal(session: Session, settings: Settings) -> Iterator[Finding]:
     """All of it is read, as `mailinglist journal check` does; nothing is marked."""
-    reading = optouts.read(journal.journal_of(session))
+    reading = journal_file.read(journal.journal_of(session))
     standing = journal.standing(session)
     where = reading.path.parent
     problems = "; ".join(reading.problems) or standing.trouble
@@ -48,8 +48,12 @@ def _check_journal(session: Session, settings: Settings) -> Iterator[Finding]:
         mend = "bring the file back; or say what happened, mailinglist journal accept WORDS, and make a backup"
         yield Finding("journal", Level.FAILURE, f"{where}: {problems}", mend)
     elif standing.waiting:
-        words = f"{standing.waiting} lines wait in the database, since {where} can't be written"
-        yield Finding("journal", Level.FAILURE, words, "make room there, or give it to this user")
+        words = (
+            f"lines that wait in the database: {standing.waiting}; {where} can't be written, the ban key was wrong, or "
+            "the register is held since a restore"
+        )
+        mend = "make room there, or give it to this user; mend what else fails here; the worker writes them then"
+        yield Finding("journal", Level.FAILURE, words, mend)
     elif settings.journal_head_file.exists() and _one_disk(settings):
         words = f"{len(reading.lines)} lines, whole; the journal, its head and the database share a disk"
         mend = f"put {PREFIX}JOURNAL_DIR on another disk than the database, so that one loss does not take both"

@@ -7,11 +7,12 @@
                   answers (what a person says: yes, no, or a question; its words are in vocabulary)
     act         does it, once, by the verbs of the register and of delivery
     spool       what came in, kept until it is handled       handle   the worker's verb for it
-    hands       what each worker has in hand                 room     pure: how much may wait for a person
-    traces      what the relay wrote on top of a mail
+    hands       what each worker has in hand                 processes   whether a process still lives
+    crowding    pure: how much may wait for a person
+    traces      what the relay wrote on top of a mail        whose    who wrote it, and whether they were erased
     server, conversation (pure), envelope   mail over LMTP and SMTP, and by a pipe
     imap        mail that is fetched from a mailbox              bounds   what a mail may cost
-    forward     what is for a person is sent on to the list's owner
+    forward     what is for a person is sent on to the list's owner      onward   how far each is
 
 Owns: spool, spool_hands.
 Promises: a mail is kept durably before its sender is told so, and handled once, in the transaction that marks it.

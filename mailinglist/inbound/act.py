@@ -7,18 +7,16 @@ limits, or there is none.
 from __future__ import annotations
 
 import hashlib
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..consent import ledger, lists, register, requests
+from ..consent import keys, lists, register, requests
 from ..consent.address import Address, parse
-from ..consent.keys import keys_of
 from ..consent.register import Door, Origin, Ticket, tokens_of
-from ..consent.states import Channel, channels
+from ..consent.states import Channel, State, channels
 from ..consent.tables import MailingList
 from ..delivery import bounces, complaints, handoffs
 from ..delivery.tables import Handoff
@@ -27,18 +25,16 @@ from ..errors import BadAddress, Banned, RegisterUnsound, TokenSpent, Unknown
 from ..i18n import LANGUAGES
 from ..observe import count
 from ..settings import Settings
-from . import addresses, answers, intents, robots, spool, traces
+from . import addresses, answers, intents, robots, spool, traces, whose
 from .addresses import ANSWER, BOUNCE, DESK, LEAVE, Addresses, To
 from .intents import Intent
 from .reading import Mail, read
-from .tables import Spooled
-
-HANDLED, OWNER = "handled", "owner"
+from .tables import HANDLED, OWNER, Spooled
 
 OUTCOMES = (
     "asked", "letter", "left", "banned", "kept", "confirmed", "confirmed-before", "fresh-letter", "declined", "robot",
-    "unclear", "for-a-person", "forbidden", "spent", "no-address", "not-ours", "unreadable-bounce", "unnamed-bounce",
-    "nothing-failed", "unnamed-complaint", "restored",
+    "unclear", "for-a-person", "forbidden", "spent", "no-address", "unlisted", "no-letter", "not-ours",
+    "unreadable-bounce", "unnamed-bounce", "nothing-failed", "unnamed-complaint", "restored",
     "erased", "too-many", "dmarc", "too-large", "kills", "crowded-out", "outlived",
     # and what `bounces.note` and `complaints.note` say of a report
 )  # fmt: skip
@@ -52,12 +48,16 @@ OUTCOMES = (
     fresh-letter        a yes to a letter that is spent: another becomes due
     declined            a no: the request is ended
     robot               written by a program: nothing
-    restored            a wish to join that waited when a backup was made (`spool.come_back`)
+    restored            it waited when a backup was made, and was answered in its time: to join (`spool.come_back`), a
+                        yes to a letter that is spent, a leave without a token by who has left since
     erased              whoever wrote it was erased while it waited: nothing is kept of it, and nothing done but a leave
-    too-many, dmarc     to join, and not answered: too many such mails came the same way, or the relay says that its
-                        From is forged
+    too-many            to join, and not answered: too many such mails came the same way
+    dmarc               the relay says that its From is forged: to join, and not answered; to leave without a token, and
+                        the owner reads it
     nothing-failed      a report of a delay, or of success
     and what the owner reads:
+    unlisted            to leave, without a token, by who is not on the list: it may be about another address
+    no-letter           to leave, without a token, by who has had the letters with a link, or wants none
     unclear             an answer to a confirmation letter, neither a clear yes nor a clear no
     forbidden           a yes, and marketing to the address is forbidden
     spent               an answer to a letter of which nothing is kept any more
@@ -94,7 +94,7 @@ class Outcome:
     list_id: int | None = None
     person_id: int | None = None
     writer: str | None = None
-    """Of what is the owner's: who it is from, as limits count it."""
+    """Of what is the owner's: whom its From names, as limits count it."""
 
 
 def list_id_of(session: Session, to: To | None) -> int | None:
@@ -105,14 +105,19 @@ def list_id_of(session: Session, to: To | None) -> int | None:
         return None
 
 
+class Busy(Exception):
+    """Whoever wrote the mail is being changed by somebody else, or was erased while it was handled."""
+
+
 def act(session: Session, row: Spooled, *, settings: Settings, now: datetime) -> Outcome:
-    """Do what a claimed mail asks for. Raises RegisterUnsound: nothing was done, and it is tried again."""
-    outcome = _InHand(session, row, settings, now).outcome()
+    """Do what a claimed mail asks for. Raises RegisterUnsound: nothing was done, and it is tried again; Busy: the same,
+    and the whole transaction has to be rolled back."""
+    outcome = _Handling(session, row, settings, now).outcome()
     count(f"inbound_{outcome.kind}")
     return outcome
 
 
-class _InHand:
+class _Handling:
     """One mail in hand."""
 
     def __init__(self, session: Session, row: Spooled, settings: Settings, now: datetime) -> None:
@@ -123,6 +128,8 @@ class _InHand:
         self._to: To | None = self._addresses.read(row.recipient)
         self._by_subject: Ticket | None = self._addresses.find_token(self._mail.header("Subject") or "")
         self._list = self._meant()
+        self._writers = whose.writers(row.sender, self._mail.addresses("From"))
+        self._restored = row.outcome == spool.RESTORED
 
     def _meant(self) -> MailingList | None:
         try:
@@ -131,9 +138,19 @@ class _InHand:
             return None
 
     def outcome(self) -> Outcome:
-        """What came of it. Of whoever was erased while the mail waited, nothing is kept, whatever it did."""
+        """What came of it. Of whoever was erased while the mail waited, nothing is kept, whatever it did.
+
+        They are pinned at the end, when whomever it is about is locked: else two mails, each from the person that the
+        other is about, could wait for each other. An erasure waits from here on, and finds what was written down."""
+        if self._restored:  # what was taken back since is known once the journals are replayed
+            keys.assert_sound(self._session)
+        before = self._writer_erased()
         came = self._handled()
-        if not self._writer_erased():
+        if not register.pin_now(self._session, self._writers):
+            raise Busy
+        if self._writer_erased() is not before:
+            raise Busy
+        if not before:
             return came
         spool.nobodys(self._row)
         if came.state != OWNER:
@@ -176,27 +193,26 @@ class _InHand:
         address = self._sender()
         if address is None:
             return self._owners(intents.COMMAND, "no-address")
-        if refused := self._unanswered(joins=True):
+        client = traces.client(self._mail)
+        if refused := self._forged_or_erased() or self._too_many(client):
             return self._done(intents.COMMAND, refused, row)
+        spool.came_from(self._row, client)
         requests.write_down(
             self._session, row, address, entrance=requests.MAIL, language=self._language(row), origin=self._asking(),
             slow=requests.proof_wanted(self._session, row, now=self._now), now=self._now,
         )  # fmt: skip
         return self._done(intents.COMMAND, "asked", row)
 
-    def _unanswered(self, *, joins: bool) -> str | None:
-        """Why no letter goes to whoever the mail says that it is from; None: it may go. A letter to a forged From is
-        mail to somebody who asked for nothing, so it matters where such mails come from, and not only to whom they go
-        (`requests` has the limits per address)."""
+    def _forged_or_erased(self) -> str | None:
+        """Why no letter goes to whoever the mail says that it is from; None: it may go."""
         if self._writer_erased():
             return "erased"
-        if traces.forged(self._mail, self._settings.inbound_authserv_id):
-            return "dmarc"
-        if not joins:
-            return None
+        return "dmarc" if traces.forged(self._mail, self._settings.inbound_authserv_id) else None
+
+    def _too_many(self, client: str | None) -> str | None:
+        """A letter to a forged From is mail to somebody who asked for nothing, so it matters where mails to join come
+        from, and not only to whom the letters go (`requests` has the limits per address)."""
         since = self._now - _HOUR
-        client = traces.client(self._mail)
-        spool.came_from(self._row, client)
         domain = self._row.sender.rpartition("@")[2].lower()
         if client and spool.asked_since(self._session, since, client=client) >= FROM_A_CLIENT:
             return "too-many"
@@ -228,13 +244,24 @@ class _InHand:
         address = self._sender()
         if address is None:
             return self._owners(intents.COMMAND, "no-address")
-        if refused := self._unanswered(joins=False):
-            return self._done(intents.COMMAND, refused, row)
+        if refused := self._forged_or_erased():
+            # A relay may be wrong about a mail that was forwarded: a person looks, so that no leave is lost.
+            return self._owners(intents.COMMAND, refused)
+        if self._restored and self._has_left(address, row):
+            return self._done(intents.COMMAND, spool.RESTORED, row)
+        if silent := requests.no_leave_letter(self._session, row, address, now=self._now):
+            # They may mean another address of theirs, or find no letter: a person looks. Nobody outside sees that.
+            return self._owners(intents.COMMAND, "unlisted" if silent == requests.UNKNOWN else "no-letter", row)
         requests.write_down(
             self._session, row, address, kind=requests.LEAVE, entrance=requests.MAIL, language=self._language(row),
             origin=self._asking(), now=self._now,
         )  # fmt: skip
         return self._done(intents.COMMAND, "letter", row)
+
+    def _has_left(self, address: Address, row: MailingList) -> bool:
+        person = register.find(self._session, address)
+        standing = register.subscription(self._session, person.id, row.id) if person else None
+        return standing is not None and standing.standing is State.LEFT
 
     def _answered(self, found: Intent, secret: bytes) -> Outcome:
         try:
@@ -257,6 +284,8 @@ class _InHand:
         except Banned:
             return self._owners(intents.COMMAND, "forbidden", row, person.id)
         except TokenSpent:
+            if self._restored:  # it was answered in its time, and what ended the letter since is in the journal
+                return self._done(intents.COMMAND, spool.RESTORED, row, person.id)
             requests.ask_again_by_answer(self._session, secret, origin=self._asking(), now=self._now)
             return self._done(intents.COMMAND, "fresh-letter", row, person.id)
         return self._done(
@@ -367,21 +396,17 @@ class _InHand:
     def _owners(self, kind: str, outcome: str, row: MailingList | None = None, person_id: int | None = None) -> Outcome:
         row = row or self._list
         if person_id is None and (sender := self._sender()):  # whose page the owner is led to, no more
-            found = register.held(self._session, sender)
+            found = register.find(self._session, sender)
             person_id = found.id if found else None
-        writer = spool.writer_of(self._row.sender, next(iter(self._mail.addresses("From")), ""))
+        writer = spool.writer_of(next(iter(self._mail.addresses("From")), ""))
+        spool.came_from(self._row, traces.client(self._mail))
         return Outcome(kind, OWNER, outcome, row.id if row else None, person_id, writer)
 
     def _writer_erased(self) -> bool:
         """Whether who wrote the mail, or has its return path, was erased since it came."""
         if self._row.received_at is None:  # handed to us by a test or a command, and kept nowhere
             return False
-        folded = set()
-        for written in (self._row.sender, *self._mail.addresses("From")[:1]):
-            with suppress(BadAddress):
-                folded.add(parse(written).folded)
-        keys = keys_of(self._session)
-        return ledger.erased_since(self._session, [keys.digest(each) for each in folded], self._row.received_at)
+        return whose.erased(self._session, self._writers, self._row.received_at)
 
 
 def _channels(found: Intent) -> tuple[Channel, ...]:

@@ -38,10 +38,10 @@ from ..errors import BadInput, MailinglistError
 from ..i18n import gettext
 from ..settings import SETTINGS, Settings
 from ..stationery.sentences import noted as _
-from . import spool
+from . import onward, spool
 from .addresses import Addresses
 from .reading import Mail, read
-from .tables import Spooled
+from .tables import FAILED, Spooled
 
 _log = observe.logger(__name__)
 
@@ -65,6 +65,18 @@ _ANSWERS = _(
     "wrote it is on the list only after a clear answer, or after the button of the letter."
 )
 _ASKS = _("It asks to join or to leave, but the program could not tell for which address.")
+_SAID_TO_BE_FORGED = _(
+    "It asks to leave the list, and the mail server says that its sender's address is forged. So no letter was sent "
+    "there, and nothing was changed. Mail that was forwarded can look like this, too."
+)
+_UNLISTED = _(
+    "It asks to leave, but the address that it comes from is not on the list, so nothing was changed. Look whether it "
+    "is about another address."
+)
+_NO_LETTER = _(
+    "It asks to leave. No letter with a link was sent: one went to that address lately, or whoever has it wants none. "
+    "So nothing was changed."
+)
 _SPENT = _("It answers a confirmation letter that is no longer good, so nothing was changed.")
 _FORBIDDEN = _("It answers a confirmation letter, but marketing to that address is forbidden. So nothing was changed.")
 _FAILED = _("The program could not handle it, although it tried several times. What it asks for has not been done.")
@@ -92,6 +104,9 @@ _BECAUSE = {
     "spent": _SPENT,
     "forbidden": _FORBIDDEN,
     "no-address": _ASKS,
+    "unlisted": _UNLISTED,
+    "no-letter": _NO_LETTER,
+    "dmarc": _SAID_TO_BE_FORGED,
     **dict.fromkeys(_REPORT_OUTCOMES, _REPORTS),
 }
 """By the outcomes of `act`."""
@@ -110,24 +125,24 @@ def send_due(*, stop: Callable[[], bool] = lambda: False) -> int:
     """Send on what is for the lists' owners, one by one; how many were handed over."""
     settings: Settings = current_app.config[SETTINGS]
     with db.reading() as session:  # each sweep comes by: writers are not to wait for nothing
-        if not spool.any_to_forward(session, db.utcnow()):
+        if not onward.any_due(session, db.utcnow()):
             return 0
     with db.transaction() as session:
-        if left := spool.forwards_left(session, db.utcnow()):
+        if left := onward.left_behind(session, db.utcnow()):
             _log.warning("forwards_uncertain", mails=left)
     courier: Courier | None = None
     handed = 0
     try:
         while not stop():
             with db.transaction() as session:
-                number = spool.forward_next(session, db.utcnow())
+                number = onward.begin_next(session, db.utcnow())
             if number is None:
                 break
             letter = _letter(number, settings)
             if letter is None:
                 observe.count("forwards_withheld")
                 with db.transaction() as session:
-                    spool.withhold(session, number)
+                    onward.withhold(session, number)
                 continue
             courier = courier or Courier(settings.relays, connections=1, helo=own_name(settings))
             handed += _hand_over(courier, letter)
@@ -162,22 +177,23 @@ def _letter(number: int, settings: Settings) -> _Letter | None:
 def _enough(session: Session, row: Spooled, now: datetime) -> bool:
     """Whether the owner has had enough for a day; the mail itself is counted already."""
     since = now - _DAY
-    if spool.forwarded_since(session, row.list_id, since) > MOST_A_DAY:
+    if onward.went_since(session, row.list_id, since) > MOST_A_DAY:
         return True
-    writer = row.writer or ""
-    if spool.forwarded_since(session, row.list_id, since, writer=writer) > OF_ONE_A_DAY:
+    if onward.went_since(session, row.list_id, since, onward.of_writer(row)) > OF_ONE_A_DAY:
         return True
-    domain = writer.rpartition("@")[2]
-    return bool(domain) and spool.forwarded_since(session, row.list_id, since, domain=domain) > OF_A_DOMAIN_A_DAY
+    domain = onward.of_domain(row)
+    return domain is not None and onward.went_since(session, row.list_id, since, domain) > OF_A_DOMAIN_A_DAY
 
 
 def _hand_over(courier: Courier, letter: _Letter) -> int:
-    states = {Outcome.ACCEPTED: "accepted", Outcome.UNCERTAIN: "uncertain", Outcome.REJECTED: "failed"}
-    state = states.get(alone.hand_over(courier, letter.parcel).outcome, "deferred")
+    states = {
+        Outcome.ACCEPTED: onward.ACCEPTED, Outcome.UNCERTAIN: onward.UNCERTAIN, Outcome.REJECTED: onward.FAILED,
+    }  # fmt: skip
+    state = states.get(alone.hand_over(courier, letter.parcel).outcome, onward.DEFERRED)
     with db.transaction() as session:
-        spool.settle_forward(session, letter.number, state=state, now=db.utcnow())
+        onward.settle(session, letter.number, state=state, now=db.utcnow())
     observe.count(f"forwards_{state}")
-    return int(state == "accepted")
+    return int(state == onward.ACCEPTED)
 
 
 # ── what it says ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -243,7 +259,7 @@ def _words(row: Spooled, mail: Mail, about: MailingList, settings: Settings) -> 
         said.append(gettext(language, _KILLS, number=row.id, digest=row.digest.hex()))
     elif row.outcome == spool.TOO_LARGE:
         said.append(gettext(language, _TOO_LARGE, size=row.size // 1_000_000))
-    elif row.state == spool.FAILED:
+    elif row.state == FAILED:
         said.append(gettext(language, _FAILED))
     if row.outcome not in _REPORT_OUTCOMES:
         said.append(gettext(language, _OPT_OUT))

@@ -10,12 +10,12 @@ person's; all others go on.
 
 Reports of mails that failed come by the thousand when a bulletin meets an old list: those that came to a signed return
 path are noted many at a time, in a handful of statements. All else goes by `act`, each in a transaction of its own: so
-none of them locks a second person while it holds one, and no two workers, nor one and the intake, wait for each other.
+none of them waits for a second person while it holds one, and no two workers, nor one and the intake, wait for each
+other.
 """
 
 from __future__ import annotations
 
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from ..settings import SETTINGS, Settings
 from . import act, forward, hands, intents, reading, spool
 from .addresses import BOUNCE, Addresses
 from .spool import Peeked
-from .tables import Spooled
+from .tables import OWNER, Spooled
 
 _log = observe.logger(__name__)
 
@@ -109,7 +109,8 @@ def _some(after: int, settings: Settings) -> tuple[int | None, int]:
     with db.transaction() as session:
         taken = hands.take(session, numbers)
     try:
-        return numbers[-1], _handle_taken(taken, addresses, settings)
+        with hands.AtWork(current_app._get_current_object()) as work:  # type: ignore[attr-defined]
+            return numbers[-1], _handle_taken(taken, addresses, settings, work)
     finally:
         _let_go()
 
@@ -126,20 +127,19 @@ def _let_go() -> None:
         _log.warning("hand_not_let_go", error=type(error).__name__)
 
 
-def _handle_taken(taken: Sequence[int], addresses: Addresses, settings: Settings) -> int:
+def _handle_taken(taken: Sequence[int], addresses: Addresses, settings: Settings, work: hands.AtWork) -> int:
     """How many of the mails in hand were handled."""
     with db.reading() as session:
         rows = spool.peek(session, taken)
-    alive = _Alive()
     reports: list[_Report] = []
     others: list[int] = []
     for row in rows:
-        report = None if row.beheaded else _report(row, addresses)
+        report = _report_or_none(row, addresses)
         if report is None:
             others.append(row.number)
         else:
             reports.append(report)
-        alive.said()
+        work.went_on()
     rows.clear()  # up to 32 MB
     handled = 0
     if reports:
@@ -151,22 +151,17 @@ def _handle_taken(taken: Sequence[int], addresses: Addresses, settings: Settings
             _log.error("reports_not_noted", mails=len(reports), error=type(error).__name__, exc_info=error)
             others += [report.number for report in reports]
     for number in others:
+        work.went_on()
         handled += _one(number, settings)
-        alive.said()
     return handled
 
 
-class _Alive:
-    """Says now and then that this worker goes on."""
-
-    def __init__(self) -> None:
-        self._since = time.monotonic()
-
-    def said(self) -> None:
-        if time.monotonic() - self._since > hands.BEAT:
-            with db.transaction() as session:
-                hands.beat(session)
-            self._since = time.monotonic()
+def _report_or_none(row: Peeked, addresses: Addresses) -> _Report | None:
+    try:
+        return None if row.beheaded else _report(row, addresses)
+    except Exception as error:  # it is handled alone, and holds up no other
+        _log.error("report_not_read", mail=row.number, error=type(error).__name__, exc_info=error)
+        return None
 
 
 def _report(row: Peeked, addresses: Addresses) -> _Report | None:
@@ -202,11 +197,19 @@ def _note(reports: Sequence[_Report]) -> int:
 
 
 def _one(number: int, settings: Settings) -> int:
-    with db.transaction() as session:
-        rows = spool.claim(session, [number], db.utcnow())
-        for row in rows:
-            _handle(session, row, settings)
-        hands.let_go(session, [number])
+    try:
+        with db.transaction() as session:
+            rows = spool.claim(session, [number], db.utcnow())
+            for row in rows:
+                _handle(session, row, settings)
+            hands.let_go(session, [number])
+    except act.Busy:  # all of it is undone, also what the journal of opt-outs was to be told
+        with db.transaction() as session:
+            now = db.utcnow()
+            for row in spool.claim(session, [number], now):
+                spool.put_off(row, soon=True, now=now)
+            hands.let_go(session, [number])
+        return 0
     return len(rows)
 
 
@@ -219,9 +222,9 @@ def _handle(session: Session, row: Spooled, settings: Settings) -> None:
                 row, state=outcome.state, kind=outcome.kind, outcome=outcome.outcome,
                 list_id=outcome.list_id, person_id=outcome.person_id, writer=outcome.writer, now=now,
             )  # fmt: skip
-            if outcome.state == spool.OWNER:
+            if outcome.state == OWNER:
                 spool.make_room(session, row, now=now)
-    except _LOST:
+    except (*_LOST, act.Busy):
         raise
     except RegisterUnsound as error:  # nothing is wrong with the mail
         _log.warning("mail_waits", mail=row.id, reason=str(error))
@@ -230,5 +233,5 @@ def _handle(session: Session, row: Spooled, settings: Settings) -> None:
         _log.error("mail_not_handled", mail=row.id, error=type(error).__name__, exc_info=error)
         observe.count("inbound_failed")
         to = Addresses(settings, tokens_of(session)).read(row.recipient)
-        if spool.failed(row, list_id=act.list_id_of(session, to), now=now):
+        if spool.failed(session, row, list_id=act.list_id_of(session, to), now=now):
             spool.make_room(session, row, now=now)

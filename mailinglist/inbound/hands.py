@@ -2,11 +2,13 @@
 
 A transaction that dies with its worker leaves no trace: a mail that kills whoever handles it (no memory, a fault in a
 library) would kill the next worker as well, for ever, and hold up all that comes after it. So a worker writes down what
-it takes before it reads it, and crosses it out in the transaction that marks it. What is left of a worker that was not
-seen for STILL was in its hand when it died; `spool.died` counts that, and after some deaths sets the mail aside.
+it takes before it reads it, and crosses it out in the transaction that marks it. What is left of a worker that is dead
+was in its hand when it died; `spool.died` counts that, and after some deaths sets the mail aside.
 
-A worker that is only slow may be taken for dead. That does no harm: the mail's row is locked while it is handled, and
-it is handled once.
+A worker is dead when it has been silent (`db.dead_after`) and its process is gone. Of a process of another machine
+nobody can say that: there silence decides, as long again, by this worker's own watch: while the database was away all
+were silent. A worker beats from a thread of its own, so it is not silent because one mail takes long; but one in which
+nothing goes on any more (HANGS) is as good as dead, and its mail as good as deadly.
 """
 
 from __future__ import annotations
@@ -14,19 +16,30 @@ from __future__ import annotations
 import os
 import secrets
 import threading
+import time
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
+from types import TracebackType
+from typing import Self
 
-from sqlalchemy import ColumnElement, delete, or_, select, update
+from flask import Flask
+from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
-from ..db import among, clock, insert_new
+from .. import observe
+from ..db import BEAT_SECONDS, among, clock, dead_after, insert_new, transaction
+from . import processes
 from .tables import InHand
 
-STILL = timedelta(seconds=10)
-BEAT = 2.0
-"""Seconds after which a worker that goes on says so."""
+_log = observe.logger(__name__)
+
+HANGS = timedelta(minutes=10)
+"""Reading a mail and doing what it asks for takes no longer: after that its worker stops beating, and after as long
+again it counts as dead."""
 _PROCESS = secrets.token_hex(4)
+_silent_since: dict[tuple[str, datetime], float] = {}
+"""Hands that this process sees silent since their last beat: from when on, in seconds of its own clock."""
 _NO_OBJECTS = {"synchronize_session": False}
 
 
@@ -39,15 +52,15 @@ def take(session: Session, numbers: Sequence[int]) -> list[int]:
     """Take these mails in hand; which of them nobody else had taken. It counts once it is committed."""
     if not numbers:
         return []
-    at = clock(session)
-    rows = [{"mail_id": number, "hand": mine(), "beat_at": at} for number in sorted(numbers)]
+    alike = {"hand": mine(), "process": processes.own(), "beat_at": clock(session)}
+    rows = [{"mail_id": number, **alike} for number in sorted(numbers)]
     added = insert_new(session, InHand).on_conflict_do_nothing().returning(InHand.mail_id)
     return sorted(session.scalars(added, rows))
 
 
-def beat(session: Session) -> None:
-    """This worker goes on."""
-    theirs = update(InHand).where(InHand.hand == mine()).values(beat_at=clock(session))
+def beat(session: Session, hand: str) -> None:
+    """The worker that has this hand goes on."""
+    theirs = update(InHand).where(InHand.hand == hand).values(beat_at=clock(session))
     session.execute(theirs, execution_options=_NO_OBJECTS)
 
 
@@ -61,14 +74,14 @@ def let_go(session: Session, numbers: Collection[int] | None = None) -> None:
 
 def any_left(session: Session) -> bool:
     """Whether anything is in the hand of the dead, or in this one's from before. Reads only."""
-    return (
-        session.scalar(select(InHand.mail_id).where(or_(InHand.hand == mine(), _still(session))).limit(1)) is not None
-    )
+    own = session.scalar(select(InHand.mail_id).where(InHand.hand == mine()).limit(1))
+    return own is not None or bool(_dead(session))
 
 
 def of_the_dead(session: Session) -> list[int]:
-    """Take away what is in the hands of those that were not seen for STILL: which mails that were."""
-    gone = delete(InHand).where(_still(session), InHand.hand != mine()).returning(InHand.mail_id)
+    """Take away what is in the hands of dead workers: which mails that were."""
+    silent = InHand.beat_at < clock(session) - dead_after(session)  # still, as it is taken away
+    gone = delete(InHand).where(InHand.hand.in_(_dead(session)), silent).returning(InHand.mail_id)
     return sorted(session.scalars(gone, execution_options=_NO_OBJECTS))
 
 
@@ -77,5 +90,59 @@ def clear(session: Session) -> None:
     session.execute(delete(InHand), execution_options=_NO_OBJECTS)
 
 
-def _still(session: Session) -> ColumnElement[bool]:
-    return InHand.beat_at < clock(session) - STILL
+def _dead(session: Session) -> list[str]:
+    """The hands of dead workers."""
+    patience = dead_after(session)
+    last = func.max(InHand.beat_at)
+    silent = session.execute(
+        select(InHand.hand, InHand.process, last)
+        .where(InHand.hand != mine())
+        .group_by(InHand.hand, InHand.process)
+        .having(last < clock(session) - patience)
+    ).all()
+    now = time.monotonic()
+    since = {(hand, beat_at): _silent_since.get((hand, beat_at), now) for hand, _process, beat_at in silent}
+    _silent_since.clear()
+    _silent_since.update(since)
+    dead = []
+    for hand, process, beat_at in silent:
+        lives = processes.lives(process)
+        waits = HANGS if lives else patience
+        if lives is False or now - since[hand, beat_at] >= waits.total_seconds():
+            dead.append(hand)
+    return dead
+
+
+class AtWork:
+    """`with AtWork(app) as work: … work.went_on()`: says every two seconds that this thread's hand is alive."""
+
+    def __init__(self, app: Flask) -> None:
+        self._app, self._hand = app, mine()
+        self._went_on = time.monotonic()
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="hand", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._thread.join(timeout=BEAT_SECONDS)
+
+    def went_on(self) -> None:
+        """One more mail is done with."""
+        self._went_on = time.monotonic()
+
+    def _beat(self) -> None:
+        while not self._over.wait(BEAT_SECONDS):
+            if time.monotonic() - self._went_on > HANGS.total_seconds():
+                _log.error("worker_hangs_in_a_mail", hand=self._hand)
+                return
+            try:
+                with self._app.app_context(), transaction() as session:
+                    beat(session, self._hand)
+            except SQLAlchemyError as error:
+                _log.warning("hand_beat_failed", error=type(error).__name__)

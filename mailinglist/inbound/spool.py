@@ -1,22 +1,17 @@
-"""The spool: what came in, kept until it is handled. The only writer of spool.
+"""The spool: what came in, kept until it is handled. With onward.py the only writer of spool.
 
 A mail is kept before its sender is told so, and once: its digest is its key, so that a server that asks again after a
 lost answer changes nothing. A claim lasts as long as its transaction: the mail is handled and marked in one commit, or
 waits as before. So whatever is killed, each mail is handled exactly once.
 
-What is for a person is sent on to the list's owner (forward.py):
-
-    pending → handing → accepted | uncertain
-       ↑          └→ pending (a server put it off) | failed
-       └→ withheld: the owner has had enough for a day; it stands in the console all the same
-
-What waits for a person has bounds (room.py), and an end: what goes unread is counted, and the owner is told.
+What is for a person is sent on to the list's owner (onward.py, forward.py). What waits for a person has bounds
+(crowding.py), and an end: what goes unread is counted, and the owner is told.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Sequence, Set
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -25,16 +20,19 @@ from sqlalchemy import delete as delete_rows
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..consent.address import fold
+from ..consent import register
+from ..consent.address import Address, fold
+from ..consent.tables import Person
 from ..db import among, changed, insert_new
 from ..observe import count
-from . import hands, reading, room
-from .tables import InHand, Spooled
+from . import crowding, hands, onward, whose
+from .tables import FAILED, HANDLED, IS_UNSEEN, OWNER, SEEN, WAITING, InHand, Spooled, of_list
 
-OWNER, HANDLED, SEEN, FAILED, WAITING = "owner", "handled", "seen", "failed", "waiting"
 KILLS, TOO_LARGE, CROWDED_OUT, OUTLIVED = "kills", "too-large", "crowded-out", "outlived"
+ERASED, RESTORED = "erased", "restored"
 """Outcomes (`act.OUTCOMES`) that are told here: it was set aside since workers died over it; only its header was
-fetched; it went unread to make room, or because nobody looked for so long."""
+fetched; it went unread to make room, or because nobody looked for so long; whoever wrote it was erased; it waited when
+a backup was made that was restored since. Of TOO_LARGE and RESTORED a mail that waits is marked, too."""
 
 _LARGEST_NUMBER = 2**31 - 1
 _IN_HAND = 32 * 1024 * 1024
@@ -43,15 +41,14 @@ _AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timed
 """Pauses before a mail that could not be handled is tried again; after them it has failed."""
 MOST_DEATHS = 3
 """Workers that may die over a mail."""
-_FORWARD_AGAIN = (timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=12))
-_FORGOTTEN = timedelta(minutes=15)
-"""Handing over one mail takes no longer: whoever began it is dead."""
-_HEADER, _AT_ONCE = 64 * 1024, 50
-"""Octets at the beginning of a mail in which its From stands, and mails that are looked at at once."""
-_IS_WAITING = Spooled.state == literal_column("'waiting'")  # spelt out, so that the partial index serves
-_IS_UNSEEN = Spooled.state.in_([literal_column("'owner'"), literal_column("'failed'")])
+_SOON = timedelta(seconds=5)
+_AT_ONCE = 50
+"""Mails whose From is looked at at once."""
+_IS_WAITING = Spooled.state == literal_column(f"'{WAITING}'")  # spelt out, so that the partial index serves
 _WENT_UNREAD = Spooled.outcome.in_([literal_column(f"'{CROWDED_OUT}'"), literal_column(f"'{OUTLIVED}'")])
 _IS_ASKED = Spooled.outcome == literal_column("'asked'")
+_NOBODYS: dict[str, str | None] = {"sender": "", "client": None, "writer": None}
+"""Of a mail of which nothing is kept that names whoever wrote it."""
 _NO_OBJECTS = {"synchronize_session": False}
 
 
@@ -193,40 +190,33 @@ def done(
     now: datetime,
 ) -> None:
     """Mark a claimed mail as `handled` (its content goes) or as the `owner`'s (it is sent on, and stands in the
-    console). `writer`: of what is the owner's, who it is from (`writer_of`)."""
+    console). `writer`: of what is the owner's, whom its From names (`writer_of`)."""
     row.state, row.kind, row.outcome = state, kind, outcome[:40]
     row.list_id, row.person_id, row.handled_at = list_id, person_id, now
     if state == OWNER:
         row.writer = writer
-        _to_be_sent_on(row, now)
+        onward.send_on(row, now)
     else:
         row.raw = None
 
 
-def _to_be_sent_on(row: Spooled, now: datetime) -> None:
-    row.tries = 0
-    if row.forwarded in (None, "withheld", "failed"):  # once, also if it was tried again from the console
-        row.forwarded, row.not_before = "pending", now
-
-
 def done_many(session: Session, numbers: Sequence[int], *, kind: str, outcome: str, now: datetime) -> None:
-    """The same as `done(state="handled")` for many claimed mails that came to the same, in one statement. Objects in
-    memory are not changed."""
+    """The same as `done(state="handled")` for many claimed reports that came to the same, in one statement. Nobody
+    needs their return paths any more. Objects in memory are not changed."""
     session.execute(
         update(Spooled)
         .where(among(Spooled.id, numbers))
-        .values(state=HANDLED, kind=kind, outcome=outcome, handled_at=now, raw=None),
+        .values(state=HANDLED, kind=kind, outcome=outcome, handled_at=now, raw=None, **_NOBODYS),
         execution_options=_NO_OBJECTS,
     )
 
 
-def failed(row: Spooled, *, list_id: int | None = None, now: datetime) -> bool:
+def failed(session: Session, row: Spooled, *, list_id: int | None = None, now: datetime) -> bool:
     """A claimed mail could not be handled: it waits for another try, or, after some, has failed and is a person's to
-    look at: it is sent on as what is the owner's. Whether that was the last try."""
+    look at: it is sent on as what is the owner's. Whether it is a person's now."""
     row.tries += 1
     if row.tries > len(_AGAIN):
-        _set_aside(row, list_id, now)
-        return True
+        return _set_aside(session, {row: list_id}, now) == [row]
     row.not_before = now + _AGAIN[row.tries - 1]
     return False
 
@@ -236,7 +226,7 @@ def died(
 ) -> list[Spooled]:
     """A worker died with these mails in hand. Which of them have had enough of that: they are a person's to look at,
     and nobody reads them any more. `list_of` says of which list a recipient is."""
-    aside = []
+    aside: dict[Spooled, int | None] = {}
     for row in session.scalars(
         select(Spooled)
         .where(among(Spooled.id, numbers), _IS_WAITING)
@@ -246,21 +236,47 @@ def died(
         row.deaths += 1
         if row.deaths >= MOST_DEATHS:
             row.outcome = KILLS
-            _set_aside(row, list_of(row.recipient), now)
-            aside.append(row)
+            aside[row] = list_of(row.recipient)
+    waits = _set_aside(session, aside, now)
     session.flush()
-    return aside
+    return waits
 
 
-def _set_aside(row: Spooled, list_id: int | None, now: datetime) -> None:
-    row.state, row.handled_at, row.list_id = FAILED, now, list_id
-    row.writer = writer_of(row.sender, "")
-    _to_be_sent_on(row, now)
+def _set_aside(session: Session, lists: Mapping[Spooled, int | None], now: datetime) -> list[Spooled]:
+    """These claimed mails, each with its list, are a person's to look at: which of them. Of whoever was erased while a
+    mail waited nothing is kept, as in `act`."""
+    writers = {row: _writers(session, row) for row in lists}
+    everybody = {address.folded for each in writers.values() for address in each}
+    if everybody:  # an erasure waits from here on, and finds what is kept
+        register.pin_many(session, select(Person.id).where(Person.folded.in_(everybody)))
+    waits = []
+    for row, list_id in lists.items():
+        row.handled_at, row.list_id = now, list_id
+        if whose.erased(session, writers[row], row.received_at):
+            count("inbound_of_the_erased")
+            row.state, row.outcome, row.raw = HANDLED, ERASED, None
+            nobodys(row)
+            continue
+        row.state, row.writer = FAILED, None  # nobody reads its From
+        onward.send_on(row, now)
+        waits.append(row)
+    return waits
 
 
-def put_off(row: Spooled, *, now: datetime) -> None:
-    """A claimed mail can't be handled now, through no fault of its own: it waits for a while, and no try is counted."""
-    row.not_before = now + _AGAIN[0]
+def _writers(session: Session, row: Spooled) -> list[Address]:
+    begins = session.scalar(select(func.substr(Spooled.raw, 1, whose.BEGINNING)).where(Spooled.id == row.id)) or b""
+    return whose.writers(row.sender, _named(row.outcome, bytes(begins)))
+
+
+def _named(outcome: str | None, begins: bytes) -> list[str]:
+    """Whom a mail's From names. What workers died over is not read any more, only looked at."""
+    return whose.glimpsed(begins) if outcome == KILLS else whose.named(begins)
+
+
+def put_off(row: Spooled, *, soon: bool = False, now: datetime) -> None:
+    """A claimed mail can't be handled now, through no fault of its own: it waits for a while, and no try is counted.
+    `soon`: what is in its way takes no longer than a transaction."""
+    row.not_before = now + (_SOON if soon else _AGAIN[0])
 
 
 def waiting(session: Session, *, now: datetime) -> tuple[int, datetime | None]:
@@ -273,13 +289,14 @@ def waiting(session: Session, *, now: datetime) -> tuple[int, datetime | None]:
 
 
 def came_from(row: Spooled, client: str | None) -> None:
-    """A request to join came from this client, as the relay says."""
+    """A request to join, or what is the owner's, came from this client, as the relay says."""
     row.client = client
 
 
 def nobodys(row: Spooled) -> None:
     """Whoever wrote it was erased: nothing of them is kept."""
-    row.sender, row.client = "", None
+    for column, nothing in _NOBODYS.items():
+        setattr(row, column, nothing)
 
 
 def asked_since(session: Session, since: datetime, *, client: str | None = None, domain: str | None = None) -> int:
@@ -295,40 +312,40 @@ def asked_since(session: Session, since: datetime, *, client: str | None = None,
 def for_persons(session: Session, *, before: int | None = None, limit: int = 50) -> list[Spooled]:
     """A page of what waits for a person, of all lists, newest first. Without the content: ask `content`."""
     earlier = [Spooled.id < before] if before is not None else []
-    return list(session.scalars(select(Spooled).where(_IS_UNSEEN, *earlier).order_by(Spooled.id.desc()).limit(limit)))
+    return list(session.scalars(select(Spooled).where(IS_UNSEEN, *earlier).order_by(Spooled.id.desc()).limit(limit)))
 
 
 def unseen(session: Session, list_id: int | None) -> int:
     """How many wait for a person, of a list; None: of no list. A look at an index, however much came in."""
-    whose = Spooled.list_id.is_(None) if list_id is None else Spooled.list_id == list_id
-    return session.scalar(select(func.count()).select_from(Spooled).where(whose, _IS_UNSEEN)) or 0
+    return session.scalar(select(func.count()).select_from(Spooled).where(of_list(list_id), IS_UNSEEN)) or 0
 
 
-def writer_of(return_path: str, written_by: str) -> str:
-    """Who a mail is from, as limits count it: its return path, else whom it says that it is from; folded. Nobody has
-    checked either."""
-    return _storable(fold((return_path or written_by).strip()))[:320]
+def writer_of(written_by: str) -> str:
+    """Whom a mail's From names, as limits count it: folded. Nobody has checked it; with the return path and the client
+    it is who wrote the mail (`crowding.Writer`)."""
+    return _storable(fold(written_by.strip()))[:320]
 
 
 def make_room(session: Session, row: Spooled, *, now: datetime) -> int:
     """Keep what waits for a person of the list of `row`, which has just joined it, within its bounds: how many mails
     had to go. Each is counted, and told (`went_unread`)."""
     session.flush()
-    whose = Spooled.list_id.is_(None) if row.list_id is None else Spooled.list_id == row.list_id
     kept = [
-        room.Kept(number, writer or "", octets or 0, known=person is not None)
-        for number, writer, octets, person in session.execute(
-            select(Spooled.id, Spooled.writer, func.length(Spooled.raw), Spooled.person_id)
-            .where(whose, _IS_UNSEEN)
+        crowding.Kept(number, (fold(sender), writer or "", client or ""), octets or 0, known=person is not None)
+        for number, sender, writer, client, octets, person in session.execute(
+            select(
+                Spooled.id, Spooled.sender, Spooled.writer, Spooled.client, func.length(Spooled.raw), Spooled.person_id
+            )
+            .where(of_list(row.list_id), IS_UNSEEN)
             .order_by(Spooled.id)
         )
     ]
-    return _unread(session, room.too_many(kept, row.writer or ""), CROWDED_OUT, now)
+    return _unread(session, crowding.too_many(kept, row.id), CROWDED_OUT, now)
 
 
 def outlive(session: Session, before: datetime, *, limit: int, now: datetime) -> int:
     """Delete the content of mails that have waited for a person since before then; how many."""
-    old = select(Spooled.id).where(*_outlived(before)).order_by(Spooled.received_at).limit(limit)
+    old = select(Spooled.id).where(*_outlived(before)).order_by(Spooled.handled_at).limit(limit)
     return _unread(session, session.scalars(old).all(), OUTLIVED, now)
 
 
@@ -339,20 +356,21 @@ def outliving(session: Session, before: datetime) -> int:
 
 def ending(session: Session, list_id: int | None, *, before: datetime) -> int:
     """How many mails of a list (None: of no list) have waited for a person since before then."""
-    whose = Spooled.list_id.is_(None) if list_id is None else Spooled.list_id == list_id
-    return session.scalar(select(func.count()).select_from(Spooled).where(*_outlived(before), whose)) or 0
+    ending = select(func.count()).select_from(Spooled).where(*_outlived(before), of_list(list_id))
+    return session.scalar(ending) or 0
 
 
 def _outlived(before: datetime) -> tuple[ColumnElement[bool], ...]:
-    return _IS_UNSEEN, Spooled.received_at < before
+    """Counted from when it came to wait for a person: it may have waited long for the program."""
+    return IS_UNSEEN, func.coalesce(Spooled.handled_at, Spooled.received_at) < before
 
 
 def _unread(session: Session, numbers: Collection[int], outcome: str, now: datetime) -> int:
     """These mails go, and nobody has read them in the console."""
     if not numbers:
         return 0
-    theirs = update(Spooled).where(among(Spooled.id, sorted(numbers)), _IS_UNSEEN)
-    gone = {"state": HANDLED, "outcome": outcome, "handled_at": now, "raw": None, "sender": "", "writer": None}
+    theirs = update(Spooled).where(among(Spooled.id, sorted(numbers)), IS_UNSEEN)
+    gone = {"state": HANDLED, "outcome": outcome, "handled_at": now, "raw": None, **_NOBODYS}
     number = changed(session.execute(theirs.values(**gone), execution_options=_NO_OBJECTS))
     count(f"mails_{outcome.replace('-', '_')}", number)
     return number
@@ -361,8 +379,7 @@ def _unread(session: Session, numbers: Collection[int], outcome: str, now: datet
 def went_unread(session: Session, list_id: int | None, *, since: datetime) -> int:
     """How many mails of a list (None: of no list) went since then before a person had dealt with them. A look at an
     index."""
-    whose = Spooled.list_id.is_(None) if list_id is None else Spooled.list_id == list_id
-    gone = select(func.count()).select_from(Spooled).where(_WENT_UNREAD, Spooled.handled_at > since, whose)
+    gone = select(func.count()).select_from(Spooled).where(_WENT_UNREAD, Spooled.handled_at > since, of_list(list_id))
     return session.scalar(gone) or 0
 
 
@@ -378,20 +395,18 @@ def content(session: Session, number: int) -> bytes | None:
 
 def seen(session: Session, number: int, *, now: datetime) -> bool:
     """A person has dealt with it. False: there is no such mail that waits for a person."""
-    changes = update(Spooled).where(Spooled.id == number, Spooled.state.in_([OWNER, FAILED]))
+    changes = update(Spooled).where(Spooled.id == number, IS_UNSEEN)
     return changed(session.execute(changes.values(state=SEEN, handled_at=now))) == 1
 
 
-def from_writer(session: Session, writer: str) -> tuple[int, int]:
-    """How many mails of one writer wait for a person, and the number of the newest."""
-    found = select(func.count(), func.max(Spooled.id)).where(_IS_UNSEEN, Spooled.writer == writer)
-    number, newest = session.execute(found).one()
-    return number, newest or 0
-
-
-def seen_from(session: Session, writer: str, *, until: int, now: datetime) -> int:
-    """A person has dealt with all that waits from one writer, up to the mail of this number; how many that is."""
-    theirs = update(Spooled).where(_IS_UNSEEN, Spooled.writer == writer, Spooled.id <= until)
+def seen_alike(session: Session, row: Spooled, numbers: Collection[int], *, now: datetime) -> int:
+    """A person has dealt with those of these mails that have the return path and the From of this one; how many."""
+    theirs = update(Spooled).where(
+        IS_UNSEEN,
+        among(Spooled.id, sorted(numbers)),
+        func.lower(Spooled.sender) == row.sender.lower(),
+        func.coalesce(Spooled.writer, "") == (row.writer or ""),
+    )
     done_with = theirs.values(state=SEEN, handled_at=now)
     return changed(session.execute(done_with, execution_options=_NO_OBJECTS))
 
@@ -399,89 +414,12 @@ def seen_from(session: Session, writer: str, *, until: int, now: datetime) -> in
 def again(session: Session, number: int, *, now: datetime) -> bool:
     """Try once more to handle a mail that has failed. False: there is no such mail."""
     changes = update(Spooled).where(Spooled.id == number, Spooled.state == FAILED, Spooled.raw.is_not(None))
-    outcome = case((Spooled.outcome == TOO_LARGE, TOO_LARGE), else_=None)
+    outcome = case((Spooled.outcome.in_([TOO_LARGE, RESTORED]), Spooled.outcome), else_=None)
     fresh = changes.values(state=WAITING, outcome=outcome, deaths=0, tries=0, not_before=now, handled_at=None)
     if changed(session.execute(fresh)) != 1:
         return False
     db.ring(session, db.INBOUND)
     return True
-
-
-# ── sent on to the owner ──────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def any_to_forward(session: Session, now: datetime) -> bool:
-    """Whether there is anything to send on, or left of a worker that died. Reads only."""
-    due = or_(Spooled.forwarded == "pending", Spooled.forwarded == "handing") & (Spooled.not_before <= now)
-    return session.scalar(select(Spooled.id).where(_IS_UNSEEN, due).limit(1)) is not None
-
-
-def forward_next(session: Session, now: datetime) -> int | None:
-    """Claim the oldest mail that is to be sent on: it is `handing` once this transaction is committed, which is before
-    anybody reads it. None: nothing is due."""
-    row = session.scalar(
-        select(Spooled)
-        .where(_IS_UNSEEN, Spooled.forwarded == "pending", Spooled.not_before <= now)
-        .order_by(Spooled.id)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-    )
-    if row is None:
-        return None
-    row.forwarded, row.not_before = "handing", now
-    return row.id
-
-
-def forwarded_since(
-    session: Session, list_id: int | None, since: datetime, *, writer: str | None = None, domain: str | None = None
-) -> int:
-    """How many of a list's mails were sent on since then, or are just being; of one `writer`, or of a `domain`."""
-    whose = []
-    if writer is not None:
-        whose.append(Spooled.writer == writer)
-    if domain is not None:
-        whose.append(Spooled.writer.endswith("@" + domain, autoescape=True))
-    return (
-        session.scalar(
-            select(func.count())
-            .select_from(Spooled)
-            .where(
-                Spooled.received_at > since - timedelta(days=2),
-                Spooled.list_id.is_(None) if list_id is None else Spooled.list_id == list_id,
-                Spooled.forwarded.in_(["handing", "accepted", "uncertain"]),
-                Spooled.not_before > since,
-                *whose,
-            )
-        )
-        or 0
-    )
-
-
-def withhold(session: Session, number: int) -> None:
-    """It is not sent on: the owner has had enough for a day, of all or of its writer, or there is none."""
-    theirs = update(Spooled).where(Spooled.id == number, Spooled.forwarded == "handing")
-    session.execute(theirs.values(forwarded="withheld"), execution_options=_NO_OBJECTS)
-
-
-def settle_forward(session: Session, number: int, *, state: str, now: datetime) -> None:
-    """What came of sending a mail on: accepted, uncertain, or `deferred`, which is tried again or fails."""
-    row = session.get(Spooled, number, with_for_update=True)
-    if row is None or row.forwarded != "handing":
-        return
-    if state != "deferred":
-        row.forwarded, row.not_before = state, now
-        return
-    row.tries += 1
-    if row.tries > len(_FORWARD_AGAIN):
-        row.forwarded = "failed"
-        return
-    row.forwarded, row.not_before = "pending", now + _FORWARD_AGAIN[row.tries - 1]
-
-
-def forwards_left(session: Session, now: datetime) -> int:
-    """What was being sent on when a worker died: nobody knows whether it arrived, and it is not sent again."""
-    left = update(Spooled).where(_IS_UNSEEN, Spooled.forwarded == "handing", Spooled.not_before < now - _FORGOTTEN)
-    return changed(session.execute(left.values(forwarded="uncertain")))
 
 
 # ── whose ─────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -493,16 +431,19 @@ def of_person(session: Session, person_id: int) -> list[Spooled]:
 
 
 def come_back(session: Session, *, now: datetime) -> int:
-    """After a restore: what waited when the backup was made has been handled since. Handled once more, an answer, a
-    leave or a report does nothing twice, and an opt-out must not be lost; a wish to join would bring a second letter to
-    somebody who asked long ago, and is closed. What was to be sent on to an owner may have been, and is not sent again;
-    it stands in the console. How many were closed."""
+    """After a restore: what waited when the backup was made has been handled since. It is handled once more, since an
+    opt-out must not be lost, and marked: who has left by now gets no second letter for it (`act`), and an answer, a
+    leave by a token or a report does nothing twice. A wish to join would bring a letter to somebody who asked long ago,
+    and is closed. What was to be sent on to an owner may have been, and is not sent again; it stands in the console.
+    How many were closed."""
     hands.clear(session)
-    may_have_gone = update(Spooled).where(_IS_UNSEEN, Spooled.forwarded.in_(["pending", "handing"]))
-    session.execute(may_have_gone.values(forwarded="uncertain"), execution_options=_NO_OBJECTS)
+    onward.come_back(session)
     joins = update(Spooled).where(_IS_WAITING, func.lower(Spooled.recipient).like("%-join@%"))
-    values = {"state": HANDLED, "kind": "command", "outcome": "restored", "raw": None, "handled_at": now}
-    return changed(session.execute(joins.values(**values), execution_options=_NO_OBJECTS))
+    values = {"state": HANDLED, "kind": "command", "outcome": RESTORED, "raw": None, "handled_at": now}
+    closed = changed(session.execute(joins.values(**values), execution_options=_NO_OBJECTS))
+    others = update(Spooled).where(Spooled.state.in_([WAITING, FAILED]), Spooled.outcome.is_(None))
+    session.execute(others.values(outcome=RESTORED), execution_options=_NO_OBJECTS)
+    return closed
 
 
 # ── gone ──────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -527,10 +468,9 @@ def _over(before: datetime) -> tuple[ColumnElement[bool], ...]:
 
 
 def forget(session: Session, person_id: int, *, addresses: Sequence[str] = ()) -> int:
-    """A person is erased: the content of their mails goes, and the return path; that there was a mail stays. What still
-    waits to be handled goes when it is (`act`): it may forbid something. Also mails
-    from these `addresses` that were not known to be theirs: by return path, or by whom they say that they are from. How
-    many rows that was."""
+    """A person is erased: the content of their mails goes, the return path and the client; that there was a mail stays.
+    What still waits to be handled goes when it is (`act`): it may forbid something. Also mails from these `addresses`
+    that were not known to be theirs: by return path, or by whom they say that they are from. How many rows that was."""
     theirs: ColumnElement[bool] = Spooled.person_id == person_id
     if addresses:
         theirs = or_(
@@ -539,11 +479,9 @@ def forget(session: Session, person_id: int, *, addresses: Sequence[str] = ()) -
             Spooled.writer.in_({fold(address) for address in addresses}),
             among(Spooled.id, _written_by(session, {fold(address) for address in addresses})),
         )
-    open_ones = update(Spooled).where(theirs, Spooled.state.in_([OWNER, FAILED])).values(state=SEEN)
+    open_ones = update(Spooled).where(theirs, IS_UNSEEN).values(state=SEEN)
     session.execute(open_ones, execution_options=_NO_OBJECTS)
-    gone = (
-        update(Spooled).where(theirs, Spooled.state != WAITING).values(raw=None, sender="", writer=None, person_id=None)
-    )
+    gone = update(Spooled).where(theirs, Spooled.state != WAITING).values(raw=None, person_id=None, **_NOBODYS)
     return changed(session.execute(gone, execution_options=_NO_OBJECTS))
 
 
@@ -552,15 +490,14 @@ def _written_by(session: Session, folded: Set[str]) -> list[int]:
     own. Each is looked at, since only what waits for a person, or failed, has its content still."""
     found = []
     last = 0
-    header = func.substr(Spooled.raw, 1, _HEADER)
-    readable = or_(Spooled.outcome.is_(None), Spooled.outcome != KILLS)
-    kept = select(Spooled.id, header).where(Spooled.raw.is_not(None), Spooled.state != WAITING, readable)
+    begins = func.substr(Spooled.raw, 1, whose.BEGINNING)
+    kept = select(Spooled.id, Spooled.outcome, begins).where(Spooled.raw.is_not(None), Spooled.state != WAITING)
     kept = kept.order_by(Spooled.id)
     while rows := session.execute(kept.where(Spooled.id > last).limit(_AT_ONCE)).all():
         last = rows[-1][0]
         found += [
             number
-            for number, begin in rows
-            if folded & {fold(address) for address in reading.read(bytes(begin)).addresses("From")}
+            for number, outcome, begin in rows
+            if folded & {fold(address) for address in _named(outcome, bytes(begin))}
         ]
     return found

@@ -4,7 +4,7 @@
     rooms.py        what each room exports of a person, and what it forgets
     access.py       everything about one person, as one document (GDPR 15, 20)
     rights.py       erasure (17)
-    traces.py       what an erasure leaves outside the tables: caught mails, SQLite's log
+    leftovers.py    what an erasure leaves outside the tables: caught mails, SQLite's log
     retention.py    what goes by itself, daily, by a rule for each kind
     disclosures.py  who outside was given data, on what ground; whom to tell of a correction or erasure (19)
     tasks.py        what a person of ours has to do by a date (12(3))

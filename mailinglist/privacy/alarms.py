@@ -34,8 +34,8 @@ def of_list(session: Session, row: MailingList, now: datetime) -> Iterator[Need]
             row,
             _("Opt-outs that can't be written to the journal outside the database: %(number)s."),
             _(
-                "They hold, but a restored backup would not know them. The journal's disk may be full, or the ban key "
-                "wrong."
+                "They hold, but a restored backup would not know them. The journal's disk may be full, the ban key "
+                "wrong, or a restore not finished."
             ),
             number=standing.waiting,
         )

@@ -39,7 +39,7 @@ from typing import IO, Any, cast
 
 from pyrage import DecryptError, IdentityError, decrypt_io, encrypt_io, x25519
 
-from ..consent import optouts
+from .. import disk
 from ..errors import BadInput, Fault, NotAllowed
 
 ABOUT, MANIFEST = "about.json", "manifest.json"
@@ -126,7 +126,7 @@ def write(path: Path, fill: Fill, *, recipient: str | None, mac: Mac) -> Content
             if found.members != members or not found.authentic:
                 raise Fault("The backup reads otherwise than it was written: the disk may be failing.")
             os.link(part, path)  # never replaces a file
-        optouts.sync_folder(path.parent)
+        disk.sync_folder(path.parent)
     except FileExistsError:
         raise NotAllowed(f"{path} exists already. A backup never replaces a file.") from None
     except OSError as error:

@@ -283,7 +283,8 @@ HOLDINGS: tuple[Holding, ...] = (
     _subscribers(
         "spool",
         "incoming",
-        "mails to the list's addresses: requests, answers, reports; the content until it is dealt with",
+        "mails to the list's addresses: requests, answers, reports; the client address of a request to join and "
+        "of what is for a person; the content until it is dealt with",
         Why.MAILING,
         "{days} days after it came; what is for a person, until a person has seen to it, which has an end of its own",
         rule="incoming",

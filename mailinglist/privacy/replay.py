@@ -22,8 +22,8 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..consent import bans, ledger, optouts, register, restriction
-from ..consent.optouts import Line
+from ..consent import bans, journal_file, ledger, register, restriction
+from ..consent.journal_file import Line
 from ..consent.states import Channel, Event, State
 from ..consent.tables import LedgerEntry, MailingList, Person, Subscription
 from . import rights
@@ -36,7 +36,7 @@ MOST_TOLD = 200
 """Joins and lifted bans that a report names one by one."""
 _GROUP = 500
 
-_OF_BANS = (optouts.BANNED, optouts.LIFTED)
+_OF_BANS = (journal_file.BANNED, journal_file.LIFTED)
 
 Known = set[tuple[bytes, str, str, str | None]]
 """Subject, event, moment, list (None: whatever list) of entries in the register's ledger."""
@@ -61,7 +61,7 @@ class Replayed:
 
 def replay(
     session: Session,
-    readings: Iterable[optouts.Reading],
+    readings: Iterable[journal_file.Reading],
     *,
     copy_of: datetime,
     positions: Mapping[str, int],
@@ -76,7 +76,7 @@ def replay(
     return _Replay(session, lines, now).done()
 
 
-def since(reading: optouts.Reading, copy_of: datetime, positions: Mapping[str, int]) -> list[Line]:
+def since(reading: journal_file.Reading, copy_of: datetime, positions: Mapping[str, int]) -> list[Line]:
     """The lines of a journal that a backup may not know: by their numbers, since a clock may have been wrong, and by
     their time. Too many do no harm: what the copy's ledger has is not done again."""
     return [
@@ -93,20 +93,22 @@ class _Replay:
         self._lists = {row.slug: row for row in session.scalars(select(MailingList))}
         self._formerly: dict[bytes, bytes] = {}
         """The digest that the copy knows somebody by, by that of the address that they got since."""
-        self._erased = {(digest, line.given) for line in lines if line.what == optouts.ERASED for digest in line.who}
+        self._erased = {
+            (digest, line.given) for line in lines if line.what == journal_file.ERASED for digest in line.who
+        }
         self._over: dict[tuple[bytes, str | None], datetime] = {}
         """When somebody last left a list, or (None) was erased."""
         for line in lines:
-            if line.what in (optouts.LEFT, optouts.DISOWNED, optouts.ERASED):
+            if line.what in (journal_file.LEFT, journal_file.DISOWNED, journal_file.ERASED):
                 for digest in line.who:
                     self._over[digest, line.list] = max(line.given, self._over.get((digest, line.list), line.given))
         self._outcome = Replayed()
 
     def done(self) -> Replayed:
         verbs = {
-            optouts.LEFT: self._leave, optouts.DISOWNED: self._leave, optouts.BANNED: self._ban,
-            optouts.ERASED: self._erase, optouts.MOVED: self._move, optouts.MUTED: self._mute,
-            optouts.RESTRICTED: self._restrict,
+            journal_file.LEFT: self._leave, journal_file.DISOWNED: self._leave, journal_file.BANNED: self._ban,
+            journal_file.ERASED: self._erase, journal_file.MOVED: self._move, journal_file.MUTED: self._mute,
+            journal_file.RESTRICTED: self._restrict,
         }  # fmt: skip
         for line in self._lines:
             news = [digest for digest in line.who if not self._is_known(line, digest)]
@@ -140,7 +142,7 @@ class _Replay:
             changed = register.left_since(
                 self._session, self._here(digest), row, Event(line.what), origin=_origin(line), now=self._now
             )
-            if line.what == optouts.DISOWNED:
+            if line.what == journal_file.DISOWNED:
                 self._mute(line, [digest], counted=False)
             # Who is erased leaves first: that is one wish, and counted once.
             self._outcome.counts["left"] += changed and (digest, line.given) not in self._erased
@@ -186,7 +188,7 @@ class _Replay:
         for digest in digests:
             person = self._person(digest)
             if person is not None and (person.muted_until is None or person.muted_until < self._now):
-                register.mute(person, now=line.given)
+                register.mute(self._session, person, line.list, now=line.given)
                 self._outcome.counts["muted"] += counted
 
     def _restrict(self, line: Line, digests: Sequence[bytes]) -> None:
@@ -200,7 +202,7 @@ class _Replay:
     # ── what is only told ─────────────────────────────────────────────────────────────────────────────────────────
 
     def _tell(self, line: Line, digests: Sequence[bytes]) -> None:
-        what = "joins" if line.what in (optouts.CONFIRMED, optouts.IMPORTED) else "lifts"
+        what = "joins" if line.what in (journal_file.CONFIRMED, journal_file.IMPORTED) else "lifts"
         digests = [digest for digest in digests if not self._taken_back(line, digest)]
         self._outcome.counts[what] += len(digests)
         room = max(0, MOST_TOLD - len(self._outcome.missing))

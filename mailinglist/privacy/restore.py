@@ -24,7 +24,7 @@ from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..consent import journal, keys, ledger, optouts, requests
+from ..consent import journal, journal_file, keys, ledger, requests
 from ..delivery import dispatch, letter_desk
 from ..delivery.tables import Shift
 from ..errors import BadInput, Fault, NotAllowed, Unknown
@@ -234,16 +234,16 @@ def _replayed(folders: Sequence[Path], accept: str | None, by: Actor) -> Restore
 
 def _readings(
     session: Session, folders: Sequence[Path], restoration: Restoration
-) -> tuple[list[optouts.Reading], list[str]]:
+) -> tuple[list[journal_file.Reading], list[str]]:
     """The journals that there are, our own first, and what is wrong with them or missing."""
     own = journal.journal_of(session)
     readings, troubles = [], []
-    brought = [optouts.Journal(folder, folder / HEAD, keys.keys_of(session)) for folder in folders]
+    brought = [journal_file.Journal(folder, folder / HEAD, keys.keys_of(session)) for folder in folders]
     for each in (own, *brought):
         try:
-            reading = optouts.read(each)
+            reading = journal_file.read(each)
         except OSError as error:
-            reading = optouts.Reading(each.path, problems=[f"it can't be read ({error.strerror})"])
+            reading = journal_file.Reading(each.path, problems=[f"it can't be read ({error.strerror})"])
         if each is not own and reading.last is None and not reading.problems:
             reading.problems.append("there is no journal")
         readings.append(reading)
@@ -251,7 +251,7 @@ def _readings(
     if not restoration.journals:
         troubles.append("The backup names no journal, so nobody can tell whether one is missing.")
     for known in restoration.journals:
-        position = optouts.Position(known["journal"], known["number"], known["mac"])
+        position = journal_file.Position(known["journal"], known["number"], known["mac"])
         if not any(reading.holds(position) for reading in readings):
             troubles.append(
                 f"The journal {position.journal}, which had {position.number:,} lines when the backup was made, is not "

@@ -24,7 +24,7 @@ from ..delivery import bounces, handoffs
 from ..inbound import spool
 from ..observe import count
 from ..staff import accounts, audit, sign_ins
-from . import disclosures, rights, tasks, traces
+from . import disclosures, leftovers, rights, tasks
 from .access import keep_days
 from .tables import Cleared, Task, Walk
 
@@ -94,7 +94,7 @@ def run(*, stop: Callable[[], bool]) -> dict[str, int]:
         while more and not stop():
             with db.transaction() as session:
                 more = _step(session, rule, db.utcnow()).more
-    traces.cut_log()
+    leftovers.cut_log()
     return {name: number - before[name] for name, number in _total().items()}
 
 

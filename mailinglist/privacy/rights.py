@@ -13,7 +13,7 @@ from ..consent import register
 from ..consent.address import Address
 from ..consent.tables import Person
 from ..errors import Unknown
-from . import registry, traces
+from . import leftovers, registry
 from .rooms import ROOMS, Asked
 from .rooms import Erasure as Erasure
 from .rooms import Kept as Kept
@@ -25,7 +25,7 @@ tables that there are."""
 
 def erase(session: Session, address: Address, now: datetime, *, source: str = "") -> Erasure:
     """Erase the person with this address from every room, in the entrance's one transaction; and, once that is
-    committed, from what lies outside the tables (`traces`).
+    committed, from what lies outside the tables (`leftovers`).
 
     `source`: how they asked, for ledger and journal, as `own_page.SOURCE`; empty: it is not said.
 
@@ -41,7 +41,7 @@ def erase(session: Session, address: Address, now: datetime, *, source: str = ""
 
 def forget(session: Session, person: Person, now: datetime, *, source: str = "") -> Erasure:
     """Erase this person (locked) from every room. `source` as in `erase`."""
-    traces.gone_with(session, person)
+    leftovers.gone_with(session, person)
     session.expunge(person)
     deleted: Counter[str] = Counter()
     kept: list[Kept] = []

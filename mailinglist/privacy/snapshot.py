@@ -29,8 +29,7 @@ from psycopg import sql
 from sqlalchemy import Connection, Engine, create_engine, inspect, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
-from .. import db
-from ..consent import optouts
+from .. import db, disk
 from ..errors import BadInput, Fault, NotAllowed
 from .archive import PART, Writer, clear_parts
 
@@ -308,7 +307,7 @@ class Landing:
                 for ending in ("-wal", "-shm"):  # of what was there: folded in when nobody else was connected
                     self._path.with_name(self._path.name + ending).unlink(missing_ok=True)
                 os.replace(self._beside, self._path)
-            optouts.sync_folder(self._path.parent)
+            disk.sync_folder(self._path.parent)
         else:
             self._exchange()
         self._engine.dispose()

@@ -16,9 +16,9 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_datetime
 
 from .. import i18n
-from . import pages
+from . import pages, registry_words
 from .pages import say
-from .staff import registry_words, returned_pages, words_of_acts
+from .staff import returned_pages, words_of_acts
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 # Read first of an entry; the rest follows as it comes.

@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime, format_time
+from babel.dates import format_date, format_time
 from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
@@ -29,15 +29,13 @@ from ..errors import BadAddress, BadInput, MailinglistError, NotAllowed, Registe
 from ..privacy import access, disclosures, rights, tasks
 from ..staff import audit
 from ..stationery.sentences import noted as _
-from . import pages, person_words, visitor
+from . import figures, pages, person_words, registry_words, visitor
 from .exchange import exchange
 from .guards import Guard, Route
 from .looks import Brand, brand_of
-from .staff import registry_words
 
 _THE_PERSON = audit.Actor(None, own_page.SOURCE, "")
 """Who acts, in the audit: without the client's address, which would outlive the erasure."""
-_KNOCK = {"fi": "d.M.y 'klo' H.mm", "sv": "d MMM y 'kl.' H.mm", "en": "d MMM y 'at' HH:mm"}
 
 SENTENCES = (
     _("You have forbidden marketing by e-mail. Lift the ban first."),
@@ -383,7 +381,7 @@ def _page(
                 for each in tasks.of(session, person.id)
                 if each.done_at is None and each.kind in tasks.ASKED
             ]
-            restricted = _moment(person.restricted_at, zone) if person.restricted_at else None
+            restricted = figures.moment(person.restricted_at, zone) if person.restricted_at else None
     except KeyExpired:
         return _expired()
     which, error = wrong if wrong else ("", None)
@@ -422,13 +420,13 @@ def _expired() -> Response:
 def _place(held: people.Membership, whole: people.Whole, names: Mapping[str, str], zone: ZoneInfo) -> Place:
     state = State(held.state)
     agreed = [
-        (_moment(datetime.fromisoformat(entry["at"]), zone), entry["text_shown"], entry.get("language", ""))
+        (figures.moment(datetime.fromisoformat(entry["at"]), zone), entry["text_shown"], entry.get("language", ""))
         for entry in reversed(whole.history)
         if entry["event"] == "confirmed" and entry.get("list") == held.list and entry.get("text_shown")
     ]
     return Place(
         held.list, names.get(held.list, held.name), state, _stands(state) + _why_not(held, whole, state),
-        _moment(held.since, zone),
+        figures.moment(held.since, zone),
         _basis(held.basis, state), _source(held.source), held.sale_reference, agreed,
     )  # fmt: skip
 
@@ -571,10 +569,6 @@ def _brand_for(session: Session, person_id: int | None) -> Brand:
 
 def _day(at: datetime, zone: ZoneInfo) -> str:
     return format_date(at.astimezone(zone), "long", locale=i18n.locale(pages.language()))
-
-
-def _moment(at: datetime, zone: ZoneInfo) -> str:
-    return format_datetime(at, _KNOCK[pages.language()], tzinfo=zone, locale=i18n.locale(pages.language()))
 
 
 _ANY, _LINK = Guard.ANYONE, Guard.LINK

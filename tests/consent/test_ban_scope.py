@@ -21,10 +21,10 @@ from mailinglist.consent import (
     gate,
     growth,
     journal,
+    journal_file,
     keys,
     ledger,
     lists,
-    optouts,
     people,
     proof,
     register,
@@ -242,7 +242,7 @@ def test_a_line_of_the_journal_says_its_list(app: Flask) -> None:
         bans.lift(session, address.parse(MATTI), [Forbidden(Channel.POST, "toinen")], evidence="rang", who="M",
                   now=NOW)  # fmt: skip
     with db.reading() as session:
-        lines = optouts.read(journal.journal_of(session)).lines
+        lines = journal_file.read(journal.journal_of(session)).lines
     assert [(line.what, line.list, line.channels) for line in lines] == [
         ("banned", "toinen", ("email",)), ("banned", "toinen", ("post",)), ("banned", None, ("phone",)),
         ("ban_lifted", "toinen", ("post",)),

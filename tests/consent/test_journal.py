@@ -19,9 +19,9 @@ from sqlalchemy import func, select
 from commanding import ROOT, environment
 from conftest import NOW, SECRETS
 from mailinglist import db
-from mailinglist.consent import address, bans, journal, optouts, register, registrar
+from mailinglist.consent import address, bans, journal, journal_file, register, registrar
+from mailinglist.consent.journal_file import Journal
 from mailinglist.consent.keys import Keys
-from mailinglist.consent.optouts import Journal
 from mailinglist.consent.states import ALL_CHANNELS, Channel
 from mailinglist.consent.tables import Ban, JournalBacklog, JournalMark, LedgerEntry
 from mailinglist.privacy import rights
@@ -55,7 +55,7 @@ def file_lines(made: Journal) -> list[bytes]:
 
 
 def noted(session) -> list[tuple[str, str | None, tuple[str, ...]]]:
-    reading = optouts.read(journal.journal_of(session))
+    reading = journal_file.read(journal.journal_of(session))
     assert reading.problems == []
     return [(each.what, each.list, each.channels) for each in reading.lines]
 
@@ -74,7 +74,7 @@ def test_each_opt_out_is_a_line_by_keyed_digest_alone(app: Flask) -> None:
         lines = noted(session)
     with db.reading() as session:
         lines = noted(session)
-        reading = optouts.read(journal.journal_of(session))
+        reading = journal_file.read(journal.journal_of(session))
     assert lines == [
         ("confirmed", slug, ()),
         ("left", slug, ()),
@@ -95,7 +95,7 @@ def test_a_corrected_address_leads_from_the_old_digest_to_the_new(app: Flask) ->
         made = person(session, "matti@example.fi", now=NOW)
         registrar.correct_address(session, made.id, address.parse("matti@example.com"), told, now=NOW)
     with db.reading() as session:
-        last = optouts.read(journal.journal_of(session)).lines[-1]
+        last = journal_file.read(journal.journal_of(session)).lines[-1]
     assert (last.what, last.who, last.to) == ("moved", (SOMEBODY,), KEYS.digest("matti@example.com"))
 
 
@@ -113,7 +113,7 @@ def test_an_import_of_bans_is_written_in_pieces(app: Flask, monkeypatch: pytest.
     with db.transaction() as session:
         bans.add_many(session, digests, ALL_CHANNELS, source="a list", now=NOW)
     with db.reading() as session:
-        reading = optouts.read(journal.journal_of(session))
+        reading = journal_file.read(journal.journal_of(session))
     assert sorted(digest for each in reading.lines for digest in each.who) == sorted(digests)
     assert len(reading.lines) <= 3
     assert len(syncs) <= 4
@@ -124,7 +124,7 @@ def test_a_transaction_that_fails_before_its_end_leaves_no_line(app: Flask) -> N
         bans.add(session, SOMEBODY, [Channel.EMAIL], source="told us", now=NOW)
         raise RuntimeError
     with db.reading() as session:
-        assert optouts.read(journal.journal_of(session)).lines == []
+        assert journal_file.read(journal.journal_of(session)).lines == []
 
 
 @pytest.mark.parametrize("databases", ["sqlite", pytest.param("postgresql", marks=pytest.mark.long)], indirect=True)
@@ -151,7 +151,7 @@ def test_the_line_is_on_disk_before_the_commit(app: Flask) -> None:
     with db.reading() as session:
         assert session.scalar(select(func.count()).select_from(Ban)) == 0
         assert session.scalar(select(func.count()).select_from(LedgerEntry)) == 0
-        reading = optouts.read(journal.journal_of(session))
+        reading = journal_file.read(journal.journal_of(session))
     assert [(each.what, each.who) for each in reading.lines] == [("banned", (SOMEBODY,))]
     assert reading.problems == []
 
@@ -184,7 +184,7 @@ def test_a_full_disk_stops_no_opt_out_and_the_lines_follow(app: Flask, monkeypat
         assert journal.catch_up(session) == 0
         assert journal.standing(session) == journal.Standing()
         assert session.scalar(select(func.count()).select_from(JournalBacklog)) == 0
-        reading = optouts.read(journal.journal_of(session))
+        reading = journal_file.read(journal.journal_of(session))
     assert [each.what for each in reading.lines] == ["confirmed", "left", "banned"]
     assert reading.problems == []
 
@@ -205,16 +205,16 @@ def test_half_a_line_on_a_full_disk_is_taken_away(tmp_path: Path, monkeypatch: p
         with pytest.raises(OSError, match="No space"):
             made.append([line(9)])
     assert made.path.read_bytes() == before
-    assert optouts.read(made).problems == []
+    assert journal_file.read(made).problems == []
 
 
 def test_half_a_line_that_a_crash_left_is_no_line(tmp_path: Path) -> None:
     made = written(tmp_path)
     with made.path.open("ab") as file:
         file.write(b'{"after":"0123')
-    assert optouts.read(made).problems == []
+    assert journal_file.read(made).problems == []
     made.append([line(9)])
-    reading = optouts.read(made)
+    reading = journal_file.read(made)
     assert reading.problems == []
     assert len(reading.lines) == 6
 
@@ -226,9 +226,9 @@ def test_a_head_that_could_not_follow_is_no_injury(tmp_path: Path) -> None:
     before = head.read_bytes()
     made.append([line(9)])
     head.write_bytes(before)
-    assert optouts.read(made).problems == []
+    assert journal_file.read(made).problems == []
     made.append([line(10)])
-    assert optouts.read(made).problems == []
+    assert journal_file.read(made).problems == []
     assert made.head().position == made.tail()
 
 
@@ -266,9 +266,9 @@ def test_every_injury_is_seen_and_the_next_line_does_not_hide_it(name: str, tmp_
     injure, words = INJURIES[name]
     made = written(tmp_path)
     made.path.write_bytes(b"".join(injure(file_lines(made))))
-    assert any(words in problem for problem in optouts.read(made).problems), optouts.read(made).problems
+    assert any(words in problem for problem in journal_file.read(made).problems), journal_file.read(made).problems
     made.append([line(9)])
-    reading = optouts.read(made)
+    reading = journal_file.read(made)
     assert reading.problems, "the injury was healed over"
     assert reading.lines[-1].who == (bytes.fromhex(f"{9:064x}"),), "a later opt-out counts all the same"
 
@@ -276,9 +276,9 @@ def test_every_injury_is_seen_and_the_next_line_does_not_hide_it(name: str, tmp_
 def test_a_journal_that_is_gone_is_missed(tmp_path: Path) -> None:
     made = written(tmp_path)
     made.path.unlink()
-    assert optouts.read(made).problems == ["the journal is missing"]
+    assert journal_file.read(made).problems == ["the journal is missing"]
     made.append([line(9)])
-    assert optouts.read(made).problems == ["missing from the journal: lines 1 to 6"]
+    assert journal_file.read(made).problems == ["missing from the journal: lines 1 to 6"]
 
 
 def test_a_head_that_is_gone_is_missed_and_not_made_anew_in_silence(tmp_path: Path) -> None:
@@ -286,14 +286,14 @@ def test_a_head_that_is_gone_is_missed_and_not_made_anew_in_silence(tmp_path: Pa
     (tmp_path / "head" / "journal.head").unlink()
     made.path.write_bytes(b"".join(_cut(file_lines(made))))
     for _ in range(2):
-        assert optouts.read(made).problems == ["the head of the journal is missing or altered"]
+        assert journal_file.read(made).problems == ["the head of the journal is missing or altered"]
         made.append([line(9)])
 
 
 def test_another_key_s_journal_is_not_taken_for_ours(tmp_path: Path) -> None:
     made = written(tmp_path)
     other = Journal(made.path.parent, tmp_path / "head" / "journal.head", Keys(b"another-key-another-key"))
-    reading = optouts.read(other)
+    reading = journal_file.read(other)
     assert reading.lines == []
     assert len(reading.problems) >= 6
 
@@ -336,7 +336,7 @@ def test_a_person_accepts_a_loss_and_later_ones_are_seen_again(app: Flask) -> No
 _WRITE_MANY = """
 import sys
 from pathlib import Path
-from mailinglist.consent.optouts import Journal
+from mailinglist.consent.journal_file import Journal
 from mailinglist.consent.keys import Keys
 folder, key, who, count = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
 made = Journal(folder / "journal", folder / "head" / "journal.head", Keys(key.encode()))
@@ -350,7 +350,7 @@ def test_two_processes_writing_at_once_make_one_whole_chain(count: int, tmp_path
     command = [sys.executable, "-c", _WRITE_MANY, str(tmp_path), SECRETS["ban_key"]]
     writers = [subprocess.Popen([*command, str(who), str(count)], cwd=ROOT, env=environment()) for who in (1, 2)]
     assert [writer.wait(60) for writer in writers] == [0, 0]
-    reading = optouts.read(a_journal(tmp_path))
+    reading = journal_file.read(a_journal(tmp_path))
     assert reading.problems == []
     assert [each.number for each in reading.lines] == list(range(2, 2 * count + 2))
     wanted = {bytes.fromhex(f"{who * 10000 + number:064x}") for who in (1, 2) for number in range(count)}
@@ -360,13 +360,13 @@ def test_two_processes_writing_at_once_make_one_whole_chain(count: int, tmp_path
 
 def test_a_lock_that_is_not_given_is_an_error_and_no_hang(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = written(tmp_path)
-    monkeypatch.setattr(optouts, "_PATIENCE", 0.05)
+    monkeypatch.setattr(journal_file, "_PATIENCE", 0.05)
     holder = os.open(made.path, os.O_RDWR)
     try:
-        assert optouts._lock(holder)
+        assert journal_file._lock(holder)
         with pytest.raises(OSError, match="lock"):
             made.append([line(9)])
     finally:
         os.close(holder)
     made.append([line(9)])
-    assert optouts.read(made).problems == []
+    assert journal_file.read(made).problems == []

@@ -1,4 +1,4 @@
-"""A caller of the courier, for tests: hands out parcels, keeps the verdicts, answers for the gate."""
+"""A caller of the courier, for tests: hands out parcels, keeps the results, answers for the gate."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def parcel(key: int, content: bytes = BODY, recipient: str | None = None) -> Par
 
 
 class Posting:
-    """What the caller of `carry` has: parcels that wait, verdicts, and a gate."""
+    """What the caller of `carry` has: parcels that wait, results, and a gate."""
 
     def __init__(self, parcels: Sequence[Parcel] | int = 1) -> None:
         self.waiting = [parcel(key) for key in range(parcels)] if isinstance(parcels, int) else list(parcels)
@@ -41,7 +41,7 @@ class Posting:
         self.fetches: list[int] = []
         self.banned: set[int] = set()
         self.stopped = threading.Event()
-        self.on_settle: Callable[[Sequence[Result]], None] = lambda verdicts: None
+        self.on_settle: Callable[[Sequence[Result]], None] = lambda results: None
 
     def fetch(self, count: int) -> Sequence[Parcel]:
         self.fetches.append(count)
@@ -49,9 +49,9 @@ class Posting:
         now = time.monotonic()
         return [replace(each, read_at=now) for each in taken]
 
-    def settle(self, verdicts: Sequence[Result]) -> None:
-        self.batches.append((time.monotonic(), verdicts))
-        self.on_settle(verdicts)
+    def settle(self, results: Sequence[Result]) -> None:
+        self.batches.append((time.monotonic(), results))
+        self.on_settle(results)
 
     def still_allowed(self, keys: Sequence[int]) -> Collection[int]:
         self.asked.append(list(keys))
@@ -62,21 +62,21 @@ class Posting:
         return self
 
     @property
-    def verdicts(self) -> list[Result]:
-        return [verdict for _, batch in self.batches for verdict in batch]
+    def results(self) -> list[Result]:
+        return [result for _, batch in self.batches for result in batch]
 
     @property
     def only(self) -> Result:
-        [verdict] = self.verdicts
-        return verdict
+        [result] = self.results
+        return result
 
     @property
     def outcomes(self) -> Counter[Outcome]:
-        return Counter(verdict.outcome for verdict in self.verdicts)
+        return Counter(result.outcome for result in self.results)
 
     def of(self, key: int) -> Result:
-        [verdict] = [verdict for verdict in self.verdicts if verdict.key == key]
-        return verdict
+        [result] = [result for result in self.results if result.key == key]
+        return result
 
 
 def courier(*relays: Relay, connections: int = 1, timeouts: Timeouts = QUICK, **more: Any) -> Courier:

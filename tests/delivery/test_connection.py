@@ -24,10 +24,10 @@ def no_tls(verify: bool) -> ssl.SSLContext:
 
 def test_an_answer_that_came_before_the_connection_broke_counts() -> None:
     """Writing finds the connection broken, while the answer to the final dot lies unread."""
-    verdicts: list[Result] = []
+    results: list[Result] = []
 
     def converse(offers: Offers, secured: bool) -> Conversation:
-        return Conversation(offers, QUICK, relay="r", fresh_for=60, one_by_one=secured, settle=verdicts.append)
+        return Conversation(offers, QUICK, relay="r", fresh_for=60, one_by_one=secured, settle=results.append)
 
     with socket.create_server(("127.0.0.1", 0)) as listener, selectors.DefaultSelector() as selector:
         port = listener.getsockname()[1]
@@ -66,5 +66,5 @@ def test_an_answer_that_came_before_the_connection_broke_counts() -> None:
         ours.write(talk, time.monotonic())
         ours.close()
     assert talk.lost is not None
-    assert [(verdict.key, verdict.outcome) for verdict in verdicts] == [(1, Outcome.ACCEPTED)]
+    assert [(result.key, result.outcome) for result in results] == [(1, Outcome.ACCEPTED)]
     assert [each.key for each in talk.returned] == [2], "nothing of it was taken"

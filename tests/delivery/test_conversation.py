@@ -376,7 +376,7 @@ def test_garbage_after_the_dot_leaves_it_uncertain(said: str) -> None:
     assert line.outcomes() == [(1, Outcome.UNCERTAIN), (2, Outcome.UNSENT)]
 
 
-def test_a_verdict_before_the_garbage_counts() -> None:
+def test_a_result_before_the_garbage_counts() -> None:
     line = closing()
     line.say("250 ok", "garbage")
     assert line.outcomes() == [(1, Outcome.ACCEPTED), (2, Outcome.UNSENT)]

@@ -33,7 +33,7 @@ from mailinglist.delivery.template import compile_message
 from mailinglist.errors import BadInput
 from mailinglist.settings import Settings
 from mailinglist.stationery.slots import SLOT
-from making import ORIGIN, person, the_list
+from making import ORIGIN, never, person, the_list
 
 NAME = mark("name")
 LONG_LINK = "https://example.fi/" + "polku/" * 60 + "?" + "&".join(f"avain{n}=arvo={n}" for n in range(40))
@@ -91,10 +91,6 @@ def extra_settings(caught: Caught) -> dict[str, str]:
         "base_url": "https://lists.example.fi",
         "mail_from": "Tector tiedottaa – åäö <tiedote@lists.example.fi>",
     }
-
-
-def never() -> bool:
-    return False
 
 
 def test_letters_of_each_kind_in_each_language(app: Flask, caught: Caught) -> None:

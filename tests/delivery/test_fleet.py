@@ -58,7 +58,7 @@ def test_a_greeting_that_does_not_come_holds_up_no_other_relay() -> None:
     with MailServer(silent) as first, MailServer() as second:
         posting = post(3, relay(first.port), relay(second.port), timeouts=limits)
     assert posting.outcomes == {Outcome.ACCEPTED: 3}
-    assert posting.verdicts[0].relay.endswith(str(second.port))
+    assert posting.results[0].relay.endswith(str(second.port))
 
 
 def test_when_no_relay_can_be_had_the_parcels_come_back_with_the_reason() -> None:
@@ -72,7 +72,7 @@ def test_when_no_relay_can_be_had_the_parcels_come_back_with_the_reason() -> Non
             assert ours.retry_in == 0
             posting.carry(ours)
             assert posting.outcomes == {Outcome.UNSENT: 30 - len(posting.waiting)}
-            text = posting.verdicts[0].text
+            text = posting.results[0].text
             assert f"127.0.0.1:{nobody} can't be reached (Connection refused)" in text
             assert f"127.0.0.1:{server.port} greets with 554 not you" in text
             assert 50 < ours.retry_in <= 60
@@ -127,8 +127,8 @@ def test_the_better_relay_is_taken_up_again_though_the_worse_one_keeps_up() -> N
         assert time.monotonic() < until, "the better relay was never used again"
         return [] if name in seen[-1:] else [parcel(0)]
 
-    def note(verdicts: Sequence[Result]) -> None:
-        seen.extend(verdict.relay for verdict in verdicts)
+    def note(results: Sequence[Result]) -> None:
+        seen.extend(result.relay for result in results)
         if len(seen) > 20:
             back.set()
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections import Counter
 from collections.abc import Sequence
 from datetime import timedelta
 
@@ -16,9 +18,9 @@ from mailinglist import db
 from mailinglist.consent import transfer
 from mailinglist.consent.states import Basis, State
 from mailinglist.consent.tables import Person, Subscription
-from mailinglist.delivery import bounces, complaints, dispatch, failures, returned, troubles
+from mailinglist.delivery import bounces, complaints, dispatch, failures, troubles
 from mailinglist.delivery.bounces import Refused, Reported
-from mailinglist.delivery.failures import Blame, Failure
+from mailinglist.delivery.failures import Blame, Failure, Went
 from mailinglist.delivery.tables import Handoff
 from mailinglist.delivery.verdicts import Verdict
 from mailinglist.staff.levels import Level
@@ -34,18 +36,71 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(db, "utcnow", lambda: NOW)
 
 
-def reported(domains: Sequence[str]) -> list[Blame]:
-    return [Blame(1000 - n, domain, reported=True) for n, domain in enumerate(domains)]
+def going(*parts: tuple[str, int], others: int = 0) -> list[str]:
+    """Domains to which mails go: so many to each of these, and one each to others; mixed, in the same way each time."""
+    every = [domain for domain, number in parts for _ in range(number)] + alone(others)
+    random.Random(1).shuffle(every)
+    return every
 
 
-def test_of_one_domain_few_reports_count_unless_most_mail_goes_there() -> None:
-    mine = reported(["evil.example"] * 20)
-    assert len(failures.counting(mine, main_domain="example.fi")) == failures.OF_ONE_DOMAIN
-    assert failures.counting(mine, main_domain="evil.example") == mine
-    four = reported([f"{name}.example" for name in "abcd" for _ in range(5)])
-    assert len(failures.counting(four, main_domain=None)) == 4 * failures.OF_ONE_DOMAIN > failures.MOST_BLAMED
-    relay = [Blame(n, "evil.example", reported=False) for n in range(20)]
-    assert failures.counting(relay, main_domain=None) == relay, "what our own relay was told is no hearsay"
+def alone(number: int) -> list[str]:
+    """Domains to which one mail goes, one after the other."""
+    return [f"d{n}.example" for n in range(number)]
+
+
+def one_each(*places: int) -> dict[str, int]:
+    """One report about each of these mails of `alone`."""
+    return {f"d{place}.example": 1 for place in places}
+
+
+GMAIL, OUTLOOK, YAHOO = "gmail.example", "outlook.example", "yahoo.example"
+EVIL, MALICE, SPITE = "evil.example", "malice.example", "spite.example"
+
+
+@pytest.mark.parametrize(
+    ("mails", "reported", "stops"),
+    [
+        # One provider blocks: half of all mails go there, a third, a tenth.
+        (going((GMAIL, 100), others=100), {GMAIL: 11}, True),
+        (going((GMAIL, 70), others=130), {GMAIL: 41}, True),
+        (going((GMAIL, 70), others=130), {GMAIL: 40}, False),
+        (going((GMAIL, 70), others=130), {GMAIL: 30} | one_each(1, 2, 3), False),
+        (going((GMAIL, 70), others=130), {GMAIL: 30} | one_each(1, 2, 3, 4), True),
+        (going((GMAIL, 20), others=180), {GMAIL: 20}, False),
+        # Two, three, many.
+        (going((GMAIL, 120), (OUTLOOK, 120), others=20), {GMAIL: 120, OUTLOOK: 120}, True),
+        (going((GMAIL, 90), (OUTLOOK, 90), others=20), {GMAIL: 6, OUTLOOK: 5}, True),
+        (going((GMAIL, 18), (OUTLOOK, 18), others=4), {GMAIL: 18, OUTLOOK: 18}, True),
+        (going((GMAIL, 100), (OUTLOOK, 100), (YAHOO, 100)), {GMAIL: 4, OUTLOOK: 4, YAHOO: 2}, False),
+        (going((GMAIL, 66), (OUTLOOK, 66), (YAHOO, 66)), {GMAIL: 4, OUTLOOK: 4, YAHOO: 3}, True),
+        (going((GMAIL, 100), (OUTLOOK, 100), (YAHOO, 100)), {GMAIL: 100, OUTLOOK: 100, YAHOO: 100}, True),
+        (going((GMAIL, 60), (OUTLOOK, 50), (YAHOO, 30), others=60), {GMAIL: 7, OUTLOOK: 7}, True),
+        (alone(200), one_each(*range(11)), True),
+        (alone(200), one_each(*range(10)), False),
+        (alone(400), one_each(*range(0, 220, 20)), False),
+        (alone(600), one_each(*range(100, 131, 3), 599), True),
+        # Somebody's own addresses, at one domain and at three, on a list that is large, small, and tiny.
+        (going((EVIL, 11), others=189), {EVIL: 11}, False),
+        (going((EVIL, 11), others=31), {EVIL: 11}, False),
+        (going((EVIL, 11), others=4), {EVIL: 11}, False),
+        (going((EVIL, 40), others=160), {EVIL: 40}, False),
+        (going((EVIL, 4), (MALICE, 4), (SPITE, 3), others=189), {EVIL: 4, MALICE: 4, SPITE: 3}, False),
+        (going((EVIL, 4), (MALICE, 4), (SPITE, 3), others=30), {EVIL: 4, MALICE: 4, SPITE: 3}, False),
+        (going((EVIL, 11), others=189), {EVIL: 11} | one_each(*range(7)), False),
+        (going((EVIL, 11), others=189), {EVIL: 11} | one_each(*range(8)), True),
+    ],
+)  # fmt: skip
+def test_when_reports_stop_a_bulletin(mails: Sequence[str], reported: dict[str, int], stops: bool) -> None:
+    left = Counter(reported)
+    went = []
+    for domain in mails:
+        went.append(Went(domain, Blame(reported=True) if left[domain] > 0 else None))
+        left[domain] -= 1
+    assert max(left.values()) <= 0, "each report is about a mail"
+    assert bool(failures.too_many(went)) is stops
+    ours = [Went(each.domain, each.blame and Blame(reported=False)) for each in went]
+    often = max(sum(each.blame is not None for each in ours[n : n + 200]) for n in range(len(ours))) > 10
+    assert bool(failures.too_many(ours)) is often, "what our own relay was told is no hearsay"
 
 
 def a_bulletin(domains: Sequence[str]) -> tuple[int, list[int]]:
@@ -71,7 +126,29 @@ def test_eleven_addresses_of_one_domain_pause_no_bulletin(app: Flask) -> None:
     assert blame(mails[:11]) == {bounces.NOTED}
     with db.reading() as session:
         assert dispatch.state_of(session, bulletin) == "sending"
-    assert bounces.PAUSED in blame(mails[11:19]), "eight others say so, too: three and eight are eleven"
+    assert blame(mails[11:16]) == {bounces.NOTED}
+    assert bounces.PAUSED in blame(mails[16:17]), "six others say so, too: of the eleven, a quarter of all, five count"
+
+
+def test_two_providers_that_block_us_stop_a_bulletin(app: Flask) -> None:
+    bulletin, mails = a_bulletin([*going((GMAIL, 120), (OUTLOOK, 120), others=20), "last.example"])
+    with db.transaction() as session:  # what is in between is another's
+        session.execute(update(Handoff).where(Handoff.id.in_(mails[20:60])).values(about=bulletin + 1))
+    assert bounces.PAUSED in blame([mail for n, mail in enumerate(mails) if n < 20 or n >= 60])
+    with db.reading() as session:
+        assert dispatch.state_of(session, bulletin) == "paused"
+
+
+def test_a_report_of_a_later_mail_hides_nothing(app: Flask) -> None:
+    """Eleven of 32 mails in a row, told after one that went long after them; and after 200 of one domain."""
+    one, mails = a_bulletin([f"d{n}.example" for n in range(600)] + ["last.example"])
+    assert blame([mails[599]]) == {bounces.NOTED}
+    for n in range(10):
+        assert blame([mails[100 + 3 * n]]) == {bounces.NOTED}
+    assert blame([mails[131]]) == {bounces.PAUSED}
+    with db.transaction() as session:
+        dispatch.resume(session, one, now=NOW)
+    assert blame([mails[133]]) == {bounces.NOTED}, "what was before somebody let it go on does not count again"
 
 
 def test_where_most_mail_goes_to_one_domain_its_reports_count(app: Flask) -> None:
@@ -114,7 +191,7 @@ def test_the_page_of_a_hold_says_who_complained_and_since_when_they_were_there(a
             complaints.note(session, mail, "fbl", evidence={}, now=NOW)
         hold = complaints.held(session, the_list(session).id)
         assert hold is not None
-        by = returned.complainants(session, hold)
+        by = complaints.complainants(session, hold)
         assert {(each.address, each.joined, each.confirmed) for each in by} >= {("p0@evil.example", JOINED, False)}
     chief, reader = staffing.signed_in(app, Level.PUBLISHER), staffing.signed_in(app, Level.READER)
     page = chief.get("/staff/complaints").text

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import event, insert, select, text, update
+from sqlalchemy import event, insert, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -31,8 +31,8 @@ from mailinglist.delivery.tables import AudiencePart, Dispatch, Handoff, Shift
 from mailinglist.privacy import rights
 from mailinglist.settings import Settings
 from mailservers import PATIENCE, Answer, MailServer, Moment, says
-from making import crowd, the_list
-from servers import wait_for
+from making import crowd, never, the_list
+from servers import wait_for, waits_for_a_lock
 
 AGED = 0.6
 """Seconds after which a reading of the gate is too old to begin a content."""
@@ -70,10 +70,6 @@ def extra_settings(server: MailServer, connections_and_pace: dict[str, str]) -> 
 
 
 # ── what the tests say ────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def never() -> bool:
-    return False
 
 
 def begun(number: int, *, at: datetime | None = None) -> int:
@@ -359,9 +355,9 @@ def test_a_database_that_stays_away_is_waited_for_once_and_not_for_each_batch(
     tries: Counter[frozenset[int]] = Counter()
     beside_us = db.db.engine.dialect.name == "postgresql"  # SQLite is written by the courier's own thread
 
-    def counts(gait: Gait, verdicts: Sequence[Result], now: float) -> None:
-        batches.append(len(verdicts))
-        heard(gait, verdicts, now)
+    def counts(gait: Gait, results: Sequence[Result], now: float) -> None:
+        batches.append(len(results))
+        heard(gait, results, now)
 
     def one_by_one(moment: Moment) -> Answer | None:
         if moment.at != "CONTENT":
@@ -481,12 +477,6 @@ def test_a_row_that_comes_back_while_we_look_keeps_the_bulletin_unfinished(app: 
     assert account(bulletin).state == "sending"
 
 
-def somebody_waits_for_a_lock() -> bool:
-    with db.db.engine.connect() as connection:  # a transaction sees one picture of the others
-        waiting = text("SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'")
-        return bool(connection.scalar(waiting))
-
-
 def test_an_erasure_that_is_not_committed_yet_is_waited_for(app: Flask):
     """Else the server's words would be written after it, by a statement that began before it."""
     if db.db.engine.dialect.name == "sqlite":
@@ -504,7 +494,7 @@ def test_an_erasure_that_is_not_committed_yet_is_waited_for(app: Flask):
         with db.transaction() as session:
             rights.erase(session, address.parse("p0@example.fi"), db.utcnow())
             settling = beside.submit(settle)
-            wait_for(somebody_waits_for_a_lock)
+            wait_for(waits_for_a_lock)
         settling.result(10)
     with db.reading() as session:
         assert session.execute(select(Handoff.state, Handoff.reply)).all() == [("rejected", None)]
@@ -515,5 +505,5 @@ def test_only_a_servers_answer_starts_the_days_for_which_it_is_tried(app: Flask,
     row = Claimed(1, "bulletin", 1, 1, 1, 1, None)
     at_work = run._Run.__new__(run._Run)
     at_work._out = {1: row}
-    verdict = Result(1, Outcome.UNSENT, code, None, "the sending was stopped", db.utcnow(), "relay:25")
-    assert at_work._settled(verdict).put_off is starts
+    result = Result(1, Outcome.UNSENT, code, None, "the sending was stopped", db.utcnow(), "relay:25")
+    assert at_work._settled(result).put_off is starts

@@ -25,7 +25,7 @@ def nothing_went(posting: Posting, server: MailServer, *words: str) -> None:
     """The parcels came back, the reason is said, and no envelope was sent."""
     assert set(posting.outcomes) == {Outcome.UNSENT}
     for word in words:
-        assert word in posting.verdicts[0].text
+        assert word in posting.results[0].text
     assert "MAIL" not in server.verbs()
 
 
@@ -139,7 +139,7 @@ def test_a_handshake_that_fails(flags: int, words: str, ca: Authority) -> None:
     with MailServer(give_up, tls=ca.server) as server:
         posting = post(1, relay(server.port, "required"))
         nothing_went(posting, server, words)
-    assert "never" not in posting.verdicts[0].text, "who requires TLS isn't told to go without"
+    assert "never" not in posting.results[0].text, "who requires TLS isn't told to go without"
 
 
 # ── signing in ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -163,7 +163,7 @@ def test_a_wrong_password_is_the_operators_concern_and_is_not_shown() -> None:
     with MailServer(users={"user": "s3cret"}) as server:
         posting = post(2, relay(server.port, user="user", password="wrong-s3cret"))
     nothing_went(posting, server, "refuses the sign-in: 535 Not you")
-    assert "s3cret" not in posting.verdicts[0].text
+    assert "s3cret" not in posting.results[0].text
 
 
 def test_no_way_to_sign_in() -> None:

@@ -24,16 +24,12 @@ from mailinglist.delivery.dkim import Signer
 from mailinglist.delivery.smtp import Courier
 from mailinglist.delivery.tables import Handoff
 from mailinglist.errors import RegisterUnsound
-from making import ORIGIN, crowd, person, the_list
+from making import ORIGIN, crowd, never, person, the_list
 
 
 @pytest.fixture
 def extra_settings(caught: Caught) -> dict[str, str]:
     return {"smtp_url": caught.url, "base_url": "https://lists.example.fi", "bounce_domain": "lists.example.fi"}
-
-
-def never() -> bool:
-    return False
 
 
 def join(mailbox: str, *, kind: str = requests.JOIN, language: str = "fi") -> None:

@@ -17,16 +17,12 @@ from mailinglist.consent.states import State
 from mailinglist.consent.tables import Subscription
 from mailinglist.delivery import dispatch, post
 from mailinglist.delivery.tables import Bounce, Handoff
-from making import crowd, person, the_list
+from making import crowd, never, person, the_list
 
 
 @pytest.fixture
 def extra_settings(caught: Caught) -> dict[str, str]:
     return {"smtp_url": caught.url, "smtp_connections": "1", "bounce_domain": "lists.example.fi"}
-
-
-def never() -> bool:
-    return False
 
 
 def sent(session: Session) -> int:

@@ -41,20 +41,20 @@ def test_each_arrives_once_as_it_is(connections: int, offers: tuple[str, ...], s
     assert "QUIT" in server.verbs()
 
 
-def test_a_verdict_says_who_what_and_when() -> None:
+def test_a_result_says_who_what_and_when() -> None:
     before = datetime.now(UTC)
     with MailServer() as server:
-        verdict = post([parcel(7)], relay(server.port)).only
-    assert (verdict.key, verdict.outcome, verdict.stage) == (7, Outcome.ACCEPTED, Stage.CONTENT)
-    assert (verdict.code, verdict.enhanced, verdict.text) == (250, "2.0.0", "Ok: queued as 4X1")
-    assert verdict.relay == f"127.0.0.1:{server.port}"
-    assert timedelta(0) <= verdict.at - before < timedelta(seconds=PATIENCE)
-    assert verdict.at.tzinfo is UTC
+        result = post([parcel(7)], relay(server.port)).only
+    assert (result.key, result.outcome, result.stage) == (7, Outcome.ACCEPTED, Stage.CONTENT)
+    assert (result.code, result.enhanced, result.text) == (250, "2.0.0", "Ok: queued as 4X1")
+    assert result.relay == f"127.0.0.1:{server.port}"
+    assert timedelta(0) <= result.at - before < timedelta(seconds=PATIENCE)
+    assert result.at.tzinfo is UTC
 
 
 def test_nothing_to_carry_opens_no_connection() -> None:
     with MailServer() as server:
-        assert post(0, relay(server.port)).verdicts == []
+        assert post(0, relay(server.port)).results == []
     assert server.connections == 0
 
 
@@ -126,9 +126,9 @@ def test_a_refusal_is_about_one_parcel(code: int, stage: str, offers: tuple[str,
     with MailServer(refuse_second, offers=offers) as server:
         posting = post(4, relay(server.port))
     assert posting.outcomes == {Outcome.ACCEPTED: 3, (Outcome.DEFERRED if code == 451 else Outcome.REJECTED): 1}
-    verdict = posting.of(1)
-    assert (verdict.code, verdict.enhanced, verdict.text) == (code, f"{code // 100}.2.1", "not this one")
-    assert verdict.stage is Stage(stage.lower())
+    result = posting.of(1)
+    assert (result.code, result.enhanced, result.text) == (code, f"{code // 100}.2.1", "not this one")
+    assert result.stage is Stage(stage.lower())
     assert server.violations == []
     assert server.connections == 1
     assert "r1@example.org" not in server.recipients()
@@ -142,7 +142,7 @@ def test_421_is_no_answer_and_the_rest_goes_over_a_new_connection() -> None:
         posting = post(10, relay(server.port))
     assert posting.outcomes[Outcome.ACCEPTED] == len(server.stored)
     assert posting.outcomes[Outcome.UNSENT] == 10 - len(server.stored)
-    assert all(verdict.code == 421 for verdict in posting.verdicts if verdict.outcome is Outcome.UNSENT)
+    assert all(result.code == 421 for result in posting.results if result.outcome is Outcome.UNSENT)
     assert server.connections > 2
 
 
@@ -280,13 +280,13 @@ def test_a_gate_that_cannot_be_read_sends_nothing() -> None:
     assert server.stored == []
 
 
-# ── verdicts, stopping, callbacks ───────────────────────────────────────────────────────────────────────────────────
+# ── results, stopping, callbacks ───────────────────────────────────────────────────────────────────────────────────
 
 
-def test_a_verdict_is_not_held_back_by_a_slow_server() -> None:
+def test_a_result_is_not_held_back_by_a_slow_server() -> None:
     settled = threading.Event()
     posting = Posting(2)
-    posting.on_settle = lambda verdicts: settled.set()
+    posting.on_settle = lambda results: settled.set()
 
     def wait_for_settling(moment: Moment) -> Answer | None:
         if moment.at == "CONTENT" and moment.nth == 1:
@@ -312,7 +312,7 @@ def test_batches_grow_and_are_bounded() -> None:
 def test_what_is_not_there_yet_is_waited_for_and_meanwhile_answers_are_taken() -> None:
     posting = Posting(12)
     taken, first_settled, asked_in_vain = posting.fetch, threading.Event(), threading.Event()
-    posting.on_settle = lambda verdicts: first_settled.set()
+    posting.on_settle = lambda results: first_settled.set()
 
     def fetch(count: int) -> Sequence[Parcel] | None:
         if len(posting.waiting) < 12 and not first_settled.is_set():
@@ -363,7 +363,7 @@ def test_stop_hands_back_what_has_not_begun_and_waits_for_what_has() -> None:
     assert posting.outcomes[Outcome.ACCEPTED] == len(server.stored)
     assert posting.outcomes[Outcome.ACCEPTED] >= 4
     assert set(posting.outcomes) <= {Outcome.ACCEPTED, Outcome.UNSENT}
-    assert len(posting.verdicts) + len(posting.waiting) == 100
+    assert len(posting.results) + len(posting.waiting) == 100
 
 
 def test_stop_does_not_wait_for_a_server_that_stalls_before_the_content() -> None:
@@ -401,14 +401,14 @@ def test_a_fetch_that_fails_is_raised_after_all_that_is_out_is_settled() -> None
     posting.fetch = fetch
     with MailServer() as server, closing(courier(relay(server.port))) as ours, pytest.raises(ConnectionError):
         posting.carry(ours)
-    assert len(posting.verdicts) == 2
+    assert len(posting.results) == 2
     assert posting.outcomes[Outcome.ACCEPTED] == len(server.stored)
 
 
 def test_a_settle_that_fails_is_raised_and_the_courier_can_go_on() -> None:
     broken, whole = Posting(3), Posting([parcel(key) for key in range(10, 13)])
 
-    def fail(verdicts: object) -> None:
+    def fail(results: object) -> None:
         raise ConnectionError("database gone")
 
     broken.on_settle = fail
@@ -417,7 +417,7 @@ def test_a_settle_that_fails_is_raised_and_the_courier_can_go_on() -> None:
             broken.carry(ours)
         whole.carry(ours)
     assert whole.outcomes == {Outcome.ACCEPTED: 3}
-    assert {verdict.key for verdict in whole.verdicts} == {10, 11, 12}
+    assert {result.key for result in whole.results} == {10, 11, 12}
 
 
 @pytest.mark.parametrize("helo", ["", "a b", "a\r\nQUIT", "ä.example"])

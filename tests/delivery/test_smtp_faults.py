@@ -1,4 +1,4 @@
-"""Whatever the servers do: every parcel gets one verdict, none arrives twice, and what arrived is known or uncertain.
+"""Whatever the servers do: every parcel gets one result, none arrives twice, and what arrived is known or uncertain.
 
 The crash table of the sending office, as far as one courier can show it.
 """
@@ -69,13 +69,13 @@ class Persistent(Posting):
         self._all = {each.key: each for each in parcels}
         self.final: Counter[int] = Counter()
 
-    def settle(self, verdicts: Sequence[Result]) -> None:
-        super().settle(verdicts)
-        for verdict in verdicts:
-            if verdict.outcome is Outcome.UNSENT:
-                self.waiting.append(self._all[verdict.key])
+    def settle(self, results: Sequence[Result]) -> None:
+        super().settle(results)
+        for result in results:
+            if result.outcome is Outcome.UNSENT:
+                self.waiting.append(self._all[result.key])
             else:
-                self.final[verdict.key] += 1
+                self.final[result.key] += 1
 
 
 PIPELINING_OR_NOT = pytest.mark.parametrize("offers", [ALL, ALL[1:]], ids=["pipelining", "no-pipelining"])
@@ -125,11 +125,11 @@ def _account_adds_up(
             posting.carry(ours)
             time.sleep(ours.retry_in)  # as the caller of a courier does
     stored = Counter(recipient for server in running for recipient in server.recipients())
-    outcomes = {verdict.key: verdict.outcome for verdict in posting.verdicts if verdict.outcome is not Outcome.UNSENT}
+    outcomes = {result.key: result.outcome for result in posting.results if result.outcome is not Outcome.UNSENT}
     by_outcome = {
         outcome: {f"r{key}@example.org" for key, each in outcomes.items() if each is outcome} for outcome in Outcome
     }
-    assert posting.final == dict.fromkeys(range(60), 1), "exactly one final verdict each"
+    assert posting.final == dict.fromkeys(range(60), 1), "exactly one final result each"
     assert set(stored.values()) <= {1}, "nothing twice"
     assert by_outcome[Outcome.ACCEPTED] <= set(stored)
     assert set(stored) - by_outcome[Outcome.ACCEPTED] <= by_outcome[Outcome.UNCERTAIN]

@@ -38,8 +38,8 @@ _FILE = "a file"
 _NOT_OPENED = {
     "door.again": _DOOR, "door.factor": _DOOR, "door.look_secrecy": _DOOR, "enrolment.factor": _DOOR,
     "enrolment.look": _DOOR, "audience_pages.count": _PART, "preflight_pages.found": _PART, "transfer.progress": _PART,
-    "watching.progress": _PART, "preview.look": _PART, "wording_pages.preview": _PART, "files.favicon": _FILE,
-    "files.robots": _FILE, "health.live": _FILE, "health.ready": _FILE, "images.serve": _FILE,
+    "retention_page.counted": _PART, "watching.progress": _PART, "preview.look": _PART, "wording_pages.preview": _PART,
+    "files.favicon": _FILE, "files.robots": _FILE, "health.live": _FILE, "health.ready": _FILE, "images.serve": _FILE,
     "looks.stylesheet": _FILE,
 }  # fmt: skip
 """What is not opened by itself, and why. Another page that no link leads to has to be given below."""

@@ -213,11 +213,10 @@ def python_of_nobody() -> tuple[str, str]:
 
 
 @pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-def test_postfix_hands_mail_to_the_pipe(app: Flask, settings: Settings, relay: int, sink: tuple[Caught, int]) -> None:
+def test_postfix_hands_mail_to_the_pipe(app: Flask, settings: Settings, relay: int, caught: Caught) -> None:
     if os.geteuid() != 0:
         pytest.skip("Postfix's master process starts as root only")
     python, path = python_of_nobody()
-    caught, port = sink
     folder = Path(tempfile.mkdtemp(prefix="mlpd-", dir="/tmp"))
     shutil.chown(folder, "nobody")
     environment = settings.environment() | {"MAILINGLIST_DATA_DIR": str(folder), "PYTHONPATH": path}
@@ -226,7 +225,7 @@ def test_postfix_hands_mail_to_the_pipe(app: Flask, settings: Settings, relay: i
     owner, forged = f"tector-tiedottaa-owner@{DOMAIN}", f"b-{'a' * 26}@{DOMAIN}"
     mail = "From: Matti <matti@example.fi>\r\nTo: {}\r\nSubject: moi\r\n\r\nMoi!\r\n.alku\r\n"
     try:
-        with postfix(port=relay, sink=port, deliver=script):
+        with postfix(port=relay, sink=caught.port, deliver=script):
             with smtplib.SMTP("127.0.0.1", relay) as client:
                 for to in (owner, forged):
                     client.sendmail("matti@example.fi", [to], mail.format(to))

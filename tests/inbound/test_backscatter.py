@@ -14,7 +14,8 @@ from mailinglist import db
 from mailinglist.consent.tables import Request
 from mailinglist.inbound import act, handle, traces
 from mailinglist.inbound.reading import read
-from waiting import keep, never, rows
+from making import never
+from spooled import keep, rows
 
 RECEIVED = (
     "Received: from mx (unknown [{}])\r\n\tby relay.example.fi (Postfix) with ESMTP id 4Abc;\r\n\tSun, 22 Nov 2026"
@@ -54,6 +55,7 @@ def test_of_one_client_and_one_domain_so_many_are_answered_in_an_hour(
         asks(n, sender=f"b{n}@ONE.example")
     asks(8)
     assert outcomes() == ["asked"] * 2 + ["too-many", "asked"] + ["asked"] * 3 + ["too-many", "asked"]
+    assert [row.client for row in rows()] == [CLIENT] * 2 + [None, "93.184.216.35"] + [None] * 5
     with db.reading() as session:
         assert len(session.scalars(select(Request.id)).all()) == 7
     later = db.utcnow() + timedelta(minutes=61)
@@ -67,6 +69,7 @@ def test_what_the_relay_says_is_forged_is_not_answered(app: Flask) -> None:
     asks(1, more=RESULTS.format("fail"), to=LEAVE)
     asks(2, more=RESULTS.format("pass"))
     assert outcomes() == ["dmarc", "dmarc", "asked"]
+    assert [row.state for row in rows()] == ["handled", "owner", "handled"], "a leave is at least read"
     with db.reading() as session:
         assert len(session.scalars(select(Request.id)).all()) == 1
 

@@ -4,20 +4,26 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
-from datetime import timedelta
+from datetime import datetime, timedelta
+from typing import Any
 
 import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+import servers
 from catching import Caught, text_of
 from mailinglist import db
-from mailinglist.inbound import act, forward, handle, hands, reading, spool
+from mailinglist.inbound import act, forward, handle, hands, processes, reading, spool
 from mailinglist.inbound.tables import InHand, Spooled
+from making import never
 from reporting import DOMAIN
-from waiting import keep, never, owned, rows
+from spooled import keep, owned, rows
 
 DEADLY = b"From: a@example.fi\r\nSubject: DEADLY\r\n\r\nMoi\r\n"
 
@@ -52,7 +58,7 @@ def in_a_worker(work: Callable[[], object]) -> int:
 def time_passes() -> None:
     """Nobody has seen the dead for a while."""
     with db.transaction() as session:
-        session.execute(update(InHand).values(beat_at=db.utcnow() - 2 * hands.STILL))
+        session.execute(update(InHand).values(beat_at=db.utcnow() - 2 * db.dead_after(session)))
 
 
 def kill_myself() -> None:
@@ -101,23 +107,94 @@ def test_a_letter_to_the_owner_that_kills_its_worker_is_not_tried_again(
     assert in_a_worker(lambda: handle.handle(stop=never)) == -signal.SIGKILL
     assert in_a_worker(lambda: handle.handle(stop=never)) == 0
     with db.transaction() as session:
-        session.execute(update(Spooled).values(not_before=db.utcnow() - timedelta(hours=1)))
+        session.execute(update(Spooled).values(forward_at=db.utcnow() - timedelta(hours=1)))
     assert in_a_worker(lambda: handle.handle(stop=never)) == 0
     assert [(row.state, row.forwarded) for row in rows()] == [("owner", "uncertain")]
     assert caught.mails == []
 
 
-def test_what_others_have_in_hand_is_left_to_them(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
-    come(b"From: b@example.fi\r\n\r\n1\r\n", b"From: b@example.fi\r\n\r\n2\r\n")
-    first, second = (row.id for row in rows())
+def another_has(number: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another worker, which lives, has this mail in hand."""
     with db.transaction() as session, monkeypatch.context() as patch:
         patch.setattr(hands, "mine", lambda: "another")
-        assert hands.take(session, [first]) == [first]
+        assert hands.take(session, [number]) == [number]
+
+
+def test_what_others_have_in_hand_is_left_to_them_while_they_live(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    come(b"From: b@example.fi\r\n\r\n1\r\n", b"From: b@example.fi\r\n\r\n2\r\n")
+    first, second = (row.id for row in rows())
+    another_has(first, monkeypatch)
     with db.transaction() as session:
         assert hands.take(session, [first, second]) == [second]
         hands.let_go(session)
     assert handle.handle(stop=never) == 1
     assert [row.state for row in rows()] == ["waiting", "owner"]
     time_passes()
-    assert handle.handle(stop=never) == 1
+    assert handle.handle(stop=never) == 0, "it is only slow: its process lives"
+    assert [(row.state, row.deaths) for row in rows()] == [("waiting", 0), ("owner", 0)]
+    with monkeypatch.context() as patch:
+        patch.setattr(processes, "lives", lambda _: False)
+        assert handle.handle(stop=never) == 1
     assert [(row.state, row.deaths) for row in rows()] == [("owner", 1), ("owner", 0)]
+
+
+@pytest.mark.parametrize("lives", [None, True])
+def test_of_who_can_not_be_seen_or_hangs_silence_decides_by_ones_own_watch(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, lives: bool | None
+) -> None:
+    come(b"From: b@example.fi\r\n\r\n1\r\n")
+    another_has(rows()[0].id, monkeypatch)
+    monkeypatch.setattr(processes, "lives", lambda _: lives)
+    assert handle.handle(stop=never) == 0
+    time_passes()
+    assert handle.handle(stop=never) == 0, "the database may have been away, and with it the beat of all"
+    with db.reading() as session:
+        waits = (hands.HANGS if lives else db.dead_after(session)).total_seconds()
+    seen = time.monotonic()
+    monkeypatch.setattr(time, "monotonic", lambda: seen + waits / 2)
+    assert handle.handle(stop=never) == 0
+    monkeypatch.setattr(time, "monotonic", lambda: seen + waits)
+    assert handle.handle(stop=never) == 1
+    assert [(row.state, row.deaths) for row in rows()] == [("owner", 1)]
+
+
+def test_a_worker_beats_while_one_mail_takes_long_and_not_for_ever(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    come(b"From: b@example.fi\r\n\r\n1\r\n")
+    monkeypatch.setattr(hands, "BEAT_SECONDS", 0.02)
+    long_ago = db.utcnow() - timedelta(hours=1)
+    original = handle._report
+
+    def last_beat() -> datetime:
+        with db.reading() as session:
+            return session.scalars(select(InHand.beat_at)).one()
+
+    def set_back() -> None:
+        with db.transaction() as session:
+            session.execute(update(InHand).values(beat_at=long_ago))
+
+    def takes_long(*given: Any) -> object:
+        set_back()
+        servers.wait_for(lambda: last_beat() > long_ago)
+        [beating] = [thread for thread in threading.enumerate() if thread.name == "hand"]
+        monkeypatch.setattr(hands, "HANGS", timedelta(0))
+        beating.join(10)
+        assert not beating.is_alive()
+        return original(*given)
+
+    monkeypatch.setattr(handle, "_report", takes_long)
+    assert handle.handle(stop=never) == 1
+
+
+def test_a_process_is_known_by_when_it_began(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = processes.own()
+    assert processes.lives(own) is True
+    world, number, began = own.split(".")
+    assert processes.lives(f"{world}.{number}.{int(began) + 1}") is False, "another one, later, with the same number"
+    assert processes.lives(f"elsewhere.{number}.{began}") is None
+    child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    theirs = f"{world}.{child.pid}.{processes._began(child.pid)}"
+    assert processes.lives(theirs) is True
+    child.kill()
+    servers.wait_for(lambda: processes.lives(theirs) is False)  # also before its parent has asked how it ended
+    child.communicate()
+    assert processes.lives(theirs) is False

@@ -17,16 +17,11 @@ from mailinglist.consent.tables import Subscription
 from mailinglist.delivery import bounces, post
 from mailinglist.delivery.tables import Bounce
 from mailinglist.errors import RegisterUnsound
-from mailinglist.inbound import act, forward, handle, spool
+from mailinglist.inbound import act, forward, handle, intents, reading, spool
 from mailinglist.inbound.tables import Spooled
-from making import crowd, leave_token, person, the_list
+from making import crowd, leave_token, never, person, the_list
 from reporting import DOMAIN, report, return_path
-
-OWNER = f"tector-tiedottaa-owner@{DOMAIN}"
-
-
-def never() -> bool:
-    return False
+from spooled import OWNER, keep, owned, rows
 
 
 @pytest.fixture
@@ -35,23 +30,6 @@ def extra_settings(caught: Caught) -> dict[str, str]:
         "smtp_url": caught.url, "base_url": f"https://{DOMAIN}", "bounce_domain": DOMAIN, "inbound_pipe": "true",
         "mail_from": f"Tector tiedottaa <tiedote@{DOMAIN}>",
     }  # fmt: skip
-
-
-def keep(raw: bytes, to: str = OWNER, sender: str = "liisa@example.fi") -> None:
-    with db.transaction() as session:
-        spool.keep(session, recipient=to, sender=sender, via="lmtp", raw=raw, now=db.utcnow())
-
-
-def rows() -> list[Spooled]:
-    with db.reading() as session:
-        found = list(session.scalars(select(Spooled).order_by(Spooled.id)))
-        session.expunge_all()
-    return found
-
-
-def owned() -> None:
-    with db.transaction() as session:
-        lists.change(session, the_list(session), {"owner": "omistaja@example.org"}, now=db.utcnow())
 
 
 def test_reports_are_noted_together_and_once(app: Flask) -> None:
@@ -66,7 +44,7 @@ def test_reports_are_noted_together_and_once(app: Flask) -> None:
     for number, (status, words) in zip(mine, said, strict=False):
         for serial in (1, 2):
             keep(report(return_path(number), status=status, words=words, serial=serial), return_path(number), "")
-    keep(report(return_path(mine[3]), action="delayed", status="4.4.1"), return_path(mine[3]), "")
+    keep(report(return_path(mine[3]), action="delayed", status="4.4.1"), return_path(mine[3]), "matti@example.fi")
     keep(report(return_path(999_999)), return_path(999_999), "")
     assert handle.handle(stop=never) == 8
     assert handle.handle(stop=never) == 0
@@ -74,7 +52,7 @@ def test_reports_are_noted_together_and_once(app: Flask) -> None:
         bounces.NOTED, bounces.AGAIN, bounces.NOTED, bounces.AGAIN, bounces.NOTED, bounces.AGAIN, "nothing-failed",
         bounces.UNKNOWN,
     ]  # fmt: skip
-    assert {(row.kind, row.state) for row in rows()} == {("bounce", "handled")}
+    assert {(row.kind, row.state, row.sender) for row in rows()} == {("bounce", "handled", "")}
     with db.reading() as session:
         noted = session.execute(select(Bounce.handoff_id, Bounce.verdict).order_by(Bounce.handoff_id)).all()
         assert [tuple(row) for row in noted] == list(zip(mine, ("dead", "mailbox", "sender"), strict=False))
@@ -97,6 +75,26 @@ def test_reports_go_one_by_one_where_they_can_not_go_together(app: Flask, monkey
     assert [row.outcome for row in rows()] == [bounces.NOTED] * 2
 
 
+def test_a_report_that_can_not_be_read_holds_up_no_other(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    with db.transaction() as session:
+        crowd(session, 2, now=db.utcnow() - timedelta(days=2))
+        mine = mailed(session, begun(session, now=db.utcnow()), everybody(session), now=db.utcnow())
+    for number in mine:
+        keep(report(return_path(number)), return_path(number), "")
+    original = intents.returned
+    raised: list[reading.Mail] = []
+
+    def breaks(mail: reading.Mail) -> intents.Intent | None:
+        if not raised:
+            raised.append(mail)
+            raise RuntimeError("a stranger's mail")
+        return original(mail)
+
+    monkeypatch.setattr(intents, "returned", breaks)
+    assert handle.handle(stop=never) == 2
+    assert {(row.state, row.outcome) for row in rows()} == {("handled", bounces.NOTED)}
+
+
 def test_a_mail_that_can_not_be_handled_holds_up_no_other(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     for n in range(3):
         keep(b"From: a@example.fi\r\nSubject: %d\r\n\r\nMoi\r\n" % n)
@@ -115,7 +113,7 @@ def test_a_mail_that_can_not_be_handled_holds_up_no_other(app: Flask, monkeypatc
         with db.transaction() as session:
             session.execute(update(Spooled).where(Spooled.state == "waiting").values(not_before=db.utcnow()))
         assert handle.handle(stop=never) == 1
-    assert [(row.state, row.tries) for row in rows()][1] == ("failed", 0)
+    assert [(row.state, row.tries) for row in rows()][1] == ("failed", 5)
     monkeypatch.undo()
     with db.transaction() as session:
         assert spool.again(session, rows()[1].id, now=db.utcnow())
@@ -265,17 +263,37 @@ def test_a_letter_that_is_put_off_goes_later_and_one_of_unknown_fate_never(app: 
     caught.answers["omistaja@example.org"] = "451 4.7.1 Come back later"
     keep(QUESTION)
     handle.handle(stop=never)
-    assert [(row.forwarded, row.tries) for row in rows()] == [("pending", 1)]
+    assert [(row.forwarded, row.forward_tries) for row in rows()] == [("pending", 1)]
     caught.answers.clear()
     handle.handle(stop=never)
     assert caught.mails == []
     with db.transaction() as session:
-        session.execute(update(Spooled).values(not_before=db.utcnow()))
+        session.execute(update(Spooled).values(forward_at=db.utcnow()))
     handle.handle(stop=never)
     assert [row.forwarded for row in rows()] == ["accepted"]
     with db.transaction() as session:  # a worker died while it handed it over, some time ago
         before = db.utcnow() - timedelta(hours=1)
-        session.execute(update(Spooled).values(forwarded="handing", not_before=before))
+        session.execute(update(Spooled).values(forwarded="handing", forward_at=before))
     handle.handle(stop=never)
     assert [row.forwarded for row in rows()] == ["uncertain"]
     assert len(caught.mails) == 1
+
+
+def test_the_owners_day_counts_what_went_today_however_long_it_had_waited(
+    app: Flask, caught: Caught, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owned()
+    monkeypatch.setattr(forward, "MOST_A_DAY", 2)
+    for n in range(4):
+        keep(b"From: a%d@example.fi\r\n\r\nMoi\r\n" % n)
+    with db.transaction() as session:  # the worker was away for some days
+        before = db.utcnow() - timedelta(days=4)
+        session.execute(update(Spooled).values(received_at=before, not_before=before))
+    handle.handle(stop=never)
+    assert [row.forwarded for row in rows()] == ["accepted"] * 2 + ["withheld"] * 2
+    with db.transaction() as session:
+        session.execute(update(Spooled).values(forward_at=db.utcnow() - timedelta(hours=25)))
+    keep(b"From: b@example.fi\r\n\r\nMoi\r\n")
+    handle.handle(stop=never)
+    assert [row.forwarded for row in rows()][-1] == "accepted"
+    assert len(caught.mails) == 3

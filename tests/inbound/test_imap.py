@@ -20,9 +20,10 @@ from mailinglist.inbound import bounds, handle, imap, spool
 from mailinglist.inbound.tables import Spooled
 from mailinglist.settings import Mailbox
 from mailservers import Authority, authority
+from making import never
 from reporting import DOMAIN, report, return_path
 from servers import wait_for
-from waiting import never, owned
+from spooled import owned
 
 OWNER = f"tector-tiedottaa-owner@{DOMAIN}"
 QUESTION = f"Return-Path: <liisa@example.fi>\nDelivered-To: {OWNER}\nFrom: liisa@example.fi\n\nMoi\n".encode()

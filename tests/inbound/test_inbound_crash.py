@@ -21,7 +21,6 @@ from listening import Line
 from mailinglist import db
 from mailinglist.consent.tables import Request
 from mailinglist.delivery.tables import Bounce
-from mailinglist.inbound import hands
 from mailinglist.inbound.tables import InHand, Spooled
 from mailinglist.settings import Settings
 from making import crowd
@@ -61,7 +60,9 @@ class House:
         self._running[role].wait(10)
         if role == "worker":  # what it had in hand waits until it counts as dead: that time is over
             with db.transaction() as session:
-                session.execute(update(InHand).values(beat_at=db.utcnow() - 2 * hands.STILL))
+                session.execute(update(InHand).values(beat_at=db.utcnow() - 2 * db.dead_after(session)))
+                # No mail is to blame: three such deaths while the same one is in hand would set it aside.
+                session.execute(update(Spooled).where(Spooled.deaths > 0).values(deaths=0))
         self.start(role)
 
     def ring(self) -> None:

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from arriving import LEAVE, TAKES_MAIL, comes, request
 from coming_back import mailed
 from mailinglist import db
-from mailinglist.consent import journal, keys, optouts, requests
+from mailinglist.consent import journal, journal_file, keys, requests
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import JournalBacklog, LedgerEntry
 from mailinglist.delivery import complaints
@@ -29,7 +29,7 @@ def extra_settings() -> dict[str, str]:
 
 def lines() -> list[tuple[str, bytes]]:
     with db.reading() as session:
-        reading = optouts.read(journal.journal_of(session))
+        reading = journal_file.read(journal.journal_of(session))
     assert reading.problems == []
     return [(line.what, digest) for line in reading.lines for digest in line.who]
 
@@ -50,7 +50,7 @@ def test_a_leave_that_is_kept_is_in_the_journal_before_it_is_entered(app: Flask)
     with db.transaction() as session:
         keys.release(session)
     with db.transaction() as session:  # as in a copy in which the request that keeps it is not
-        reading = optouts.read(journal.journal_of(session))
+        reading = journal_file.read(journal.journal_of(session))
         done = replay.replay(session, [reading], copy_of=db.utcnow() - timedelta(hours=1), positions={},
                              now=db.utcnow())  # fmt: skip
         assert (done.counts["left"], done.counts["banned"]) == (1, 1)
@@ -73,7 +73,7 @@ def test_a_complaint_about_a_letter_silences_a_restored_register_too(app: Flask,
         matti.muted_until = None
         session.merge(matti)
     with db.transaction() as session:
-        reading = optouts.read(journal.journal_of(session))
+        reading = journal_file.read(journal.journal_of(session))
         assert {line.list for line in reading.lines} == {slug}
         replay.replay(session, [reading], copy_of=db.utcnow() - timedelta(hours=1), positions={}, now=db.utcnow())
     with db.reading() as session:

@@ -15,14 +15,16 @@ from catching import Caught, text_of
 from coming_back import SENDER
 from mailinglist import db
 from mailinglist.bulletins import drafts
-from mailinglist.consent import address, bans, requests, verification
+from mailinglist.consent import address, bans, register, requests, verification
 from mailinglist.consent.keys import Keys
 from mailinglist.consent.states import ALL_CHANNELS, Channel
 from mailinglist.consent.tables import Request
 from mailinglist.delivery import dispatch, post
 from mailinglist.errors import RegisterUnsound
+from mailinglist.inbound import handle
 from mailinglist.privacy import rights
-from making import leave_token, person, the_list
+from making import leave_token, never, person, the_list
+from spooled import keep, owned
 
 MATTI = address.parse("matti@example.fi")
 
@@ -107,9 +109,13 @@ def test_a_program_forbids_nothing(app: Flask, token: str):
 def test_without_a_token_a_letter_with_a_link_comes_and_its_limits_hold(app: Flask, caught: Caught, token: str):
     letters()
     caught.mails.clear()
-    for _ in range(5):
-        assert comes(app, request(LEAVE, "pois", "", "pois"), LEAVE).outcome == "letter"
-        letters()
+    for outcome in ("letter", "no-letter", "no-letter"):
+        assert comes(app, request(LEAVE, "pois", "", "pois"), LEAVE).outcome == outcome
+    letters()
+    came = comes(app, request(LEAVE, "pois", "", "pois"), LEAVE)
+    assert (came.state, came.outcome) == ("owner", "no-letter"), (
+        "who asks again may not find the letter: a person looks"
+    )
     [letter] = caught.to("matti@example.fi")
     assert letter["Auto-Submitted"] == "auto-replied"
     assert letter["In-Reply-To"] == "<request-1@mail.example.fi>"
@@ -117,11 +123,35 @@ def test_without_a_token_a_letter_with_a_link_comes_and_its_limits_hold(app: Fla
     assert "Verkkosivu" not in text_of(letter), "it was asked for by mail"
     assert state() == "active"
     stranger = request(LEAVE).replace(b"matti@example.fi", b"outo@example.fi")
-    assert comes(app, stranger, LEAVE).outcome == "letter", "the same, and nobody is told who is on the list"
+    came = comes(app, stranger, LEAVE)
+    assert (came.state, came.outcome) == ("owner", "unlisted"), "it may be about another address: a person looks"
     for robot in (request(LEAVE, more="Precedence: bulk\r\n"), request(LEAVE, more="X-Autoreply: yes\r\n")):
         assert comes(app, robot, LEAVE).outcome == "robot"
     letters()
     assert len(caught.mails) == 1
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_leave_from_another_address_reaches_the_owner(app: Flask, caught: Caught, token: str):
+    owned(language="fi")
+    letters()
+    caught.mails.clear()
+    keep(request(LEAVE, "pois", "", "Poistakaa matti@example.fi").replace(b"<matti@", b"<m.toinen@"), LEAVE)
+    handle.handle(stop=never)
+    letters()
+    [letter] = caught.to("omistaja@example.org")
+    assert len(caught.mails) == 1
+    words = " ".join(text_of(letter).split())
+    assert "lähettäjän osoite ei ole listalla" in words
+    assert "Poistakaa matti@example.fi" in words
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_leave_of_who_wants_no_letters_reaches_the_owner(app: Flask, token: str):
+    with db.transaction() as session:
+        register.find(session, MATTI).muted_until = db.utcnow() + timedelta(days=9)
+    came = comes(app, request(LEAVE, "pois", "", "pois"), LEAVE)
+    assert (came.state, came.outcome) == ("owner", "no-letter")
 
 
 def test_after_an_erasure_the_token_still_forbids(app: Flask, token: str):

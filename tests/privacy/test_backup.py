@@ -26,7 +26,7 @@ from sqlalchemy import select
 from commanding import Commands, environment, start
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import optouts
+from mailinglist.consent import journal_file
 from mailinglist.doctor import Level, safety
 from mailinglist.errors import BadInput, Fault, NotAllowed
 from mailinglist.privacy import alarms, archive, backup, safekeeping
@@ -289,6 +289,8 @@ def test_nothing_unencrypted_lies_beside_the_backups_and_what_a_kill_left_goes_w
 def test_the_scheduled_one_is_made_once_kept_for_its_days_and_missed(app: Flask, tmp_path: Path) -> None:
     settings = settings_of(app, backup_dir=tmp_path / "b", backup_every=24, backup_keep=30)
     now = db.utcnow()
+    with db.transaction() as session:
+        the_list(session).created_at = now
     with db.reading() as session:
         assert backup.due(session, settings, now=now)
         assert not backup.overdue(session, settings, now=now + timedelta(hours=25)), "a young installation"
@@ -374,7 +376,7 @@ def test_the_drill(
     assert cli("restore", "--replay").code == 1
     assert cli("restore").code == 2
     assert cli("ledger", "verify").code == 0
-    (settings.journal_folder / optouts.FILE).unlink()
+    (settings.journal_folder / journal_file.FILE).unlink()
     assert cli("journal", "check").out.startswith("the journal is missing")
     assert cli("journal", "accept", "The folder was deleted by mistake.").code == 0
     assert cli("journal", "check").code == 0

@@ -32,9 +32,9 @@ from mailinglist.consent.tables import ImportJob, Person
 from mailinglist.delivery import bounces, handoffs
 from mailinglist.delivery.verdicts import Verdict
 from mailinglist.inbound import spool
-from mailinglist.inbound.tables import Spooled
+from mailinglist.inbound.tables import OWNER, Spooled
 from mailinglist.local.catcher.store import Store
-from mailinglist.privacy import disclosures, rights, tasks, traces
+from mailinglist.privacy import disclosures, leftovers, rights, tasks
 from mailinglist.settings import Settings
 from mailinglist.staff.audit import Actor
 from making import ask, person, the_list
@@ -100,7 +100,7 @@ def live(mailbox: str) -> int:
             raw = f"From: {WRITTEN}\r\n\r\n{sender} says hello\r\n".encode()
             spool.keep(session, recipient="x-owner@x.fi", sender=sender, via="pipe", raw=raw, now=NOW)
             came = session.scalars(select(Spooled).where(Spooled.sender == sender)).one()
-            spool.done(came, state=spool.OWNER, kind="other", outcome="owner", person_id=known, now=NOW)
+            spool.done(came, state=OWNER, kind="other", outcome="owner", person_id=known, now=NOW)
             session.flush()
         tasks.open(session, "other", person_id=number, words=f"{WRITTEN} asks", due_at=NOW, now=NOW)
         disclosures.note(
@@ -134,7 +134,7 @@ def test_nothing_is_found_anywhere(
     assert any("mails.db" in place for place in before)
     assert any("persons" in place or "mailinglist.db" in place for place in before)
     assert found(settings, postgres, FIRST), "in a note, and in the catcher"
-    assert traces.cut(db.db.engine)  # what is deleted lies in the file itself, too
+    assert leftovers.cut(db.db.engine)  # what is deleted lies in the file itself, too
     with db.transaction() as session:
         erasure = rights.erase(session, address.parse(WRITTEN.upper()), NOW + timedelta(hours=1))
     assert found(settings, postgres, WRITTEN) == []

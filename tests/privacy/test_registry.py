@@ -19,7 +19,7 @@ from mailinglist.consent.states import ALL_CHANNELS
 from mailinglist.delivery import bounces, complaints, handoffs
 from mailinglist.delivery.verdicts import Verdict
 from mailinglist.inbound import spool
-from mailinglist.inbound.tables import Spooled
+from mailinglist.inbound.tables import OWNER, Spooled
 from mailinglist.privacy import access, disclosures, notice, registry, rights, tasks
 from mailinglist.privacy.registry import DELETED, HOLDINGS, WHY, About
 from mailinglist.settings import Settings
@@ -114,7 +114,7 @@ def full_life() -> int:
         written = b"From: Matti@example.fi\r\nSubject: Hei\r\n\r\nMiten voin liittya?\r\n"
         spool.keep(session, recipient="x-owner@x.fi", sender="Matti@example.fi", via="pipe", raw=written, now=NOW)
         row = session.scalars(select(Spooled)).one()
-        spool.done(row, state=spool.OWNER, kind="other", outcome="owner", person_id=made.id, now=NOW)
+        spool.done(row, state=OWNER, kind="other", outcome="owner", person_id=made.id, now=NOW)
         return made.id
 
 

@@ -28,8 +28,8 @@ from mailinglist.consent import (
     bans,
     gate,
     journal,
+    journal_file,
     keys,
-    optouts,
     register,
     registrar,
     requests,
@@ -44,7 +44,7 @@ from mailinglist.delivery.tables import Bounce, Handoff
 from mailinglist.delivery.verdicts import Verdict
 from mailinglist.errors import BadInput, Fault, NotAllowed, RegisterUnsound, TokenSpent, Unknown
 from mailinglist.inbound import spool
-from mailinglist.inbound.tables import Spooled
+from mailinglist.inbound.tables import OWNER, Spooled
 from mailinglist.privacy import backup, needs, restore, rights, snapshot
 from mailinglist.settings import SETTINGS, Settings
 from mailinglist.staff import accounts, audit
@@ -283,7 +283,7 @@ def test_without_the_whole_journal_nothing_is_sent_until_a_person_says_what_is_l
         leave(session, "p0@example.fi")
     with db.transaction() as session:
         leave(session, "p1@example.fi")
-    injure(settings.journal_folder / optouts.FILE, settings.journal_head_file)
+    injure(settings.journal_folder / journal_file.FILE, settings.journal_head_file)
     done = bring_back(app, old)
     assert not done.released
     assert done.troubles
@@ -325,7 +325,9 @@ def test_a_journal_of_another_machine_is_brought(app: Flask, settings: Settings,
     assert done.released, done.troubles
     with db.transaction() as session:
         assert mailable(session) == ["p1@example.fi"]
-        assert [line.what for line in optouts.read(journal.journal_of(session)).lines] == ["left"], "noted here as well"
+        assert [line.what for line in journal_file.read(journal.journal_of(session)).lines] == ["left"], (
+            "noted here as well"
+        )
 
 
 @pytest.mark.long
@@ -336,7 +338,7 @@ def test_a_whole_journal_put_back_in_its_place_is_enough(app: Flask, settings: S
     for mailbox in ("p0@example.fi", "p1@example.fi"):
         with db.transaction() as session:
             leave(session, mailbox)
-    path = settings.journal_folder / optouts.FILE
+    path = settings.journal_folder / journal_file.FILE
     whole = path.read_bytes()
     _cut(path, settings.journal_head_file)
     assert bring_back(app, old).report["replayed"] == {"left": 1}
@@ -354,7 +356,7 @@ def test_a_leave_meanwhile_is_kept_and_entered(app: Flask, settings: Settings, t
         made = person(session, "matti@example.fi", now=NOW)
         token = leave_token(session, made)
     old = back_up(app, tmp_path / "old.tar.gz")
-    _all_gone(settings.journal_folder / optouts.FILE, settings.journal_head_file)
+    _all_gone(settings.journal_folder / journal_file.FILE, settings.journal_head_file)
     assert not bring_back(app, old).released
     assert app.test_client().post(f"/unsubscribe/{token}").status_code == 200
     with pytest.raises(RegisterUnsound), db.transaction() as session:
@@ -413,7 +415,7 @@ def test_what_came_back_by_mail_is_as_it_was_and_no_wish_to_join_is_answered_twi
             spool.keep(session, recipient=recipient, sender="a@x.fi", via="lmtp", raw=raw, now=NOW)
         spool.keep(session, recipient="x-owner@x.fi", sender="a@x.fi", via="lmtp", raw=b"hello", now=NOW)
         last = session.scalars(select(Spooled).order_by(Spooled.id.desc()).limit(1)).one()
-        spool.done(last, state=spool.OWNER, kind="other", outcome="for-a-person", list_id=listed.id, now=NOW)
+        spool.done(last, state=OWNER, kind="other", outcome="for-a-person", list_id=listed.id, now=NOW)
     bring_back(app, back_up(app, tmp_path / "mail.tar.gz"))
     with db.reading() as session:
         assert complaints.held(session, the_list(session).id) is not None
@@ -422,7 +424,7 @@ def test_what_came_back_by_mail_is_as_it_was_and_no_wish_to_join_is_answered_twi
             select(Spooled.recipient, Spooled.state, Spooled.outcome, Spooled.forwarded).order_by(Spooled.id)
         ).all()
         assert [tuple(row)[1:] for row in found] == [
-            ("handled", "restored", None), ("waiting", None, None), ("waiting", None, None),
+            ("handled", "restored", None), ("waiting", "restored", None), ("waiting", "restored", None),
             ("owner", "for-a-person", "uncertain"),
         ]  # fmt: skip
 

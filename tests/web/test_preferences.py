@@ -22,9 +22,9 @@ from mailinglist.consent import (
     export,
     gate,
     journal,
+    journal_file,
     lists,
     notes,
-    optouts,
     own_page,
     proof,
     register,
@@ -499,8 +499,8 @@ def test_erasing_is_asked_once_more_and_done_at_once(client: FlaskClient) -> Non
         assert (task.words, task.done_at is not None) == ("", True)
         told = [entry for entry in proof.prove(session, MATTI.lower()) if entry["event"] in ("left", "erased")]
         assert [(entry["event"], entry["source"]) for entry in told] == [("left", "own page"), ("erased", "own page")]
-        lines = optouts.read(journal.journal_of(session)).lines
-        assert [line.source for line in lines if line.what == optouts.ERASED] == ["own page"]
+        lines = journal_file.read(journal.journal_of(session)).lines
+        assert [line.source for line in lines if line.what == journal_file.ERASED] == ["own page"]
         [act] = audit.search(session, about=f"person {number}")
         assert (act.act, act.who, act.account_id, act.client) == ("erased_on_own_page", "own page", None, "")
         assert datetime.fromisoformat(act.detail["key_mailed_at"]) == own_page.named(session, key).issued_at

@@ -15,9 +15,9 @@ from ...delivery import audience_query, catalogue
 from ...errors import BadInput
 from ...i18n import LANGUAGES
 from ...staff.levels import Right
-from .. import pages
+from .. import figures, pages, registry_words
 from ..guards import Guard, Route
-from . import asked, figures, frame, registry_words, words_of_bulletins, writing
+from . import asked, frame, words_of_bulletins, writing
 
 _EARLIER = 200
 
@@ -80,7 +80,8 @@ def _rule(said: Any) -> Rule:
 
     def number(name: str) -> Any:
         text = said.get(name, "").strip()
-        return int(text) if text.isdecimal() and len(text) < 10 else text
+        found = asked.whole(text)
+        return text if found is None else found
 
     return audience.rule({
         "languages": said.getlist("languages"), "bases": said.getlist("bases"),

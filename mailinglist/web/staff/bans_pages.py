@@ -19,9 +19,9 @@ from ...errors import BadInput, NotAllowed, Unknown
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
+from .. import registry_words as words
 from ..guards import Guard, Route
 from . import asked, frame, person, persons, told
-from . import registry_words as words
 
 _FILTERS = ("channel", "list", "source")
 _ALL = "all lists"

@@ -15,9 +15,9 @@ from ...errors import Unknown
 from ...i18n import LANGUAGES
 from ...staff.levels import Right
 from ...stationery.sentences import noted as _
-from .. import pages
+from .. import figures, pages
 from ..guards import Guard, Route
-from . import asked, figures, frame, words_of_bulletins, writing
+from . import asked, frame, words_of_bulletins, writing
 
 _A_PAGE = 50
 _EVERY = "every"

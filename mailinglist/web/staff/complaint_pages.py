@@ -12,9 +12,9 @@ from ...delivery import complaints, returned
 from ...errors import NotAllowed
 from ...staff import audit
 from ...staff.levels import Right
-from .. import pages
+from .. import figures, pages
 from ..guards import Guard, Route
-from . import figures, frame, persons, returned_pages
+from . import frame, persons, returned_pages
 
 
 def look() -> Response:
@@ -30,7 +30,7 @@ def look() -> Response:
         ]
         name = persons.list_name(row)
         # Addresses are for those who see recipients. When they joined says whether a few came to complain.
-        by = returned.complainants(session, hold) if hold is not None else []
+        by = complaints.complainants(session, hold) if hold is not None else []
     seen = frame.may(Right.RECIPIENTS)
     if by and seen:
         with db.transaction() as session:

@@ -17,9 +17,9 @@ from ...privacy.disclosures import FIELDS
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
+from .. import registry_words as words
 from ..guards import Guard, Route
 from . import asked, frame, person, persons
-from . import registry_words as words
 
 _A_PAGE = 50
 _TYPED = ("recipient", "basis", "reference", "ground")

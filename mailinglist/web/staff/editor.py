@@ -28,10 +28,10 @@ from ...staff.levels import Right
 from ...stationery import slots
 from ...stationery.sentences import SaidBadInput
 from ...stationery.sentences import noted as _
-from .. import pages
+from .. import figures, pages
 from ..exchange import exchange
 from ..guards import Guard, Route
-from . import asked, days, draft_form, figures, frame, words_of_bulletins, writing
+from . import asked, days, draft_form, frame, words_of_bulletins, writing
 from .draft_form import Page
 from .preview import SAMPLE, VIEWS
 

@@ -34,10 +34,10 @@ from ...staff import sign_ins
 from ...staff.audit import Actor
 from ...staff.levels import Right
 from ...staff.sign_ins import Standing
-from .. import pages, visitor
+from .. import figures, pages, visitor
 from ..exchange import be_patient, exchange
 from ..guards import Guard, Route
-from . import asked, figures
+from . import asked
 
 log = logger(__name__)
 

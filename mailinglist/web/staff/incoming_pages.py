@@ -6,8 +6,9 @@ A mail is shown as text, never as HTML, and nothing of it is loaded from elsewhe
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from flask import Response, request, url_for
@@ -18,17 +19,16 @@ from ...consent import address, lists, register
 from ...consent.tables import Person
 from ...errors import BadInput
 from ...inbound import reading, spool
-from ...inbound.tables import Spooled
+from ...inbound.tables import FAILED, Spooled
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
 from ..guards import Guard, Route
-from . import frame, persons
+from . import asked, frame, persons
 
 _A_PAGE = 20
 _MOST = 2000
 """Characters of a mail that are shown; its owner has been sent all of it."""
-_LARGEST = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +39,8 @@ class Shown:
     at: datetime
     list: str
     sender: str
+    return_path: str
+    """Where that is another address than the sender's; else empty."""
     subject: str
     text: str
     cut: bool
@@ -49,20 +51,17 @@ class Shown:
     forwarded: str
     digest: str
     """Of a mail that nobody reads, since workers died over it; else empty."""
-    alike: int
-    """How many wait from the same sender, with this one."""
-    newest: int
-    """The newest of them, as of this page."""
+    alike: Sequence[int] = ()
+    """Which of this page are from the same sender, with this one: nobody is done with what they were not shown."""
 
 
 def index() -> Response:
     """GET: a page of them, the newest first."""
-    asked = request.args.get("before", "")
-    before = min(int(asked), _LARGEST) if asked.isascii() and asked.isdecimal() and len(asked) < 20 else None
+    before = asked.row("before", largest=asked.LONG_ROW)
     with frame.looking() as session:
         names = {row.id: persons.list_name(row) for row in lists.every(session)}
         rows = spool.for_persons(session, before=before, limit=_A_PAGE + 1)
-        shown = [_shown(session, row, names) for row in rows[:_A_PAGE]]
+        shown = _together([_shown(session, row, names) for row in rows[:_A_PAGE]], rows)
     if shown:
         with db.transaction() as session:
             known = sorted({each.person for each in shown if each.person is not None})
@@ -78,19 +77,19 @@ def index() -> Response:
 def seen(number: int) -> Response:
     """POST: somebody has seen to it."""
     with db.transaction() as session:
-        done = spool.seen(session, min(number, _LARGEST), now=db.utcnow())
+        done = spool.seen(session, number, now=db.utcnow())
         if done:
             audit.note(session, "mail_dealt_with", by=frame.actor(), now=db.utcnow(), mail=number)
     return _back(done, pages.say("Done."))
 
 
 def seen_all(number: int) -> Response:
-    """POST: somebody has seen to all that came from the sender of this mail, up to what the page knew of."""
-    asked = request.form.get("until", "")
-    until = min(int(asked), _LARGEST) if asked.isascii() and asked.isdecimal() and len(asked) < 20 else 0
+    """POST: somebody has seen to those mails from the sender of this one that their page showed."""
+    named = request.form.get("mails", "").split(",")[:_A_PAGE]
+    mails = [one for each in named if (one := asked.whole(each, largest=asked.LONG_ROW)) is not None]
     with db.transaction() as session:
-        row = spool.get(session, min(number, _LARGEST))
-        done = spool.seen_from(session, row.writer, until=until, now=db.utcnow()) if row and row.writer else 0
+        row = spool.get(session, number)
+        done = spool.seen_alike(session, row, mails, now=db.utcnow()) if row is not None else 0
         if done:
             audit.note(session, "mails_dealt_with", by=frame.actor(), now=db.utcnow(), mail=number, number=done)
     return _back(done > 0, pages.say("Done."))
@@ -99,7 +98,7 @@ def seen_all(number: int) -> Response:
 def again(number: int) -> Response:
     """POST: the program tries it once more."""
     with db.transaction() as session:
-        done = spool.again(session, min(number, _LARGEST), now=db.utcnow())
+        done = spool.again(session, number, now=db.utcnow())
         if done:
             audit.note(session, "mail_tried_again", by=frame.actor(), now=db.utcnow(), mail=number)
     return _back(done, pages.say("It is tried once more."))
@@ -115,12 +114,24 @@ def _shown(session: Session, row: Spooled, names: Mapping[int, str]) -> Shown:
     sender = next(iter(mail.addresses("From")), row.sender)
     found = _person(session, row, sender)
     text = mail.text.strip()
-    alike, newest = spool.from_writer(session, row.writer) if row.writer else (1, row.id)
+    return_path = row.sender if address.fold(row.sender) != address.fold(sender) else ""
     return Shown(
-        row.id, row.received_at, names.get(row.list_id or 0, ""), sender, mail.header("Subject") or "", text[:_MOST],
-        len(text) > _MOST, found.id if found else None, row.state == spool.FAILED, _why(row.outcome),
-        _forwarded(row.forwarded), row.digest.hex() if deadly else "", alike, newest,
+        row.id, row.received_at, names.get(row.list_id or 0, ""), sender, return_path, mail.header("Subject") or "",
+        text[:_MOST], len(text) > _MOST, found.id if found else None, row.state == FAILED, _why(row.outcome),
+        _forwarded(row.forwarded), row.digest.hex() if deadly else "",
     )  # fmt: skip
+
+
+def _together(shown: Sequence[Shown], rows: Sequence[Spooled]) -> list[Shown]:
+    """The same, each with those that are from the same sender: by what the page shows, and by what is kept."""
+    groups: dict[tuple[str, ...], list[int]] = defaultdict(list)
+    keys = [
+        (address.fold(each.sender), row.sender.lower(), row.writer or "")
+        for each, row in zip(shown, rows, strict=False)
+    ]
+    for each, key in zip(shown, keys, strict=True):
+        groups[key].append(each.id)
+    return [replace(each, alike=groups[key] if any(key) else ()) for each, key in zip(shown, keys, strict=True)]
 
 
 def _person(session: Session, row: Spooled, sender: str) -> Person | None:
@@ -140,6 +151,12 @@ def _why(outcome: str | None) -> str:
         "forbidden": pages.say("It asks to join, and marketing to its address is forbidden."),
         "spent": pages.say("It answers a letter of ours that is no longer good."),
         "no-address": pages.say("It asks for something, and comes from no address that can be answered."),
+        "dmarc": pages.say(
+            "It asks to leave the list, and the mail server says that its sender's address is forged. Mail that was "
+            "forwarded can look like this, too."
+        ),
+        "unlisted": pages.say("It asks to leave, and comes from an address that is not on the list."),
+        "no-letter": pages.say("It asks to leave, and no letter with a link could be sent to its address."),
         "unreadable-bounce": pages.say("A mail came back, and the program can't tell why."),
         "unnamed-bounce": pages.say("A mail came back, and it does not say which."),
         spool.KILLS: pages.say(

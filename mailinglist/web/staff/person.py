@@ -23,9 +23,9 @@ from ...privacy import disclosures, tasks
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
+from .. import registry_words as words
 from ..guards import Guard, Route
 from . import asked, days, frame, outbox, persons, returned_pages, told, writing
-from . import registry_words as words
 
 _MAILS = 20
 _LIFTED = re.compile(r"([a-z]+), (\d{4}-\d{2}-\d{2}): (.*)", re.DOTALL)

@@ -16,9 +16,9 @@ from ...privacy import disclosures
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
+from .. import registry_words as words
 from ..guards import Guard, Route
 from . import frame, person, persons, told
-from . import registry_words as words
 
 
 def leave_form(number: int) -> Response:

@@ -21,9 +21,9 @@ from ...staff import audit
 from ...staff.levels import Right
 from ...stationery.sentences import noted as _
 from .. import pages
+from .. import registry_words as words
 from ..guards import Guard, Route
 from . import asked, frame, told
-from . import registry_words as words
 
 _FILTERS = ("q", "list", "state")
 

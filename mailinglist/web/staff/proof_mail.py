@@ -23,9 +23,9 @@ from ...pace import TEST_MAIL
 from ...staff import accounts
 from ...staff.levels import Right
 from ...staff.tables import Account
-from .. import pages, visitor
+from .. import figures, pages, visitor
 from ..guards import Guard, Route
-from . import figures, frame, outbox, words_of_bulletins, writing
+from . import frame, outbox, words_of_bulletins, writing
 
 _MOST = 20
 """Test mails that one press may send."""

@@ -17,9 +17,9 @@ from ...errors import NotAllowed, Unknown
 from ...staff import audit
 from ...staff.levels import Right
 from ...stationery.sentences import noted as _
-from .. import pages
+from .. import figures, pages
 from ..guards import Guard, Route
-from . import asked, figures, frame, outbox, writing
+from . import asked, frame, outbox, writing
 
 _A_PAGE = 50
 

@@ -12,9 +12,10 @@ from ...errors import NotAllowed
 from ...staff import audit
 from ...staff.levels import Right
 from ...stationery.sentences import noted as _
+from .. import figures
 from ..guards import Guard, Route
 from ..pages import say
-from . import figures, frame, outbox, words_of_bulletins, writing
+from . import frame, outbox, words_of_bulletins, writing
 
 
 def look(number: int) -> Response:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 
-from flask import Response, request, url_for
+from flask import Response, url_for
 
 from ... import db
 from ...bulletins import setting
@@ -17,12 +17,11 @@ from ...delivery import returned
 from ...delivery.verdicts import Verdict
 from ...staff import audit
 from ...staff.levels import Right
-from .. import pages
+from .. import figures, pages
 from ..guards import Guard, Route
-from . import figures, frame, persons
+from . import asked, frame, persons
 
 _A_PAGE = 50
-_LARGEST = 2**31 - 1
 _SPAN = timedelta(days=60)
 
 
@@ -44,8 +43,7 @@ def bounces() -> Response:
 
 def unreached() -> Response:
     """GET: who on the list can't be reached, and why."""
-    asked = request.args.get("after", "")
-    after = min(int(asked), _LARGEST) if asked.isascii() and asked.isdecimal() and len(asked) < 20 else 0
+    after = asked.row("after") or 0
     with frame.looking() as session:
         row = frame.current_list(session)
         found = returned.unreached(session, row.id, after=after, limit=_A_PAGE + 1)

@@ -23,11 +23,10 @@ from ...staff import accounts, audit
 from ...staff.levels import Right
 from ...stationery.sentences import SaidBadInput
 from ...stationery.sentences import noted as _
-from .. import pages
+from .. import figures, pages
 from ..guards import Guard, Route
 from . import (
     approving,
-    figures,
     frame,
     local_time,
     outbox,

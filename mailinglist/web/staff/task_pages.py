@@ -18,9 +18,9 @@ from ...privacy import tasks
 from ...privacy.tables import Task
 from ...staff import audit
 from ...staff.levels import Right
-from .. import pages
+from .. import pages, registry_words
 from ..guards import Guard, Route
-from . import frame, registry_words
+from . import frame
 
 _MOST = 100
 _MOST_DONE = 20

@@ -17,9 +17,9 @@ from ...errors import BadInput, NotAllowed, Unknown
 from ...staff import audit
 from ...staff.levels import Right
 from .. import pages
+from .. import registry_words as words
 from ..guards import Guard, Route
 from . import asked, frame, persons
-from . import registry_words as words
 
 _A_PAGE = 20
 _REFUSALS = 100

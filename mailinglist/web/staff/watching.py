@@ -19,9 +19,9 @@ from ...errors import NotAllowed
 from ...staff import accounts
 from ...staff.levels import Right
 from ...stationery.sentences import noted as _
-from .. import pages
+from .. import figures, pages
 from ..guards import Guard, Route
-from . import figures, frame, outbox, words_of_bulletins, writing
+from . import frame, outbox, words_of_bulletins, writing
 
 _SOON, _SELDOM = "every 1s", "every 10s"
 

@@ -65,7 +65,7 @@ def acts() -> Mapping[str, str]:
         "complainants_seen": say("Looked at who complained"),
         "mails_seen": say("Looked at mails to the lists"),
         "mail_dealt_with": say("Dealt with a mail to a list"),
-        "mails_dealt_with": say("Dealt with all mails of one sender to the lists"),
+        "mails_dealt_with": say("Dealt with mails of one sender to the lists"),
         "mail_tried_again": say("Had a mail to a list processed again"),
         "tasks_seen": say("Looked at requests of persons"),
         "task_done": say("Answered a person's request"),

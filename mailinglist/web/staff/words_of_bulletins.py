@@ -14,9 +14,8 @@ from ...bulletins import audience, comparison
 from ...bulletins.audience import Rule
 from ...bulletins.comparison import Change, Part
 from ...errors import BadInput
-from .. import pages
+from .. import pages, registry_words
 from ..pages import say
-from . import registry_words
 
 
 def state(key: str, *, held: bool = False) -> tuple[str, str]:

@@ -13,8 +13,9 @@ from typing import Any
 
 from ...i18n import LANGUAGES
 from ...staff.levels import Level
+from .. import figures, registry_words
 from ..pages import say
-from . import days, figures, registry_words, words_of_acts
+from . import days, words_of_acts
 from .levels import words_of
 
 _COUNTS = frozenset({

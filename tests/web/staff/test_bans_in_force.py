@@ -17,7 +17,7 @@ from mailinglist.consent.bans import Forbidden
 from mailinglist.consent.states import Channel
 from mailinglist.staff.levels import Level
 from mailinglist.staff.tables import AuditEntry
-from mailinglist.web.staff import registry_words
+from mailinglist.web import registry_words
 from making import person
 
 TOLD = {"how": "phone", "on": "2026-11-02", "words": "Call 17, asked for it"}

@@ -35,7 +35,7 @@ from mailinglist.consent.states import Channel, State
 from mailinglist.consent.tables import ImportJob, Subscription
 from mailinglist.staff.levels import Level
 from mailinglist.staff.tables import AuditEntry
-from mailinglist.web.staff import registry_words
+from mailinglist.web import registry_words
 from making import person
 
 XSS = "<script>alert(1)</script>"
@@ -299,7 +299,7 @@ def test_every_refusal_of_the_verbs_is_in_the_catalogues() -> None:
 
 
 def test_no_sentence_is_kept_that_no_verb_says() -> None:
-    package = Path(registry_words.__file__).parents[2]
+    package = Path(registry_words.__file__).parents[1]
     texts = [
         node.value
         for path in (*(package / "consent").glob("*.py"), *(package / "privacy").glob("*.py"))

@@ -21,7 +21,7 @@ from mailinglist.delivery.attention import Place
 from mailinglist.delivery.bounces import Reported
 from mailinglist.delivery.verdicts import Verdict
 from mailinglist.inbound import spool
-from mailinglist.inbound.tables import Spooled
+from mailinglist.inbound.tables import FAILED, OWNER, Spooled
 from mailinglist.privacy import needs
 from mailinglist.staff.levels import Level
 from mailinglist.staff.tables import AuditEntry
@@ -151,16 +151,16 @@ def test_few_complaints_are_told_and_hold_nothing(app: Flask):
         assert [need for need in later if need.place is Place.COMPLAINTS] == [], "told once"
 
 
-def came_in(raw: bytes, *, state: str = spool.OWNER, outcome: str = "unclear", sender: str = "matti@example.fi") -> int:
+def came_in(raw: bytes, *, state: str = OWNER, outcome: str = "unclear", sender: str = "matti@example.fi") -> int:
     with db.transaction() as session:
         spool.keep(
             session, recipient="tector-tiedottaa-owner@example.fi", sender=sender, via="lmtp", raw=raw, now=NOW - DAY
         )
         row = session.scalars(select(Spooled).order_by(Spooled.id.desc()).limit(1)).one()
-        if state == spool.OWNER:
+        if state == OWNER:
             spool.done(row, state=state, kind="other", outcome=outcome, list_id=the_list(session).id, now=NOW)
         else:
-            while not spool.failed(row, now=NOW):
+            while not spool.failed(session, row, now=NOW):
                 pass
         return row.id
 
@@ -174,7 +174,7 @@ def test_mail_that_waits_for_a_person_is_read_and_done(app: Flask):
         b"From: x@example.org\r\nContent-Type: text/html\r\n\r\n"
         b"<p>Hello <img src=http://tracker.example/x><script>alert(1)</script>there</p>"
     )
-    number, _, failed = came_in(plain), came_in(rich, sender=""), came_in(b"\x00\xff garbage", state=spool.FAILED)
+    number, _, failed = came_in(plain), came_in(rich, sender=""), came_in(b"\x00\xff garbage", state=FAILED)
     with db.reading() as session:
         [need] = [need for need in needs.of_list(session, the_list(session), now=NOW) if need.place is Place.MAIL]
         assert need.what.values["number"] == 3

@@ -23,7 +23,8 @@ from mailinglist.delivery.tables import Handoff, Hold
 from mailinglist.staff import accounts, audit
 from mailinglist.staff.levels import Level
 from mailinglist.stationery.sentences import SaidBadInput
-from mailinglist.web.staff import figures, local_time
+from mailinglist.web import figures
+from mailinglist.web.staff import local_time
 from making import leave_token, person, the_list, written
 
 HELSINKI = ZoneInfo("Europe/Helsinki")

@@ -82,7 +82,8 @@ def test_a_number_that_no_row_has_leads_nowhere(chief: staffing.Signed, path: st
     "asked",
     [
         "audit?before=", "bans?before=", "bulletins?before=", "disclosures?before=", "images?before=",
-        "imports?before=", "persons/1?mails=", "persons?q=&after=", "persons/new?person=", "retention?before=",
+        "imports?before=", "mail?before=", "persons/1?mails=", "persons?q=&after=", "persons/new?person=",
+        "retention?before=", "unreached?after=",
     ],
 )  # fmt: skip
 def test_no_page_takes_a_mistyped_number_for_another(chief: staffing.Signed, matti: int, asked: str) -> None:

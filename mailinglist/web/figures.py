@@ -8,14 +8,11 @@ from zoneinfo import ZoneInfo
 
 from babel import dates, numbers
 
-from ... import i18n
-from ...delivery import audience_query
-from .. import pages
+from .. import i18n
+from ..delivery import audience_query
+from . import pages
 
 _BETWEEN = re.compile(r"[\s,.'’]")
-# As CLDR has them for Finnish, and as Swedish is written in Finland: with a full stop, and in a sentence with its word,
-# from which it does not part at the end of a line.
-_CLOCK = {"fi": "'klo'\u00a0H.mm", "sv": "'kl.'\u00a0H.mm", "en": "'at'\u00a0HH:mm"}
 _DAY = {"fi": "d.M.y", "sv": "d MMM y", "en": "d MMM y"}
 _LONG_DAY = {"fi": "EEEE d. MMMM y", "sv": "EEEE d MMMM y", "en": "EEEE d MMMM y"}
 _CELL = {"fi": "d.M.y H.mm", "sv": "d MMM y H.mm", "en": "d MMM y, HH:mm"}
@@ -67,7 +64,7 @@ def lasting(seconds: float) -> str:
 
 def clock(at: datetime, zone: ZoneInfo) -> str:
     """A time of day in a sentence: “klo 9.05”, “kl. 9.05”, “at 09:05”."""
-    return _written(at, zone, _CLOCK[pages.language()])
+    return _written(at, zone, i18n.CLOCK[pages.language()])
 
 
 def clock_face(at: datetime, zone: ZoneInfo) -> str:
@@ -77,7 +74,7 @@ def clock_face(at: datetime, zone: ZoneInfo) -> str:
 
 def moment(at: datetime, zone: ZoneInfo) -> str:
     """A day with its time, in a sentence: “22.11.2026 klo 9.05”."""
-    return _written(at, zone, f"{_DAY[pages.language()]} {_CLOCK[pages.language()]}")
+    return _written(at, zone, f"{_DAY[pages.language()]} {i18n.CLOCK[pages.language()]}")
 
 
 def moment_in_a_cell(at: datetime, zone: ZoneInfo) -> str:
@@ -87,7 +84,7 @@ def moment_in_a_cell(at: datetime, zone: ZoneInfo) -> str:
 
 def moment_in_full(at: datetime, zone: ZoneInfo) -> str:
     """The same with the day of the week and the offset, where all hangs on it."""
-    return _written(at, zone, f"{_LONG_DAY[pages.language()]} {_CLOCK[pages.language()]} (OOOO)")
+    return _written(at, zone, f"{_LONG_DAY[pages.language()]} {i18n.CLOCK[pages.language()]} (OOOO)")
 
 
 def _written(at: datetime, zone: ZoneInfo, form: str) -> str:

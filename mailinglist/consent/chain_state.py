@@ -6,11 +6,8 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
-from .ledger import MOVED, READDRESSED
-from .restriction import RESTRICTED, UNRESTRICTED
+from .ledger import BANNED, ERASED, MOVED, OF_BANS, READDRESSED, RESTRICTED, UNRESTRICTED
 from .states import Basis, Event, State
-
-_OF_BANS = ("banned", "ban_lifted")
 
 
 @dataclass(slots=True)
@@ -55,7 +52,7 @@ Restricted = bool | tuple[bytes, int]
 
 
 @dataclass(slots=True)
-class Told:
+class ChainState:
     """What one chain says of the register."""
 
     stands: dict[str, Stand] = field(default_factory=dict)
@@ -85,15 +82,15 @@ class Told:
         """Take in one entry."""
         self.subject = bytes.fromhex(body["subject"])
         event = body["event"]
-        if event in _OF_BANS:
+        if event in OF_BANS:
             forbidden = self.bans.setdefault(self.subject, set())
             # An entry without a list is about all lists, as every ban was at first.
             named = [banned(channel, body.get("list")) for channel in body.get("channels", ())]
-            (forbidden.update if event == "banned" else forbidden.difference_update)(named)
+            (forbidden.update if event == BANNED else forbidden.difference_update)(named)
             return
         self.erased = self.of_bans = False
         self._hear_restriction(event, body)
-        if event == "erased":
+        if event == ERASED:
             self.stands.clear()
             self.erased, self.erased_at = True, body["seq"]
         elif event == MOVED:
@@ -110,7 +107,7 @@ class Told:
         self.going = event == MOVED
         if event in (RESTRICTED, UNRESTRICTED):
             self.restricted = event == RESTRICTED
-        elif event == "erased":
+        elif event == ERASED:
             self.restricted = False
         elif event == MOVED:
             self.gone.append((bytes.fromhex(body["other_chain"]), self.restricted))

@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from ... import i18n
-from ...consent.import_jobs import CHECKED, CHECKING, DONE, FAILED, RUNNING, UPLOADED, WAITING
-from ...consent.states import Channel, State
-from ...errors import MailinglistError
-from ...i18n import LANGUAGES
-from ...stationery.sentences import noted as _
-from .. import pages
-from ..pages import say
+from .. import i18n
+from ..consent.import_jobs import CHECKED, CHECKING, DONE, FAILED, RUNNING, UPLOADED, WAITING
+from ..consent.states import Channel, State
+from ..errors import MailinglistError
+from ..i18n import LANGUAGES
+from ..stationery.sentences import noted as _
+from . import pages
+from .pages import say
 
 Badge = tuple[str, str]
 """A short word, and what kind of badge it is: good, warn, bad, plain."""

@@ -22,22 +22,26 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from .. import db, observe
+from .. import db, disk, observe
+from . import ledger
 from .keys import Keys
 from .ledger import moment
+from .states import Event
 
 _log = observe.logger(__name__)
 
 FILE = "optouts.jsonl"
 
-LEFT, DISOWNED, BANNED, ERASED, MOVED = "left", "disowned", "banned", "erased", "moved"
-MUTED, RESTRICTED = "muted", "restricted"
+LEFT, DISOWNED, MUTED = Event.LEAVE.value, Event.DISOWN.value, "muted"
+BANNED, ERASED, MOVED, RESTRICTED = ledger.BANNED, ledger.ERASED, ledger.MOVED, ledger.RESTRICTED
 TAKEN_AWAY = (LEFT, DISOWNED, BANNED, ERASED, MOVED, MUTED, RESTRICTED)
 """What is replayed: `moved` is a corrected address, from a digest to another; `muted` is “I did not ask for this” by
 somebody who was on no list any more."""
-CONFIRMED, IMPORTED, LIFTED, UNRESTRICTED = "confirmed", "imported", "ban_lifted", "unrestricted"
+CONFIRMED, IMPORTED = Event.CONFIRM.value, Event.IMPORT.value
+LIFTED, UNRESTRICTED = ledger.BAN_LIFTED, ledger.UNRESTRICTED
 GIVEN = (CONFIRMED, IMPORTED, LIFTED, UNRESTRICTED)
-"""What is reported, and never replayed. All of these names but `muted` are also those of the ledger's events."""
+"""What is reported, and never replayed. All of these names but `muted` are those of the ledger's events: by
+them a restored copy is asked what it knows."""
 
 ACCEPTED = "loss_accepted"
 """A person said that opt-outs are lost: what is wrong before this line counts as known."""
@@ -134,7 +138,7 @@ class Journal:
                 _write_all(file, data, size)
                 os.fdatasync(file)
                 if fresh:
-                    sync_folder(self.path.parent)
+                    disk.sync_folder(self.path.parent)
             except OSError:
                 with contextlib.suppress(OSError):
                     os.ftruncate(file, size)
@@ -207,7 +211,7 @@ class Journal:
             finally:
                 os.close(file)
             if not head.exists:
-                sync_folder(self._head.parent)
+                disk.sync_folder(self._head.parent)
         except OSError as error:
             observe.count("journal_head_not_written")
             _log.error("journal_head_not_written", reason=error.strerror)
@@ -373,15 +377,6 @@ def _write_all(file: int, data: bytes, at: int) -> None:
     while view:
         done = os.pwrite(file, view, at)
         view, at = view[done:], at + done
-
-
-def sync_folder(folder: Path) -> None:
-    """Have the names of the files in a folder on disk, too: a file that is synced can be lost with its name."""
-    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
 
 
 def _canonical(value: dict[str, Any]) -> bytes:

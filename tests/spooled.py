@@ -32,8 +32,3 @@ def owned(address: str = "omistaja@example.org", **more: str) -> None:
     """The list has an owner, to whom mails are sent on."""
     with db.transaction() as session:
         lists.change(session, the_list(session), {"owner": address, **more}, now=db.utcnow())
-
-
-def never() -> bool:
-    """Work goes on to its end."""
-    return False
