@@ -41,6 +41,8 @@ _AGAIN = (timedelta(minutes=1), timedelta(minutes=10), timedelta(hours=1), timed
 """Pauses before a mail that could not be handled is tried again; after them it has failed."""
 MOST_DEATHS = 3
 """Workers that may die over a mail."""
+_APART = timedelta(minutes=1)
+"""After the second of them: where workers are killed a few times in a row, no mail is to blame."""
 _SOON = timedelta(seconds=5)
 _AT_ONCE = 50
 """Mails whose From is looked at at once."""
@@ -234,6 +236,7 @@ def died(
         .with_for_update(skip_locked=True)  # who holds it is not dead
     ):
         row.deaths += 1
+        row.not_before = now + _APART * (row.deaths - 1)
         if row.deaths >= MOST_DEATHS:
             row.outcome = KILLS
             aside[row] = list_of(row.recipient)

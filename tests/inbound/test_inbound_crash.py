@@ -61,8 +61,6 @@ class House:
         if role == "worker":  # what it had in hand waits until it counts as dead: that time is over
             with db.transaction() as session:
                 session.execute(update(InHand).values(beat_at=db.utcnow() - 2 * db.dead_after(session)))
-                # No mail is to blame: three such deaths while the same one is in hand would set it aside.
-                session.execute(update(Spooled).where(Spooled.deaths > 0).values(deaths=0))
         self.start(role)
 
     def ring(self) -> None:
@@ -121,6 +119,8 @@ def crash(app: Flask, settings: Settings, number: int, kills: int) -> None:
             house.ring()
         for sender in senders:
             sender.join(120)
+        with db.transaction() as session:  # what was in hand twice as its worker died waits for a minute: that is over
+            session.execute(update(Spooled).where(Spooled.state == "waiting").values(not_before=db.utcnow()))
         servers.wait_for(lambda: patiently(lambda: handled(house) == number), seconds=90)
     finally:
         house.end()
