@@ -150,13 +150,18 @@ def test_an_empty_or_newer_database_is_not_worked_on(empty: Flask) -> None:
             migrate.assert_current(session)
 
 
-@pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
-def test_a_database_of_the_first_revision_keeps_all_it_has(empty: Flask) -> None:
-    """Rows of 0001, written with the columns that it had, are all there afterwards, and what points to them holds."""
+def made_at(revision: str) -> None:
+    """The schema as a database had it that was made at this revision."""
     with db.db.engine.connect() as connection:
         made = migrate.config()
         made.attributes["connection"] = connection
-        command.upgrade(made, "0001")
+        command.upgrade(made, revision)
+
+
+@pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
+def test_a_database_of_the_first_revision_keeps_all_it_has(empty: Flask) -> None:
+    """Rows of 0001, written with the columns that it had, are all there afterwards, and what points to them holds."""
+    made_at("0001")
     with db.transaction() as session:
         old = MetaData()
         old.reflect(session.connection())
@@ -197,10 +202,7 @@ def test_a_database_of_the_first_revision_keeps_all_it_has(empty: Flask) -> None
 @pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
 def test_what_was_approved_under_0003_is_still_approved(empty: Flask) -> None:
     """Its digest does not know of the columns that came with 0004, and holds."""
-    with db.db.engine.connect() as connection:
-        made = migrate.config()
-        made.attributes["connection"] = connection
-        command.upgrade(made, "0003")
+    made_at("0003")
     with db.transaction() as session:
         old = MetaData()
         old.reflect(session.connection())
@@ -227,10 +229,7 @@ def test_what_was_approved_under_0003_is_still_approved(empty: Flask) -> None:
 @pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
 def test_bans_of_0009_are_about_all_lists(empty: Flask) -> None:
     """Each keeps its number and words, counts on every list, and one for a single list may stand beside it."""
-    with db.db.engine.connect() as connection:
-        made = migrate.config()
-        made.attributes["connection"] = connection
-        command.upgrade(made, "0009")
+    made_at("0009")
     with db.transaction() as session:
         old = MetaData()
         old.reflect(session.connection())
@@ -262,10 +261,7 @@ def test_bans_of_0009_are_about_all_lists(empty: Flask) -> None:
 def test_mails_of_0011_keep_what_they_have(empty: Flask) -> None:
     """Nobody reads now what the From of those that wait says; of what is sent on it was said before when, and how often
     it was put off."""
-    with db.db.engine.connect() as connection:
-        made = migrate.config()
-        made.attributes["connection"] = connection
-        command.upgrade(made, "0011")
+    made_at("0011")
     values = {
         "recipient": "a@example.fi", "via": "lmtp", "size": 3, "raw": b"Moi", "received_at": NOW, "not_before": NOW,
         "tries": 1,

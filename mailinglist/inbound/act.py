@@ -130,6 +130,8 @@ class _Handling:
         self._list = self._meant()
         self._writers = whose.writers(row.sender, self._mail.addresses("From"))
         self._restored = row.outcome == spool.RESTORED
+        self._erased = False
+        """As it was before anything was done; looked at once more at the end."""
 
     def _meant(self) -> MailingList | None:
         try:
@@ -144,13 +146,13 @@ class _Handling:
         other is about, could wait for each other. An erasure waits from here on, and finds what was written down."""
         if self._restored:  # what was taken back since is known once the journals are replayed
             keys.assert_sound(self._session)
-        before = self._writer_erased()
+        self._erased = self._writer_erased()
         came = self._handled()
         if not register.pin_now(self._session, self._writers):
             raise Busy
-        if self._writer_erased() is not before:
+        if self._writer_erased() is not self._erased:
             raise Busy
-        if not before:
+        if not self._erased:
             return came
         spool.nobodys(self._row)
         if came.state != OWNER:
@@ -205,7 +207,7 @@ class _Handling:
 
     def _forged_or_erased(self) -> str | None:
         """Why no letter goes to whoever the mail says that it is from; None: it may go."""
-        if self._writer_erased():
+        if self._erased:
             return "erased"
         return "dmarc" if traces.forged(self._mail, self._settings.inbound_authserv_id) else None
 

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, and_, case, func, select, update
+from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from ..db import changed
-from .tables import IS_UNSEEN, Spooled, of_list
+from .tables import IS_UNSEEN, Spooled, from_the_same, of_list
 
 PENDING, HANDING, ACCEPTED = "pending", "handing", "accepted"
 UNCERTAIN, FAILED, WITHHELD = "uncertain", "failed", "withheld"
@@ -73,11 +73,7 @@ def went_since(session: Session, list_id: int | None, since: datetime, *whose: C
 
 def of_writer(row: Spooled) -> ColumnElement[bool]:
     """SQL: it is from whom this mail is from (`crowding.Writer`); those that name nobody count together here."""
-    return and_(
-        func.lower(Spooled.sender) == row.sender.lower(),
-        func.coalesce(Spooled.writer, "") == (row.writer or ""),
-        func.coalesce(Spooled.client, "") == (row.client or ""),
-    )
+    return from_the_same(row) & (func.coalesce(Spooled.client, "") == (row.client or ""))
 
 
 def of_domain(row: Spooled) -> ColumnElement[bool] | None:

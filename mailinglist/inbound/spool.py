@@ -26,7 +26,7 @@ from ..consent.tables import Person
 from ..db import among, changed, insert_new
 from ..observe import count
 from . import crowding, hands, onward, whose
-from .tables import FAILED, HANDLED, IS_UNSEEN, OWNER, SEEN, WAITING, InHand, Spooled, of_list
+from .tables import FAILED, HANDLED, IS_UNSEEN, OWNER, SEEN, WAITING, InHand, Spooled, from_the_same, of_list
 
 KILLS, TOO_LARGE, CROWDED_OUT, OUTLIVED = "kills", "too-large", "crowded-out", "outlived"
 ERASED, RESTORED = "erased", "restored"
@@ -404,12 +404,7 @@ def seen(session: Session, number: int, *, now: datetime) -> bool:
 
 def seen_alike(session: Session, row: Spooled, numbers: Collection[int], *, now: datetime) -> int:
     """A person has dealt with those of these mails that have the return path and the From of this one; how many."""
-    theirs = update(Spooled).where(
-        IS_UNSEEN,
-        among(Spooled.id, sorted(numbers)),
-        func.lower(Spooled.sender) == row.sender.lower(),
-        func.coalesce(Spooled.writer, "") == (row.writer or ""),
-    )
+    theirs = update(Spooled).where(IS_UNSEEN, among(Spooled.id, sorted(numbers)), from_the_same(row))
     done_with = theirs.values(state=SEEN, handled_at=now)
     return changed(session.execute(done_with, execution_options=_NO_OBJECTS))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from sqlalchemy import CheckConstraint, ColumnElement, Index, LargeBinary, String, literal_column, text
+from sqlalchemy import CheckConstraint, ColumnElement, Index, LargeBinary, String, and_, func, literal_column, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from ..db import Base, BigId, Digest, UtcDateTime
@@ -103,6 +103,13 @@ class InHand(Base):
 
 IS_UNSEEN = Spooled.state.in_([literal_column(f"'{OWNER}'"), literal_column(f"'{FAILED}'")])
 """SQL: it waits for a person. Spelt out, so that the partial index serves."""
+
+
+def from_the_same(row: Spooled) -> ColumnElement[bool]:
+    """SQL: it has the return path and the From of this mail."""
+    return and_(
+        func.lower(Spooled.sender) == row.sender.lower(), func.coalesce(Spooled.writer, "") == (row.writer or "")
+    )
 
 
 def of_list(list_id: int | None) -> ColumnElement[bool]:
