@@ -45,17 +45,17 @@ _CODE = re.compile(r"(?:^|[\s:;<\[\"'(#])([245][0-9]{2})(?=[\s:;,.<#\"'\])-]|$)"
 _STATUS = re.compile(r"(?<![0-9.])([245]\.[0-9]{1,3}\.[0-9]{1,3})(?![0-9]|\.[0-9])")
 
 _SOMEBODY = (
-    r"(?:user(?:name|id)?|recipient|rcpt|addressee|mail[- ]?box|inbox|account|address|local[- ]part|customer|alias"
+    r"(?:user(?:name|id)?|recipient|rcpt|mail[- ]?box|inbox|account|address|local[- ]part|customer|alias"
     r"|kayttaja\w{0,3}|vastaanottaja\w{0,3}|(?:sahkoposti)?osoi(?:te|tetta)|(?:posti)?laatikko[an]?|tilia?"  # fi
     r"|anvandaren?|mottagaren?|(?:e-?post)?adress(?:en)?|brevladan?|inkorgen|konto[nt]?"  # sv
     r"|bru[gk]er(?:en)?|modtager(?:en)?|mottaker(?:en)?|postkass[ae]n?"  # da, nb
     r"|benutzer|empfanger|adresse|postfach|gebruiker|ontvanger|postbus"  # de, nl
-    r"|utilisateur|destinataire|boite|messagerie|usuario|destinatario|cuenta|buzon|conta"  # fr, es, pt
+    r"|utilisateur|destinataire|boite|usuario|destinatario|cuenta|buzon|conta"  # fr, es, pt
     r"|utente|casella)(?:e?s)?"  # it
 )
 _ABSENT = (
     r"(?:unknown|unrecogni[sz]ed|not (?:be )?found|not known|not recogni[sz]ed|not exist|t exist|t found|invalid"
-    r"|not valid|not listed|no longer \w+|has moved|(?:was|been) deleted"
+    r"|not valid|not listed|no longer \w+|has moved"
     r"|tuntematon|ei (?:loydy|loytynyt|loydetty|ole olemassa|tunneta)"  # fi
     r"|okand|(?:finns|existerar|hittades) inte|uk(?:endt|jent)|fin[dn]es ikke"  # sv, da, nb
     r"|unbekannt|existiert nicht|nicht (?:gefunden|bekannt)|onbekend|bestaat niet"  # de, nl
@@ -78,9 +78,8 @@ _UNKNOWN = _any(
     rf"{_NO_SUCH} (?:\S+ ){{0,2}}?{_SOMEBODY}",
     r"no (?:user|mail[- ]?box|account|such id)",
     r"mail[- ]?box name not allowed",  # RFC 5321, 553
-    r"undeliverable address",  # Postfix
-    r"address rejected(?=\.(?: |$))",  # Cisco
-    r"unroute?able address",  # Exim
+    r"(?:undeliverable|unroute?able) address",  # Postfix, Exim
+    r"(?:address|recipient) rejected(?! ?[:a-z])",  # and no word why: Cisco
     r"nosuchuser|recip\w{0,5}notfound",  # Google, Microsoft
 )
 """Nobody of that name."""
@@ -94,7 +93,7 @@ _NO_DOMAIN = _any(
     r"destination system address",  # RFC 3463, 5.1.2
 )
 _FULL = _any(
-    rf"(?:{_SOMEBODY}|mail ?folder|storage|disk|quota)(?: \S+){{0,3}}? (?:full|exceeded|too many (?:mails|messages)"
+    rf"(?:{_SOMEBODY}|mail ?folder|storage|disk|quota)(?: \S+){{0,3}}? (?:full|exceeded|too many messages"
     r"|taynna|fullt?|fuld|(?:uber)?voll|vol|pleine?|llen[ao]|chei[ao]|pien[ao])",
     r"(?:over|exceed\w{0,3}|out of|insufficient|not enough)(?: \S+){0,3}? (?:quota|storage|space|allocation)",
     r"overquota|quota (?:limit|exce|viol)\w*|mailbox size|no space left",
@@ -104,31 +103,28 @@ _HOLDER = r"(?:account|mail[- ]?box|user|recipient)"
 _LOCKED = _any(
     rf"{_HOLDER}(?: \S+){{0,6}}? {_SHUT}",
     rf"{_SHUT} (?:\S+ )?{_HOLDER}",
-    rf"{_HOLDER}(?: \S+){{0,2}}? (?:blocked|locked|closed|bloque)",
+    rf"{_HOLDER}(?: \S+){{0,3}}? (?:b?locked|closed)",
     r"not accepting (?:new |any )?(?:mail|messages)",
 )
 _OURS = re.compile(
     r"spam|junk|unsolicited|(?:black|block|gr[ae]y|white) ?list|dnsbl|\brbl\b|reputation|suspici|complain|abus|virus"
-    r"|malware|phish|polic|violat|administrative|prohibit|restrict|banned|blocked|access denied|permi|not a member"
-    r"|auth(?:enti|ori[sz]|req)|relay|dmarc|dkim|\bspf|\btls\b|\bptr\b|\brdns|reverse (?:dns|lookup)|\b[he][eh]lo\b"
-    r"|\bips?\b(?!=)|client (?:host|address)|from your|(?:rate|frequency|size) limit|too (?:many|fast|much|large|big)"
-    r"|m(?:aximum|essage) (?:message|size|length)|(?:line|name) too long|rfc ?[25][38]2[12]|complian|syntax error"
+    r"|phish|polic|violat|administrative|prohibit|restrict|banned|blocked|access denied|permi"
+    r"|not (?:a member|allowed to post)"
+    r"|auth(?:enti|ori[sz]|req)|relay|dmarc|dkim|\bspf|\btls\b|\bptr\b|\brdns|reverse dns|\b[he][eh]lo\b"
+    r"|\bips?\b(?!=)|client (?:host|address)|from your|(?:rate|frequency|size) limit|too (?:many|much|large|big)"
+    r"|m(?:aximum|essage) (?:message|size|length)|(?:line|path) too long|rfc ?[25][38]2[12]|syntax error"
     r"|sequence of commands|bad sequence|smtputf8|bare (?:cr|lf)|groups\.google\.com/support"
 )
 """What has a word for itself in the trade: of our content, our name, our right to write there, in families of words.
 Google Groups refuses in the reader's language, and the link is what all its notices have in common."""
 _REFUSED = r"(?:rejected|denied|refused|blocked|not allowed|not accepted|listed)"
 _OURS_REFUSED = _any(
-    rf"(?:senders?|mail from|from address|client|content|attachments?)(?: \S+){{0,3}}? {_REFUSED}",
+    rf"(?:senders?|mail from|client|content)(?: \S+){{0,3}}? {_REFUSED}",
     r"sender (?:address|domain|verif\w*)|domain of sender",
-    r"headers? (?:error|too|missing|invalid|not)|(?:from|from:|missing|invalid|bad|duplicate) headers?",
 )
 _MAIL_REFUSED = _any(rf"(?:message|mail|e-?mail|content)(?: content)?(?: was| is| has been)? {_REFUSED}")
 """Says little, so that what is said of the recipient comes first."""
-_IN_PASSING = re.compile(
-    r"relay recipient table|mailbox size limit|too many hops|too many (?:mails|messages) [io]n"
-    r"|permission denied|permitted time"
-)
+_IN_PASSING = re.compile(r"relay recipient table|too many hops|too many messages [io]n")
 """Holds one of the words above, and is about something else."""
 _STEP = r"\b(?:(?:reply|response)\s+to|after|command)\W{1,9}(?:pipelined\s+)?"
 """How Postfix, Exim, qmail and others begin to say at which step the server refused."""
@@ -139,13 +135,13 @@ _EARLY = re.compile(rf"{_BEFORE}|\brefused to talk to me|\bsender was rejected")
 """Nobody had been named yet."""
 _MOMENT = re.compile(rf"{_BEFORE}|{_AT_THE_END.pattern}")
 _LATE = re.compile(
-    r"timed?[ -]?out|connect(?!ions)|no route|reachable|queue|giving up|could not (?:be delivered|send message) for"
+    r"timed?[ -]?out|connect(?!ions)|no route|reachable|queue|giving up"
     r"|expired|attempts|temporar|try (?:again|later|your)|retry|\bhops?\b|\bloop|dns error|lookup|name ?server"
-    r"|available|deferred|delayed|not yet been delivered"
+    r"|available|deferred|delayed"
 )
 _BACKING = re.compile(
-    r"\bpermanent|\bfatal error|\bunrecoverable|\berror(?: code)? ?:|\b(?:0x)?[0-9a-f]{8}\b"
-    r"|\bnot (?:listed|found) in (?:\S+ ){0,5}?(?:directory|address book)\b"  # Domino, Notes
+    r"\bpermanent|\bfatal error|\berror(?: code)? ?:|\b(?:0x)?[0-9a-f]{8}\b"
+    r"|\bnot (?:listed|found) in\b"  # Domino, Notes
 )
 """The reporter's own number of an error, or its word that it is one; Exchange's numbers have eight digits. Or where it
 looked: a server that knows its directory is no hearsay."""
@@ -241,7 +237,7 @@ def _by_words(words: str, codes: list[int], statuses: list[str]) -> Verdict | No
         # the recipient was taken.
         return Verdict.MAILBOX if _has_detail(statuses, ".2.0") or _was_taken(said, statuses) else Verdict.DEAD
     if _NO_DOMAIN.search(said):
-        if _AT_THE_END.search(said) and not _of_the_address(statuses):
+        if _was_taken(said, statuses):
             return Verdict.SENDER  # the recipient's domain was good enough to take the mail for: it means ours
         for_now = any(status[0] == "4" for status in statuses) or "try again" in said
         return Verdict.MAILBOX if for_now else Verdict.DEAD
@@ -262,7 +258,7 @@ def _is_gone(said: str, codes: list[int], statuses: list[str]) -> bool:
 
 
 def _was_taken(said: str, statuses: list[str]) -> bool:
-    """Whether "user unknown" came only after the recipient had been taken, and no status says the same."""
+    """Whether the server refused only after it had taken the recipient, and no status says that the address is bad."""
     return _AT_THE_END.search(said) is not None and not _of_the_address(statuses)
 
 

@@ -17,9 +17,7 @@ MOST = 100
 _UNWANTED = frozenset({"abuse", "fraud", "virus", "opt-out", "opt-out-list", "other", "miscategorized"})
 """The types of RFC 5965 §7.3 by which a person says no, and opt-out, which came before it. `not-spam` (RFC 6430) says
 that the mail was wanted; `auth-failure` (RFC 6591) and `dmarc` are a server's, about signatures."""
-_BY_SUBJECT = re.compile(
-    r"\s*(?:complaint about message from|abuse report|spam complaint|email feedback report)\b", re.IGNORECASE
-)
+_BY_SUBJECT = re.compile(r"\s*(?:complaint about message from|abuse report|email feedback report)\b", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,17 +27,17 @@ _GRAVITY = (Verdict.DEAD, Verdict.MAILBOX, Verdict.SENDER, Verdict.COMPLAINT, Ve
 _ONCE = ("final-recipient", "original-recipient", "action")
 
 _DAEMON = re.compile(
-    r"mailer[- ]daemon|postmaster|mail[ -]?deliver|delivery (?:sub)?system|mail ?(?:daemon|system|router|gateway)"
-    r"|(?:system|mail) administrator|automatic mail",
+    r"mailer[- ]daemon|postmaster|mail[ -]?deliver|delivery (?:sub)?system"
+    r"|(?:system|mail) administrator",
     re.IGNORECASE,
 )
 _SUBJECT = re.compile(
     r"\W*(?:warning: )?(?:undeliver|returned (?:mail|message)|rejected|failure notice|failed (?:delivery|mail)"
     r"|(?:e?mail )?delivery (?:status|fail|error|report|notification|has failed|problem)"
-    r"|mail (?:delivery|failed|failure|error|system error|could not)|message (?:delivery|undeliver|could not|status)"
+    r"|mail (?:system )?(?:delivery|fail|error|could not)|message (?:delivery|undeliver|could not|status)"
     r"|non[- ]?deliver|(?:could not|unable to|cannot|can't) (?:send|deliver)"
     # Exchange in the languages hereabouts, and the large ones
-    r"|ei voi(?:tu)? toimittaa|viestiä ei voi|olevererbar|det går inte att leverera|kan ikke leveres|unzustellbar"
+    r"|ei voi(?:tu)? toimittaa|olevererbar|kan ikke leveres|unzustellbar"
     r"|non remis|no se puede entregar|onbestelbaar)",
     re.IGNORECASE,
 )
@@ -48,9 +48,7 @@ _NOTICE = re.compile(
     r"|mailbox (?:is )?full",
     re.IGNORECASE,
 )
-_LISTS = re.compile(
-    r"you are not (?:a member of|subscribed to|allowed to post to) this (?:mailing )?list", re.IGNORECASE
-)
+_LISTS = re.compile(r"you are not (?:a member of|allowed to post to) this (?:mailing )?list", re.IGNORECASE)
 """How the robots of other mailing lists refuse what comes to a list that one of our addresses leads to."""
 _DELAYED = re.compile(r"warning message only|not yet been delivered|\bdelayed\b", re.IGNORECASE)
 _COPY = re.compile(

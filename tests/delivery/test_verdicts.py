@@ -99,11 +99,27 @@ SAID = {
 """,
 }
 # What widely used servers document or are known for, by server, and what the languages say. Gmail's answers are in
-# support.google.com/a/answer/3726730, Microsoft's in its list of non-delivery reports in Exchange Online, Mimecast's
-# and Yahoo's in their lists of error codes, the others in the programs and their manuals.
+# support.google.com/a/answer/3726730, Microsoft's in its list of non-delivery reports in Exchange Online and, of old
+# Exchange, in article 246881 of its knowledge base, Mimecast's and Yahoo's in their lists of error codes and in Yahoo's
+# help (SLN3444), Domino's in what list programs know of it, the others in the programs and their manuals.
 # Verdict | reply code | enhanced status | words
 DOCUMENTED = {
+    "RFC 5321": """
+mailbox|450||mailbox unavailable (mailbox busy or temporarily blocked for policy reasons)
+mailbox|452||Requested action not taken: insufficient system storage
+dead|553||Requested action not taken: mailbox name not allowed
+sender|552||Too much mail data
+sender|500||Line too long
+sender|503||Bad sequence of commands
+""",
+    "The C library": """
+dead|550||Unknown host
+dead||5.4.4|Name or service not known
+mailbox|452|4.3.1|No space left on device
+mailbox|||connect to mx.example.fi: No route to host
+""",
     "Postfix": """
+mailbox|||Host or domain name not found. Name service error for name=example.fi type=MX: Host not found, try again
 dead|550|5.1.1|<matti@example.fi>: Recipient address rejected: User unknown in relay recipient table
 dead|550|5.1.1|<matti@example.fi>: Recipient address rejected: undeliverable address: mx.example.fi said: 550 5.1.1 no
 dead||5.4.4|Host or domain name not found. Name service error for name=x.fi type=A: Host found but no data record
@@ -123,6 +139,7 @@ mailbox|552|5.2.2|<matti@example.fi> Quota exceeded (mailbox for user is full)
 mailbox|451|4.3.0|<matti@example.fi> Temporary internal error
 """,
     "Exim": """
+dead|550||Unrouteable address
 dead|550||Unknown user
 sender|550||relay not permitted
 sender|550||Administrative prohibition
@@ -130,12 +147,16 @@ mailbox|||retry timeout exceeded
 mailbox|||mailbox is full (MTA-imposed quota exceeded while writing to file /var/mail/matti)
 """,
     "Sendmail": """
+sender|452|4.3.2|Connection rate limit exceeded.
 dead|550|5.1.1|<matti@example.fi>... User unknown
 dead|550|5.1.2|<matti@example.fi>... Host unknown (Name server: example.fi: host not found)
 mailbox|554|5.4.6|Too many hops 26 (25 max): from <a@b.example> via mx.example.org
 mailbox|452|4.4.5|Insufficient disk space; try again later
 sender|550|5.7.1|<matti@example.fi>... Relaying denied
 sender|451|4.1.8|Domain of sender address a@b.example does not resolve
+""",
+    "Courier": """
+dead||5.0.0|No such domain.
 """,
     "qmail and vpopmail": """
 dead|550||Sorry, no mailbox here by that name. vpopmail (#5.1.1)
@@ -146,6 +167,7 @@ sender|553||sorry, that domain isn't in my list of allowed rcpthosts (#5.7.1)
 sender|552||sorry, that message size exceeds my databytes limit (#5.3.4)
 """,
     "Exchange and Microsoft 365": """
+dead|||The recipient name is not recognized MSEXCH:IMS:Example:HKI:MX1 0 (000C05A6) Unknown Recipient
 dead|550|5.1.1|RESOLVER.ADR.ExRecipNotFound; not found
 dead|550|5.4.1|Recipient address rejected: Access denied. AS(201806281)
 dead|550|5.4.310|DNS domain example.fi does not exist [Message=InfoDomainNonexistent]
@@ -168,6 +190,7 @@ sender|552|5.3.4|Your message exceeded Google's message size limits.
 sender|550|5.7.25|The IP address sending this message does not have a PTR record setup
 """,
     "Yahoo and AOL": """
+dead|554||delivery error: dd This user doesn't have a yahoo.com account (matti@yahoo.com) [0]
 sender|553|5.7.1|[BL21] Connections will not be accepted from 192.0.2.1, because the ip is in Spamhaus's list
 sender|554|5.7.9|Message not accepted for policy reasons.
 mailbox|550|5.2.1|matti : inactive user
@@ -192,6 +215,9 @@ dead|550|5.7.1|No such user!
 sender|550||spam message rejected. Please visit http://help.mail.ru/notspam-support/
 """,
     "Domino, CommuniGate, OpenSMTPD, Zimbra": """
+dead|||User matti (matti@example.fi) not listed in Domino Directory
+dead|||User matti not listed in public Name & Address Book
+mailbox||4.4.4|No MX found for domain
 dead|550||matti@example.fi unknown user account
 dead|550||Invalid recipient: <matti@example.fi>
 mailbox|452|4.2.2|Over quota
@@ -211,6 +237,16 @@ sender|553||Message filtered. Refer to the Troubleshooting page for more informa
 sender|501||Connection rejected by policy [7.7]
 """,
     "Languages": """
+dead|550||Käyttäjää ei löytynyt
+dead|550||Osoitetta ei löydetty
+dead|550||Vastaanottajaa ei tunneta
+dead|550||Mottagaren existerar inte
+mailbox|550||Inkorgen är full
+dead|550||Modtageren findes ikke
+mailbox|550||Postkassen er fuld
+dead|550||Benutzer nicht gefunden
+dead|550||Cuenta no encontrada
+dead|550||Destinatário inexistente
 dead|550|5.0.0|Vastaanottajaa ei löydy
 dead|550||Tuntematon vastaanottaja
 dead|550||Käyttäjää ei ole olemassa
@@ -275,6 +311,40 @@ def test_hearsay_is_no_death() -> None:
     assert judge(words="User unknown. This is a permanent error.") is Verdict.DEAD
     assert judge(words="550 User unknown") is Verdict.DEAD
     assert judge(words="User matti not listed in public Name & Address Book") is Verdict.DEAD
+
+
+@pytest.mark.parametrize(
+    ("words", "verdict"),
+    [
+        # A refusal of an address, without a word why, is about the address: Cisco, and KumoMTA's table of answers.
+        ("550 Address rejected", Verdict.DEAD),
+        ("550 #5.1.0 Address rejected. matti@example.fi", Verdict.DEAD),
+        ("550 5.0.0 Recipient rejected", Verdict.DEAD),
+        # With a word why, the word counts, and what it is worth.
+        ("550 5.7.1 <matti@example.fi>: Recipient address rejected: Access denied", Verdict.SENDER),
+        ("550 5.0.0 <matti@example.fi>: Recipient address rejected: on hold", Verdict.MAILBOX),
+        ("550 Recipient address rejected by the destination", Verdict.MAILBOX),
+        ("550 5.1.0 Sender address rejected", Verdict.SENDER),
+        # Blocked is said of us, and of an account that is locked.
+        ("550 The recipient's account is blocked", Verdict.MAILBOX),
+        ("550 User temporarily locked", Verdict.MAILBOX),
+        ("550 Your host is blocked", Verdict.SENDER),
+        # Where a server looked makes it one that knows; what is not in a place of it is no person.
+        ("Recipient not found in the directory", Verdict.DEAD),
+        ("Recipient not found", Verdict.MAILBOX),
+        # Other lists refuse whom they don't know: fml's and Mailman's words.
+        ("You are not a member of this mailing list", Verdict.SENDER),
+        ("You are not allowed to post to this mailing list", Verdict.SENDER),
+        ("You are not a subscriber here", Verdict.MAILBOX),
+        # Who was late did not refuse us.
+        ("554 connection timed out", Verdict.MAILBOX),
+        ("554 no", Verdict.SENDER),
+        # A bare status about the whole address says nothing of the person.
+        ("550 5.1.0 no", Verdict.MAILBOX),
+    ],
+)
+def test_what_is_near_to_it(words: str, verdict: Verdict) -> None:
+    assert judge(words=words) is verdict
 
 
 def test_what_says_nothing() -> None:
