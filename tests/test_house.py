@@ -19,7 +19,7 @@ FLOORS: tuple[tuple[str, ...], ...] = (
     ("disk", "errors", "i18n", "observe", "periods", "places"),
     ("settings",),
     ("db", "tokens"),
-    ("pace", "stationery"),
+    ("heartbeat", "pace", "stationery"),
     ("consent",),
     ("bulletins", "letters", "staff"),
     ("delivery",),

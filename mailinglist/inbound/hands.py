@@ -19,16 +19,14 @@ import threading
 import time
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
-from types import TracebackType
-from typing import Self
 
 from flask import Flask
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from .. import observe
-from ..db import BEAT_SECONDS, among, clock, dead_after, insert_new, transaction
+from ..db import among, clock, dead_after, insert_new
+from ..heartbeat import Heartbeat
 from . import processes
 from .tables import InHand
 
@@ -56,12 +54,6 @@ def take(session: Session, numbers: Sequence[int]) -> list[int]:
     rows = [{"mail_id": number, **alike} for number in sorted(numbers)]
     added = insert_new(session, InHand).on_conflict_do_nothing().returning(InHand.mail_id)
     return sorted(session.scalars(added, rows))
-
-
-def beat(session: Session, hand: str) -> None:
-    """The worker that has this hand goes on."""
-    theirs = update(InHand).where(InHand.hand == hand).values(beat_at=clock(session))
-    session.execute(theirs, execution_options=_NO_OBJECTS)
 
 
 def let_go(session: Session, numbers: Collection[int] | None = None) -> None:
@@ -113,36 +105,23 @@ def _dead(session: Session) -> list[str]:
     return dead
 
 
-class AtWork:
-    """`with AtWork(app) as work: … work.went_on()`: says every two seconds that this thread's hand is alive."""
+class AtWork(Heartbeat):
+    """`with AtWork(app) as work: … work.went_on()`: says that this thread's hand is alive."""
 
     def __init__(self, app: Flask) -> None:
-        self._app, self._hand = app, mine()
+        super().__init__(app, "hand")
+        self._hand = mine()
         self._went_on = time.monotonic()
-        self._over = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="hand", daemon=True)
-
-    def __enter__(self) -> Self:
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._over.set()
-        self._thread.join(timeout=BEAT_SECONDS)
 
     def went_on(self) -> None:
         """One more mail is done with."""
         self._went_on = time.monotonic()
 
-    def _beat(self) -> None:
-        while not self._over.wait(BEAT_SECONDS):
-            if time.monotonic() - self._went_on > HANGS.total_seconds():
-                _log.error("worker_hangs_in_a_mail", hand=self._hand)
-                return
-            try:
-                with self._app.app_context(), transaction() as session:
-                    beat(session, self._hand)
-            except SQLAlchemyError as error:
-                _log.warning("hand_beat_failed", error=type(error).__name__)
+    def beat(self, session: Session) -> bool:
+        """False: nothing goes on any more."""
+        if time.monotonic() - self._went_on > HANGS.total_seconds():
+            _log.error("worker_hangs_in_a_mail", hand=self._hand)
+            return False
+        theirs = update(InHand).where(InHand.hand == self._hand).values(beat_at=clock(session))
+        session.execute(theirs, execution_options=_NO_OBJECTS)
+        return True

@@ -18,7 +18,7 @@ from sqlalchemy import select, update
 
 import servers
 from catching import Caught, text_of
-from mailinglist import db
+from mailinglist import db, heartbeat
 from mailinglist.inbound import act, forward, handle, hands, processes, reading, spool
 from mailinglist.inbound.tables import InHand, Spooled
 from making import never
@@ -161,7 +161,7 @@ def test_of_who_can_not_be_seen_or_hangs_silence_decides_by_ones_own_watch(
 
 def test_a_worker_beats_while_one_mail_takes_long_and_not_for_ever(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
     come(b"From: b@example.fi\r\n\r\n1\r\n")
-    monkeypatch.setattr(hands, "BEAT_SECONDS", 0.02)
+    monkeypatch.setattr(heartbeat, "BEAT_SECONDS", 0.02)
     long_ago = db.utcnow() - timedelta(hours=1)
     original = handle._report
 
