@@ -212,6 +212,18 @@ def test_arrows_point_only_down():
     assert wrong == []
 
 
+def test_the_console_stands_above_the_public_pages():
+    wired = {"__init__", "problems", "routes"}  # they lead a request to one or the other
+    wrong = [
+        f"{name_of(path)} imports {name}"
+        for path in (PACKAGE / "web").glob("*.py")
+        if path.stem not in wired
+        for name, _ in imports(path)
+        if name.startswith("mailinglist.web.staff")
+    ]
+    assert wrong == []
+
+
 def test_the_picture_shows_the_floors():
     svg = ElementTree.parse(ROOT / "docs" / "house.svg")
     names = svg.iterfind(".//{http://www.w3.org/2000/svg}text[@class='name']")

@@ -16,9 +16,8 @@ from zoneinfo import ZoneInfo
 from babel.dates import format_date, format_datetime
 
 from .. import i18n
-from . import pages, registry_words
+from . import pages, registry_words, words_of_acts
 from .pages import say
-from .staff import returned_pages, words_of_acts
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
 # Read first of an entry; the rest follows as it comes.
@@ -193,7 +192,7 @@ def _value(part: str, name: str, value: Any, zone: ZoneInfo) -> str:
     if part == "mails_to_us" and name in ("kind", "outcome"):
         return _plain(value)
     if part == "failed" and name == "verdict":
-        return returned_pages.verdicts().get(value, (value, ""))[0]
+        return registry_words.verdicts().get(value, (value, ""))[0]
     if name == "state" and part == "mails":
         return registry_words.handoff(value)[0]
     said = kinds.get(part) if name == "kind" else words.get(name)

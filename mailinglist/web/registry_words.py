@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping
 from .. import i18n
 from ..consent.import_jobs import CHECKED, CHECKING, DONE, FAILED, RUNNING, UPLOADED, WAITING
 from ..consent.states import Channel, State
+from ..delivery.verdicts import Verdict
 from ..errors import MailinglistError
 from ..i18n import LANGUAGES
 from ..stationery.sentences import noted as _
@@ -231,6 +232,15 @@ def handoff(key: str) -> Badge:
         "uncertain": (say("Uncertain"), "warn"),
     }
     return words.get(key, (key, "plain"))
+
+
+def verdicts() -> Mapping[str, Badge]:
+    """What a mail that failed says of its address."""
+    return {
+        Verdict.DEAD.value: (say("The address is gone"), "bad"),
+        Verdict.MAILBOX.value: (say("The mailbox took nothing"), "warn"),
+        Verdict.SENDER.value: (say("Refused because of us"), "bad"),
+    }
 
 
 def request_kind(key: str) -> str:

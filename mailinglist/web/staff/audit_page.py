@@ -9,9 +9,9 @@ from flask import Response, request, url_for
 
 from ...staff import audit
 from ...staff.levels import Right
-from .. import pages
+from .. import pages, words_of_acts
 from ..guards import Guard, Route
-from . import asked, frame, words_of_acts, words_of_details
+from . import asked, frame, words_of_details
 from .days import beginning, day_of, ending
 
 _A_PAGE = 50

@@ -107,7 +107,7 @@ def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = Non
         tasks=[(words.task_kind(each.kind), each) for each in reversed(asked_for)],
         kinds=words.note_kinds(), reason_words=outbox.reason_words,
         mails=[(_mail(each), words.handoff(each.state), each) for each in mails[:_MAILS]],
-        failed=[(_subject(each.subject), returned_pages.verdicts()[each.verdict], each) for each in failed],
+        failed=[(_subject(each.subject), words.verdicts()[each.verdict], each) for each in failed],
         complained=[(_subject(each.subject), each) for each in complained],
         mails_next=url_for("person.look", number=number, mails=mails[_MAILS - 1].id, _anchor="mails") if more else None,
         mails_first=url_for("person.look", number=number, _anchor="mails") if before_id is not None else None,

@@ -17,7 +17,7 @@ from ...delivery import returned
 from ...delivery.verdicts import Verdict
 from ...staff import audit
 from ...staff.levels import Right
-from .. import figures, pages
+from .. import figures, pages, registry_words
 from ..guards import Guard, Route
 from . import asked, frame, persons
 
@@ -37,7 +37,7 @@ def bounces() -> Response:
     return frame.page(
         "returned/bounces", here="returned", tabs_of=ways(row.slug), list_name=name, days=_SPAN.days,
         bulletins=[(setting.title(each.subject), each) for each in bulletins], number=figures.number,
-        share=figures.share, domains=domains, answers=answers, verdicts=verdicts(), mends=mends(),
+        share=figures.share, domains=domains, answers=answers, verdicts=registry_words.verdicts(), mends=mends(),
     )  # fmt: skip
 
 
@@ -72,15 +72,6 @@ def ways(slug: str) -> list[tuple[str, str, str]]:
         ("unreached", pages.say("Who can't be reached"), "returned_pages.unreached", Right.PERSONS),
     )
     return [(key, words, url_for(place, list=slug)) for key, words, place, right in every if frame.may(right)]
-
-
-def verdicts() -> Mapping[str, tuple[str, str]]:
-    """What a failure means, in a few words, and what kind of badge it is."""
-    return {
-        Verdict.DEAD.value: (pages.say("The address is gone"), "bad"),
-        Verdict.MAILBOX.value: (pages.say("The mailbox took nothing"), "warn"),
-        Verdict.SENDER.value: (pages.say("Refused because of us"), "bad"),
-    }
 
 
 def reasons() -> Mapping[str | None, str]:

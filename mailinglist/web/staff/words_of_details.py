@@ -13,9 +13,9 @@ from typing import Any
 
 from ...i18n import LANGUAGES
 from ...staff.levels import Level
-from .. import figures, registry_words
+from .. import figures, registry_words, words_of_acts
 from ..pages import say
-from . import days, words_of_acts
+from . import days
 from .levels import words_of
 
 _COUNTS = frozenset({

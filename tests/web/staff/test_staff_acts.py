@@ -15,7 +15,8 @@ from mailinglist.places import PACKAGE
 from mailinglist.staff import audit
 from mailinglist.staff.audit import Actor
 from mailinglist.staff.levels import Level
-from mailinglist.web.staff import words_of_acts, words_of_details
+from mailinglist.web import words_of_acts
+from mailinglist.web.staff import words_of_details
 
 # What is tested here does not come to the database, or would be the same on another.
 on_sqlite = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...consent.own_page import SOURCE
-from ..pages import say
+from ..consent.own_page import SOURCE
+from .pages import say
 
 
 def acts() -> Mapping[str, str]:
