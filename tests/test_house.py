@@ -132,7 +132,7 @@ WRITERS = {
     "Bounce": {"delivery/bounces.py"},
     "Complaint": {"delivery/complaints.py"},
     "Hold": {"delivery/complaints.py"},
-    "Spooled": {"inbound/onward.py", "inbound/spool.py"},
+    "Spooled": {"inbound/onward.py", "inbound/spool.py", "inbound/unseen.py"},
     "InHand": {"inbound/hands.py"},
     "Disclosure": {"privacy/disclosures.py"},
     "DisclosedPerson": {"privacy/disclosures.py"},

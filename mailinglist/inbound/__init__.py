@@ -8,7 +8,7 @@
     act         does it, once, by the verbs of the register and of delivery
     spool       what came in, kept until it is handled       handle   the worker's verb for it
     hands       what each worker has in hand                 processes   whether a process still lives
-    crowding    pure: how much may wait for a person
+    unseen      what waits for a person, until when          crowding   pure: how much of it there may be
     traces      what the relay wrote on top of a mail        whose    who wrote it, and whether they were erased
     server, conversation (pure), envelope   mail over LMTP and SMTP, and by a pipe
     imap        mail that is fetched from a mailbox              bounds   what a mail may cost

@@ -31,7 +31,7 @@ from ..delivery.bounces import Reported
 from ..delivery.verdicts import Verdict
 from ..errors import RegisterUnsound
 from ..settings import SETTINGS, Settings
-from . import act, forward, hands, intents, reading, spool
+from . import act, forward, hands, intents, reading, spool, unseen
 from .addresses import BOUNCE, Addresses
 from .spool import Peeked
 from .tables import OWNER, Spooled
@@ -95,7 +95,7 @@ def _after_deaths(settings: Settings) -> None:
         for row in spool.died(session, numbers, list_of=list_of, now=db.utcnow()):
             _log.error("mail_kills_workers", mail=row.id, digest=row.digest.hex(), octets=row.size)
             observe.count("inbound_failed")
-            spool.make_room(session, row, now=db.utcnow())
+            unseen.make_room(session, row, now=db.utcnow())
 
 
 def _some(after: int, settings: Settings) -> tuple[int | None, int]:
@@ -223,7 +223,7 @@ def _handle(session: Session, row: Spooled, settings: Settings) -> None:
                 list_id=outcome.list_id, person_id=outcome.person_id, writer=outcome.writer, now=now,
             )  # fmt: skip
             if outcome.state == OWNER:
-                spool.make_room(session, row, now=now)
+                unseen.make_room(session, row, now=now)
     except (*_LOST, act.Busy):
         raise
     except RegisterUnsound as error:  # nothing is wrong with the mail
@@ -234,4 +234,4 @@ def _handle(session: Session, row: Spooled, settings: Settings) -> None:
         observe.count("inbound_failed")
         to = Addresses(settings, tokens_of(session)).read(row.recipient)
         if spool.failed(session, row, list_id=act.list_id_of(session, to), now=now):
-            spool.make_room(session, row, now=now)
+            unseen.make_room(session, row, now=now)

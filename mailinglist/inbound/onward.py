@@ -1,4 +1,5 @@
-"""What is for a person, on its way to the list's owner: how far each mail is. With spool.py the only writer of spool.
+"""What is for a person, on its way to the list's owner: how far each mail is. With spool.py and unseen.py the only
+writer of spool.
 
     pending → handing → accepted | uncertain
        ↑          ├→ pending (a server put it off) | failed

@@ -1,22 +1,20 @@
-"""The spool: what came in, kept until it is handled. With onward.py the only writer of spool.
+"""The spool: what came in, kept until it is handled. With unseen.py and onward.py the only writer of spool.
 
 A mail is kept before its sender is told so, and once: its digest is its key, so that a server that asks again after a
 lost answer changes nothing. A claim lasts as long as its transaction: the mail is handled and marked in one commit, or
 waits as before. So whatever is killed, each mail is handled exactly once.
 
-What is for a person is sent on to the list's owner (onward.py, forward.py). What waits for a person has bounds
-(crowding.py), and an end: what goes unread is counted, and the owner is told.
+What is for a person waits for them (unseen.py), and is sent on to the list's owner (onward.py, forward.py).
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, case, exists, func, literal_column, or_, select, update
-from sqlalchemy import delete as delete_rows
+from sqlalchemy import ColumnElement, case, delete, exists, func, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
 from .. import db
@@ -25,14 +23,13 @@ from ..consent.address import Address, fold
 from ..consent.tables import Person
 from ..db import among, changed, insert_new
 from ..observe import count
-from . import crowding, hands, onward, whose
-from .tables import FAILED, HANDLED, IS_UNSEEN, OWNER, SEEN, WAITING, InHand, Spooled, from_the_same, of_list
+from . import hands, onward, whose
+from .tables import FAILED, HANDLED, IS_UNSEEN, NOBODYS, OWNER, SEEN, WAITING, WENT_UNREAD, InHand, Spooled
 
-KILLS, TOO_LARGE, CROWDED_OUT, OUTLIVED = "kills", "too-large", "crowded-out", "outlived"
-ERASED, RESTORED = "erased", "restored"
+KILLS, TOO_LARGE, ERASED, RESTORED = "kills", "too-large", "erased", "restored"
 """Outcomes (`act.OUTCOMES`) that are told here: it was set aside since workers died over it; only its header was
-fetched; it went unread to make room, or because nobody looked for so long; whoever wrote it was erased; it waited when
-a backup was made that was restored since. Of TOO_LARGE and RESTORED a mail that waits is marked, too."""
+fetched; whoever wrote it was erased; it waited when a backup was made that was restored since. Of TOO_LARGE and
+RESTORED a mail that waits is marked, too."""
 
 _LARGEST_NUMBER = 2**31 - 1
 _IN_HAND = 32 * 1024 * 1024
@@ -47,10 +44,7 @@ _SOON = timedelta(seconds=5)
 _AT_ONCE = 50
 """Mails whose From is looked at at once."""
 _IS_WAITING = Spooled.state == literal_column(f"'{WAITING}'")  # spelt out, so that the partial index serves
-_WENT_UNREAD = Spooled.outcome.in_([literal_column(f"'{CROWDED_OUT}'"), literal_column(f"'{OUTLIVED}'")])
 _IS_ASKED = Spooled.outcome == literal_column("'asked'")
-_NOBODYS: dict[str, str | None] = {"sender": "", "client": None, "writer": None}
-"""Of a mail of which nothing is kept that names whoever wrote it."""
 _NO_OBJECTS = {"synchronize_session": False}
 
 
@@ -123,6 +117,12 @@ def digest(recipient: str, raw: bytes) -> bytes:
 def _storable(address: str) -> str:
     """Octets that are no UTF-8, and NUL, which PostgreSQL does not hold, are marked."""
     return address.encode("utf-8", "replace").decode("utf-8", "replace").replace("\0", "\ufffd")
+
+
+def writer_of(written_by: str) -> str:
+    """Whom a mail's From names, as limits count it: folded. Nobody has checked it; with the return path and the client
+    it is who wrote the mail (`crowding.Writer`)."""
+    return _storable(fold(written_by.strip()))[:320]
 
 
 # ── handled ───────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -208,7 +208,7 @@ def done_many(session: Session, numbers: Sequence[int], *, kind: str, outcome: s
     session.execute(
         update(Spooled)
         .where(among(Spooled.id, numbers))
-        .values(state=HANDLED, kind=kind, outcome=outcome, handled_at=now, raw=None, **_NOBODYS),
+        .values(state=HANDLED, kind=kind, outcome=outcome, handled_at=now, raw=None, **NOBODYS),
         execution_options=_NO_OBJECTS,
     )
 
@@ -298,7 +298,7 @@ def came_from(row: Spooled, client: str | None) -> None:
 
 def nobodys(row: Spooled) -> None:
     """Whoever wrote it was erased: nothing of them is kept."""
-    for column, nothing in _NOBODYS.items():
+    for column, nothing in NOBODYS.items():
         setattr(row, column, nothing)
 
 
@@ -309,81 +309,7 @@ def asked_since(session: Session, since: datetime, *, client: str | None = None,
     return session.scalar(wanted) or 0
 
 
-# ── for a person ──────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def for_persons(session: Session, *, before: int | None = None, limit: int = 50) -> list[Spooled]:
-    """A page of what waits for a person, of all lists, newest first. Without the content: ask `content`."""
-    earlier = [Spooled.id < before] if before is not None else []
-    return list(session.scalars(select(Spooled).where(IS_UNSEEN, *earlier).order_by(Spooled.id.desc()).limit(limit)))
-
-
-def unseen(session: Session, list_id: int | None) -> int:
-    """How many wait for a person, of a list; None: of no list. A look at an index, however much came in."""
-    return session.scalar(select(func.count()).select_from(Spooled).where(of_list(list_id), IS_UNSEEN)) or 0
-
-
-def writer_of(written_by: str) -> str:
-    """Whom a mail's From names, as limits count it: folded. Nobody has checked it; with the return path and the client
-    it is who wrote the mail (`crowding.Writer`)."""
-    return _storable(fold(written_by.strip()))[:320]
-
-
-def make_room(session: Session, row: Spooled, *, now: datetime) -> int:
-    """Keep what waits for a person of the list of `row`, which has just joined it, within its bounds: how many mails
-    had to go. Each is counted, and told (`went_unread`)."""
-    session.flush()
-    kept = [
-        crowding.Kept(number, (fold(sender), writer or "", client or ""), octets or 0, known=person is not None)
-        for number, sender, writer, client, octets, person in session.execute(
-            select(
-                Spooled.id, Spooled.sender, Spooled.writer, Spooled.client, func.length(Spooled.raw), Spooled.person_id
-            )
-            .where(of_list(row.list_id), IS_UNSEEN)
-            .order_by(Spooled.id)
-        )
-    ]
-    return _unread(session, crowding.too_many(kept, row.id), CROWDED_OUT, now)
-
-
-def outlive(session: Session, before: datetime, *, limit: int, now: datetime) -> int:
-    """Delete the content of mails that have waited for a person since before then; how many."""
-    old = select(Spooled.id).where(*_outlived(before)).order_by(Spooled.handled_at).limit(limit)
-    return _unread(session, session.scalars(old).all(), OUTLIVED, now)
-
-
-def outliving(session: Session, before: datetime) -> int:
-    """How many mails `outlive` would empty in all."""
-    return session.scalar(select(func.count()).select_from(Spooled).where(*_outlived(before))) or 0
-
-
-def ending(session: Session, list_id: int | None, *, before: datetime) -> int:
-    """How many mails of a list (None: of no list) have waited for a person since before then."""
-    ending = select(func.count()).select_from(Spooled).where(*_outlived(before), of_list(list_id))
-    return session.scalar(ending) or 0
-
-
-def _outlived(before: datetime) -> tuple[ColumnElement[bool], ...]:
-    """Counted from when it came to wait for a person: it may have waited long for the program."""
-    return IS_UNSEEN, func.coalesce(Spooled.handled_at, Spooled.received_at) < before
-
-
-def _unread(session: Session, numbers: Collection[int], outcome: str, now: datetime) -> int:
-    """These mails go, and nobody has read them in the console."""
-    if not numbers:
-        return 0
-    theirs = update(Spooled).where(among(Spooled.id, sorted(numbers)), IS_UNSEEN)
-    gone = {"state": HANDLED, "outcome": outcome, "handled_at": now, "raw": None, **_NOBODYS}
-    number = changed(session.execute(theirs.values(**gone), execution_options=_NO_OBJECTS))
-    count(f"mails_{outcome.replace('-', '_')}", number)
-    return number
-
-
-def went_unread(session: Session, list_id: int | None, *, since: datetime) -> int:
-    """How many mails of a list (None: of no list) went since then before a person had dealt with them. A look at an
-    index."""
-    gone = select(func.count()).select_from(Spooled).where(_WENT_UNREAD, Spooled.handled_at > since, of_list(list_id))
-    return session.scalar(gone) or 0
+# ── a person looks at it ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
 def get(session: Session, number: int) -> Spooled | None:
@@ -394,19 +320,6 @@ def get(session: Session, number: int) -> Spooled | None:
 def content(session: Session, number: int) -> bytes | None:
     """One mail as it came; None where it is gone."""
     return session.scalar(select(Spooled.raw).where(Spooled.id == number))
-
-
-def seen(session: Session, number: int, *, now: datetime) -> bool:
-    """A person has dealt with it. False: there is no such mail that waits for a person."""
-    changes = update(Spooled).where(Spooled.id == number, IS_UNSEEN)
-    return changed(session.execute(changes.values(state=SEEN, handled_at=now))) == 1
-
-
-def seen_alike(session: Session, row: Spooled, numbers: Collection[int], *, now: datetime) -> int:
-    """A person has dealt with those of these mails that have the return path and the From of this one; how many."""
-    theirs = update(Spooled).where(IS_UNSEEN, among(Spooled.id, sorted(numbers)), from_the_same(row))
-    done_with = theirs.values(state=SEEN, handled_at=now)
-    return changed(session.execute(done_with, execution_options=_NO_OBJECTS))
 
 
 def again(session: Session, number: int, *, now: datetime) -> bool:
@@ -452,7 +365,7 @@ def clear(session: Session, before: datetime, *, limit: int = 5000) -> int:
     person, stay; so does, for as long again, that one went unread. What is deleted is not known when it is handed in
     again: so keep them longer than any server tries."""
     old = select(Spooled.id).where(*_over(before)).order_by(Spooled.received_at).limit(limit)
-    return changed(session.execute(delete_rows(Spooled).where(Spooled.id.in_(old)), execution_options=_NO_OBJECTS))
+    return changed(session.execute(delete(Spooled).where(Spooled.id.in_(old)), execution_options=_NO_OBJECTS))
 
 
 def over(session: Session, before: datetime) -> int:
@@ -461,7 +374,7 @@ def over(session: Session, before: datetime) -> int:
 
 
 def _over(before: datetime) -> tuple[ColumnElement[bool], ...]:
-    told = or_(Spooled.outcome.is_(None), ~_WENT_UNREAD, Spooled.handled_at < before)
+    told = or_(Spooled.outcome.is_(None), ~WENT_UNREAD, Spooled.handled_at < before)
     return Spooled.received_at < before, Spooled.state.in_([HANDLED, SEEN]), told
 
 
@@ -479,7 +392,7 @@ def forget(session: Session, person_id: int, *, addresses: Sequence[str] = ()) -
         )
     open_ones = update(Spooled).where(theirs, IS_UNSEEN).values(state=SEEN)
     session.execute(open_ones, execution_options=_NO_OBJECTS)
-    gone = update(Spooled).where(theirs, Spooled.state != WAITING).values(raw=None, person_id=None, **_NOBODYS)
+    gone = update(Spooled).where(theirs, Spooled.state != WAITING).values(raw=None, person_id=None, **NOBODYS)
     return changed(session.execute(gone, execution_options=_NO_OBJECTS))
 
 

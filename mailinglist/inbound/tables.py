@@ -11,6 +11,10 @@ from ..db import Base, BigId, Digest, UtcDateTime
 
 WAITING, HANDLED, OWNER, SEEN, FAILED = "waiting", "handled", "owner", "seen", "failed"
 """States."""
+CROWDED_OUT, OUTLIVED = "crowded-out", "outlived"
+"""Outcomes of what waited for a person and went unread: to make room, or because nobody looked for so long."""
+NOBODYS: dict[str, str | None] = {"sender": "", "client": None, "writer": None}
+"""Of a mail of which nothing is kept that names whoever wrote it."""
 _WAITING = "state = 'waiting'"
 _UNSEEN = "state IN ('owner', 'failed')"
 _ASKED = "outcome = 'asked'"
@@ -103,6 +107,8 @@ class InHand(Base):
 
 IS_UNSEEN = Spooled.state.in_([literal_column(f"'{OWNER}'"), literal_column(f"'{FAILED}'")])
 """SQL: it waits for a person. Spelt out, so that the partial index serves."""
+WENT_UNREAD = Spooled.outcome.in_([literal_column(f"'{CROWDED_OUT}'"), literal_column(f"'{OUTLIVED}'")])
+"""SQL: it went before a person had dealt with it. Spelt out, as IS_UNSEEN."""
 
 
 def from_the_same(row: Spooled) -> ColumnElement[bool]:

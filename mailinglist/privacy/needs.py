@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from ..consent.tables import MailingList
 from ..delivery.attention import Need, Place
-from ..inbound import spool
+from ..inbound import unseen
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
 from . import alarms, tasks
@@ -36,7 +36,7 @@ def of_list(session: Session, row: MailingList, *, now: datetime) -> list[Need]:
 def _mail(session: Session, row: MailingList, now: datetime, *, first: bool) -> Iterator[Need]:
     """Mail that is for a person; what belongs to no list is told with the first."""
     whose = (row.id, None) if first else (row.id,)
-    if number := sum(spool.unseen(session, each) for each in whose):
+    if number := sum(unseen.how_many(session, each) for each in whose):
         yield Need(
             Sentence(_("Mails to the list's addresses that wait for a person: %(number)s."), {"number": number}),
             Sentence(_("Read them: somebody may want to leave, in words that the program did not understand.")),
@@ -44,7 +44,7 @@ def _mail(session: Session, row: MailingList, now: datetime, *, first: bool) -> 
             row.id,
         )
         kept = timedelta(days=keep_days(session)["unread"])
-        if number := sum(spool.ending(session, each, before=now - kept + _SOON) for each in whose):
+        if number := sum(unseen.ending(session, each, before=now - kept + _SOON) for each in whose):
             yield Need(
                 Sentence(
                     _("Mails that wait for a person and will be deleted unread within 14 days: %(number)s."),
@@ -57,7 +57,7 @@ def _mail(session: Session, row: MailingList, now: datetime, *, first: bool) -> 
                 row.id,
                 grave=True,
             )
-    if number := sum(spool.went_unread(session, each, since=now - _LATELY) for each in whose):
+    if number := sum(unseen.went_unread(session, each, since=now - _LATELY) for each in whose):
         yield Need(
             Sentence(
                 _("Mails to the list's addresses that were deleted unread in 7 days: %(number)s."), {"number": number}

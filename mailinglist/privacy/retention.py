@@ -21,7 +21,7 @@ from ..consent.states import State
 from ..consent.tables import Person, Request, Subscription
 from ..db import insert_new
 from ..delivery import bounces, handoffs
-from ..inbound import spool
+from ..inbound import spool, unseen
 from ..observe import count
 from ..staff import accounts, audit, sign_ins
 from . import disclosures, leftovers, rights, tasks
@@ -287,11 +287,11 @@ def _incoming_due(session: Session, before: datetime) -> int:
 
 
 def _clear_unread(session: Session, before: datetime, now: datetime) -> Step:
-    return _group(spool.outlive(session, before, limit=_GROUP, now=now))
+    return _group(unseen.outlive(session, before, limit=_GROUP, now=now))
 
 
 def _unread_due(session: Session, before: datetime) -> int:
-    return spool.outliving(session, before)
+    return unseen.outliving(session, before)
 
 
 def _clear_answers(session: Session, before: datetime, _now: datetime) -> Step:

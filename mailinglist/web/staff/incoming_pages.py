@@ -18,7 +18,7 @@ from ... import db
 from ...consent import address, lists, register
 from ...consent.tables import Person
 from ...errors import BadInput
-from ...inbound import reading, spool
+from ...inbound import reading, spool, unseen
 from ...inbound.tables import FAILED, Spooled
 from ...staff import audit
 from ...staff.levels import Right
@@ -60,7 +60,7 @@ def index() -> Response:
     before = asked.row("before", largest=asked.LONG_ROW)
     with frame.looking() as session:
         names = {row.id: persons.list_name(row) for row in lists.every(session)}
-        rows = spool.for_persons(session, before=before, limit=_A_PAGE + 1)
+        rows = unseen.page(session, before=before, limit=_A_PAGE + 1)
         shown = _together([_shown(session, row, names) for row in rows[:_A_PAGE]], rows)
     if shown:
         with db.transaction() as session:
@@ -77,7 +77,7 @@ def index() -> Response:
 def seen(number: int) -> Response:
     """POST: somebody has seen to it."""
     with db.transaction() as session:
-        done = spool.seen(session, number, now=db.utcnow())
+        done = unseen.seen(session, number, now=db.utcnow())
         if done:
             audit.note(session, "mail_dealt_with", by=frame.actor(), now=db.utcnow(), mail=number)
     return _back(done, pages.say("Done."))
@@ -89,7 +89,7 @@ def seen_all(number: int) -> Response:
     mails = [one for each in named if (one := asked.whole(each, largest=asked.LONG_ROW)) is not None]
     with db.transaction() as session:
         row = spool.get(session, number)
-        done = spool.seen_alike(session, row, mails, now=db.utcnow()) if row is not None else 0
+        done = unseen.seen_alike(session, row, mails, now=db.utcnow()) if row is not None else 0
         if done:
             audit.note(session, "mails_dealt_with", by=frame.actor(), now=db.utcnow(), mail=number, number=done)
     return _back(done > 0, pages.say("Done."))
