@@ -213,6 +213,11 @@ def name_in(row: MailingList, language: str) -> str:
     return {"fi": settings.name_fi, "sv": settings.name_sv, "en": settings.name_en}.get(language) or row.name
 
 
+def names(session: Session, language: str) -> dict[str, str]:
+    """Every list's name in one language, by its slug."""
+    return {row.slug: name_in(row, language) for row in every(session)}
+
+
 def find(session: Session, slug: str) -> MailingList:
     """The list with this slug. Raises Unknown."""
     row = session.scalar(select(MailingList).where(MailingList.slug == slug))
@@ -224,6 +229,14 @@ def find(session: Session, slug: str) -> MailingList:
 def every(session: Session) -> list[MailingList]:
     """All lists, oldest first."""
     return list(session.scalars(select(MailingList).order_by(MailingList.id)))
+
+
+def default(session: Session) -> MailingList:
+    """The list that is meant where none is named: the one from the first start, else the oldest. Raises Unknown."""
+    rows = every(session)
+    if not rows:
+        raise Unknown("There is no list.")
+    return next((row for row in rows if row.slug == DEFAULT_SLUG), rows[0])
 
 
 def add(session: Session, slug: str, name: str, *, now: datetime, **values: Any) -> MailingList:

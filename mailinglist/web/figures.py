@@ -87,6 +87,11 @@ def moment_in_full(at: datetime, zone: ZoneInfo) -> str:
     return _written(at, zone, f"{_LONG_DAY[pages.language()]} {i18n.CLOCK[pages.language()]} (OOOO)")
 
 
+def long_day(at: datetime, zone: ZoneInfo) -> str:
+    """A day with its month in words: “22. marraskuuta 2026”."""
+    return str(dates.format_date(at.astimezone(zone), "long", locale=i18n.locale(pages.language())))
+
+
 def _written(at: datetime, zone: ZoneInfo, form: str) -> str:
     return str(dates.format_datetime(at, form, tzinfo=zone, locale=i18n.locale(pages.language())))
 

@@ -9,16 +9,14 @@ GET changes nothing; each act is a POST, and pressed twice it is done once.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_time
 from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
-from .. import db, i18n, pace
+from .. import db, pace
 from ..consent import lists, own_page, people, proof, register, requests, restriction
 from ..consent.address import Address, parse
 from ..consent.bans import Forbidden
@@ -29,7 +27,7 @@ from ..errors import BadAddress, BadInput, MailinglistError, NotAllowed, Registe
 from ..privacy import access, disclosures, rights, tasks
 from ..staff import audit
 from ..stationery.sentences import noted as _
-from . import figures, pages, person_words, registry_words, visitor
+from . import figures, own_page_words, pages, person_words, visitor
 from .exchange import exchange
 from .guards import Guard, Route
 from .looks import Brand, brand_of
@@ -71,7 +69,7 @@ def ask() -> Response:
             return _form(error=str(error), value=pages.shown_again(fields.get("email", "")), status=422)
         with db.transaction() as session:
             requests.write_down(
-                session, _default(session), address, kind=requests.KEY, entrance="web", language=pages.language(),
+                session, lists.default(session), address, kind=requests.KEY, entrance="web", language=pages.language(),
                 origin=_origin("form"), now=db.utcnow(),
             )  # fmt: skip
     return pages.go_to("preferences.check_mail")
@@ -83,44 +81,6 @@ def check_mail() -> Response:
 
 
 # ── the page ──────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where somebody stands on one list, in words."""
-
-    slug: str
-    name: str
-    state: State
-    stands: str
-    since: str
-    basis: str
-    source: str
-    sale_reference: str | None
-    agreed: list[tuple[str, str, str]]
-    """Consents that were given, the latest first: when, the exact text, its language."""
-
-
-@dataclass(frozen=True, slots=True)
-class Choice:
-    """One channel of marketing."""
-
-    channel: str
-    name: str
-    since: str | None
-    """When it was forbidden on all lists; None: it is not."""
-    narrower: list[tuple[str, str, str]]
-    """Where it is forbidden on one list alone: the list's slug and name, and since when."""
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """Something that was asked for and is not answered yet."""
-
-    what: str
-    words: str
-    asked: str
-    due: str
 
 
 def look(token: str) -> Response:
@@ -135,7 +95,7 @@ def data(token: str) -> Response:
         return found
     with db.reading() as session:
         zone = _zone(session)
-        names = {row.slug: lists.name_in(row, pages.language()) for row in lists.every(session)}
+        names = lists.names(session, pages.language())
     return pages.page("preferences_data", brand=_brand(), token=token, parts=person_words.parts(found, zone, names))
 
 
@@ -206,7 +166,7 @@ def _kept_for_later(key: Key, wanted: str) -> Response:
         person = own_page.holder(session, key)
         number = requests.own_list(session, person.id) if person and wanted == "ban" else None
         known = session.get(MailingList, number) if number is not None else None
-        row = _list(session) if wanted == "leave" else known or _default(session)
+        row = _list(session) if wanted == "leave" else known or lists.default(session)
         exit_token = register.unsubscribe_token(register.tokens_of(session), row.id, key.digest)
         requests.write_down_exit(session, exit_token, origin=_origin("own page"), ban=ban, now=db.utcnow())
         brand = brand_of(row, pages.settings())
@@ -316,7 +276,7 @@ def _erase(token: str) -> Response:
             session, "erased_on_own_page", by=_THE_PERSON, about=f"person {number}", now=now, key_mailed_at=mailed_at
         )
         zone = _zone(session)
-    until = _day(erasure.backups_until, zone) if erasure.backups_until else None
+    until = figures.long_day(erasure.backups_until, zone) if erasure.backups_until else None
     return pages.page(
         "preferences_erased", brand=brand, token=token, banned=banned, until=until, recipients=erasure.recipients
     )
@@ -342,7 +302,7 @@ def _fresh(token: str) -> Response:
     with db.transaction() as session:
         key = own_page.named(session, token)
         own_page.ask_for_fresh(
-            session, key, _default(session), language=pages.language(), origin=_origin("fresh"), now=db.utcnow()
+            session, key, lists.default(session), language=pages.language(), origin=_origin("fresh"), now=db.utcnow()
         )
     return pages.go_to("preferences.check_mail")
 
@@ -361,13 +321,13 @@ def _page(
             person = own_page.holder(session, key)
             zone = _zone(session)
             brand = _brand_for(session, person.id if person else None)
-            names = {row.slug: lists.name_in(row, pages.language()) for row in lists.every(session)}
-            forbidden = {ban: _day(at, zone) for ban, at in own_page.bans_in_force(session, key).items()}
-            choices = [_choice(each, forbidden, names) for each in ALL_CHANNELS]
-            until = format_time(key.until, "short", tzinfo=zone, locale=i18n.locale(pages.language()))
+            names = lists.names(session, pages.language())
+            forbidden = {ban: figures.long_day(at, zone) for ban, at in own_page.bans_in_force(session, key).items()}
+            choices = [own_page_words.choice(each, forbidden, names) for each in ALL_CHANNELS]
+            until = figures.clock_face(key.until, zone)
             alike: dict[str, Any] = {
                 "brand": brand, "token": token, "choices": choices, "in_force": len(forbidden), "until": until,
-                "done": _done(done),
+                "done": own_page_words.done(done),
             }  # fmt: skip
             if person is None:
                 return pages.page("preferences_nobody", status, **alike)
@@ -375,9 +335,7 @@ def _page(
                 return _unconfirmed(session, person, names, wrong[1] if wrong else None, status, alike)
             whole = people.whole(session, person.id)
             waiting = [
-                Waiting(
-                    registry_words.task_kind(each.kind), each.words, _day(each.opened_at, zone), _day(each.due_at, zone)
-                )
+                own_page_words.waiting(each, zone)
                 for each in tasks.of(session, person.id)
                 if each.done_at is None and each.kind in tasks.ASKED
             ]
@@ -387,8 +345,9 @@ def _page(
     which, error = wrong if wrong else ("", None)
     return pages.page(
         "preferences", status, **alike, address=whole.address, name=whole.name or "", own_language=whole.language,
-        since=_day(whole.created_at, zone), spoken=tuple(pages.NAMES.items()), waiting=waiting, restricted=restricted,
-        places=[_place(each, whole, names, zone) for each in whole.memberships], notes=len(whole.notes),
+        since=figures.long_day(whole.created_at, zone), spoken=tuple(pages.NAMES.items()), waiting=waiting,
+        restricted=restricted,
+        places=[own_page_words.place(each, whole, names, zone) for each in whole.memberships], notes=len(whole.notes),
         wrong=which, error=pages.reason(error) if error else None,
         typed={name: pages.shown_again(request.form.get(name, "")) for name in ("email", "name")},
         typed_words="".join(c for c in request.form.get("words", "") if c.isprintable() or c == "\n"),
@@ -403,7 +362,7 @@ def _unconfirmed(
     under it, since it may be a slip, and somebody else's."""
     found = people.look_up(session, Address(person.mailbox, person.folded))
     places = [
-        (each.list, names.get(each.list, each.list), State(each.state), _stands(State(each.state)))
+        (each.list, names.get(each.list, each.list), State(each.state), own_page_words.stands(State(each.state)))
         for each in found.subscriptions
     ]
     return pages.page(
@@ -415,101 +374,6 @@ def _unconfirmed(
 
 def _expired() -> Response:
     return pages.page("preferences_expired", KeyExpired.http_status, brand=_brand())
-
-
-def _place(held: people.Membership, whole: people.Whole, names: Mapping[str, str], zone: ZoneInfo) -> Place:
-    state = State(held.state)
-    agreed = [
-        (figures.moment(datetime.fromisoformat(entry["at"]), zone), entry["text_shown"], entry.get("language", ""))
-        for entry in reversed(whole.history)
-        if entry["event"] == "confirmed" and entry.get("list") == held.list and entry.get("text_shown")
-    ]
-    return Place(
-        held.list, names.get(held.list, held.name), state, _stands(state) + _why_not(held, whole, state),
-        figures.moment(held.since, zone),
-        _basis(held.basis, state), _source(held.source), held.sale_reference, agreed,
-    )  # fmt: skip
-
-
-def _stands(state: State) -> str:
-    return {
-        State.ACTIVE: pages.say("You are on the list."),
-        State.PENDING: pages.say("Joining was asked for, and not confirmed yet. Until then nothing is sent."),
-        State.LEFT: pages.say("You are not on the list: you have left it."),
-        State.UNDELIVERABLE: pages.say("Mail to you could not be delivered, so nothing is sent."),
-    }[state]
-
-
-def _why_not(held: people.Membership, whole: people.Whole, state: State) -> str:
-    """What mail servers said of somebody who can't be reached, and how that ends."""
-    if state is not State.UNDELIVERABLE:
-        return ""
-    given_up = [each for each in whole.history if each["event"] == "given_up" and each.get("list") == held.list]
-    why = {
-        "bounces: dead": pages.say("Twice a mail server told us that there is no such address."),
-        "bounces: mailbox": pages.say("Five bulletins came back: your mailbox could not take them."),
-    }.get(str(given_up[-1].get("source")) if given_up else "", "")
-    again = pages.say("If you join again, that ends.")
-    return f" {why} {again}" if why else f" {again}"
-
-
-def _basis(basis: str, state: State) -> str:
-    """Why we may hold and use it, in words, with the law."""
-    if state is State.PENDING:
-        return pages.say("The request to join, until it is answered or 30 days have passed.")
-    if state is State.LEFT:
-        return pages.say("So that you are not mailed again, and to show that what we sent was allowed (GDPR 5(2)).")
-    return {
-        "consent": pages.say("Your consent (GDPR 6(1)(a))."),
-        "customer": pages.say("You are our customer (Act 917/2014, section 200(3))."),
-        "organisation": pages.say("You act for an organisation (Act 917/2014, section 202)."),
-    }[basis]
-
-
-def _source(source: str) -> str:
-    """Where the data came from (GDPR 15(1)(g))."""
-    if source.startswith("import: "):
-        return pages.say("Brought over from: %(source)s", source=source.removeprefix("import: "))
-    return {
-        "web": pages.say("From the form on our website."),
-        "mail": pages.say("From your e-mail to us."),
-        "confirmed": pages.say("From you: you confirmed that you want to be on the list."),
-        "staff": pages.say("From you, written down by our staff."),
-    }.get(source, source)
-
-
-def _choice(channel: Channel, forbidden: Mapping[Forbidden, str], names: Mapping[str, str]) -> Choice:
-    narrower = [
-        (ban.list, names.get(ban.list, ban.list), since)
-        for ban, since in forbidden.items()
-        if ban.channel is channel and ban.list is not None
-    ]
-    return Choice(channel.value, _channel(channel), forbidden.get(Forbidden(channel)), narrower)
-
-
-def _channel(channel: Channel) -> str:
-    return {
-        Channel.EMAIL: pages.say("By e-mail"),
-        Channel.POST: pages.say("By post"),
-        Channel.PHONE: pages.say("By phone"),
-        Channel.DISCLOSURE: pages.say("Disclosing your name and address to others for marketing"),
-    }[channel]
-
-
-def _done(what: str) -> str:
-    return {
-        "saved": pages.say("Saved."),
-        "left": pages.say("You have left the list. Nothing more is sent to you from it."),
-        "asked": pages.say(
-            "A confirmation message is on its way, unless you got one a moment ago. You are on the list once you have "
-            "confirmed."
-        ),
-        "forbidden": pages.say("The ban is in force from this moment."),
-        "lifted": pages.say("The ban is lifted. It puts you on no list: join again if you want our bulletins."),
-        "noted": pages.say("We have your request. You get an answer within a month at the latest."),
-        "restricted": pages.say("From this moment we keep your data and do not use them for mailing."),
-        "unrestricted": pages.say("The restriction has ended."),
-    }.get(what, "")
 
 
 def _form(*, error: str | None = None, value: str = "", status: int = 200) -> Response:
@@ -543,32 +407,20 @@ def _origin(how: str) -> dict[str, object]:
     return visitor.origin(request, how, language=pages.language())
 
 
-def _default(session: Session) -> MailingList:
-    """The list whose look a page has that is about no list. Raises Unknown."""
-    rows = {row.slug: row for row in lists.every(session)}
-    if not rows:
-        raise Unknown("There is no list.")
-    return rows.get(lists.DEFAULT_SLUG) or next(iter(rows.values()))
-
-
 def _zone(session: Session) -> ZoneInfo:
-    return ZoneInfo(lists.settings_of(_default(session)).time_zone)
+    return ZoneInfo(lists.settings_of(lists.default(session)).time_zone)
 
 
 def _brand() -> Brand:
     with db.reading() as session:
-        return brand_of(_default(session), pages.settings())
+        return brand_of(lists.default(session), pages.settings())
 
 
 def _brand_for(session: Session, person_id: int | None) -> Brand:
     """The look of the list by which the person knows us."""
     number = requests.own_list(session, person_id) if person_id is not None else None
     row = session.get(MailingList, number) if number is not None else None
-    return brand_of(row or _default(session), pages.settings())
-
-
-def _day(at: datetime, zone: ZoneInfo) -> str:
-    return format_date(at.astimezone(zone), "long", locale=i18n.locale(pages.language()))
+    return brand_of(row or lists.default(session), pages.settings())
 
 
 _ANY, _LINK = Guard.ANYONE, Guard.LINK

@@ -218,7 +218,7 @@ def _single(names: Mapping[str, str]) -> list[tuple[str, str]]:
 
 
 def _names(session: Session) -> dict[str, str]:
-    return {row.slug: persons.list_name(row) for row in lists.every(session)}
+    return lists.names(session, pages.language())
 
 
 def _values() -> dict[str, Any]:

@@ -27,7 +27,6 @@ from sqlalchemy.orm import Session
 from ... import db
 from ...consent import lists
 from ...consent.tables import MailingList
-from ...errors import Unknown
 from ...observe import count, logger
 from ...settings import Settings
 from ...staff import sign_ins
@@ -318,14 +317,11 @@ def current_list(session: Session) -> MailingList:
     wanted = request.args.get("list")
     if wanted:
         return lists.find(session, wanted)
-    rows = lists.every(session)
-    if not rows:
-        raise Unknown("There is no list.")
-    for slug in (request.cookies.get(list_cookie(), ""), lists.DEFAULT_SLUG):
-        for row in rows:
-            if row.slug == slug:
+    if last := request.cookies.get(list_cookie()):
+        for row in lists.every(session):
+            if row.slug == last:
                 return row
-    return rows[0]
+    return lists.default(session)
 
 
 def list_cookie() -> str:

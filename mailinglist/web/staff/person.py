@@ -87,7 +87,7 @@ def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = Non
         whole = people.whole(session, number)
         mails = received.by_person(session, number, before_id=before_id, limit=_MAILS + 1)
         failed, complained = returned.failed(session, number, limit=_MAILS), returned.complained(session, number)
-        names = {row.slug: persons.list_name(row) for row in lists.every(session)}
+        names = lists.names(session, pages.language())
         asked_for = tasks.of(session, number)
         given = disclosures.recipients_of(session, number)
     with db.transaction() as session:

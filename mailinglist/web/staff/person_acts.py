@@ -155,7 +155,7 @@ def _leave_form(number: int, values: dict[str, str], errors: dict[str, str] | No
     with frame.looking() as session:
         persons.known_person(session, number)
         whole = people.whole(session, number)
-        names = {row.slug: persons.list_name(row) for row in lists.every(session)}
+        names = lists.names(session, pages.language())
     on = [(each.list, names[each.list]) for each in whole.memberships if each.state != State.LEFT.value]
     return _page("leave", number, whole.address, values, errors, memberships=on)
 

@@ -33,7 +33,7 @@ def make(number: int) -> Response:
     with frame.looking() as session:
         held = persons.known_person(session, number)
         document = proof_file.document(session, Address(held.mailbox, held.folded), now=now)
-        names = {row.slug: persons.list_name(row) for row in lists.every(session)}
+        names = lists.names(session, pages.language())
     with db.transaction() as session:
         audit.note(session, "proof_exported", by=frame.actor(), about=f"person {number}", now=now, page=as_page)
     name = f"proof-{number}-{told.today().isoformat()}"
