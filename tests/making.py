@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from mailinglist.bulletins import blocks, drafts
 from mailinglist.bulletins.tables import Bulletin
-from mailinglist.consent import address, lists, register, requests, transfer
+from mailinglist.consent import address, confirming, lists, register, requests, transfer
 from mailinglist.consent.states import Basis, State
 from mailinglist.consent.tables import MailingList, Person, Request
 
@@ -61,7 +61,7 @@ def person(session: Session, mailbox: str, *, now: datetime, state: State = Stat
     assert made is not None
     if state is not State.PENDING:
         confirm, _ = letter(session, request, now=now)
-        register.confirm(session, confirm, origin=ORIGIN, now=now + timedelta(seconds=1))
+        confirming.confirm(session, confirm, origin=ORIGIN, now=now + timedelta(seconds=1))
     if state is State.LEFT:
         register.leave(session, leave_token(session, made), origin=ORIGIN, now=now + timedelta(seconds=2))
     if state is State.UNDELIVERABLE:

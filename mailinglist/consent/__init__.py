@@ -4,8 +4,8 @@
     states     pure: states, events, the table of moves
     lists      lists, and their consent texts by version and digest
     requests   the intake: written down without looking at who asks; taken by the worker
-    register   persons, subscriptions, confirmations: ask, confirm (by the link or an answer), decline, leave, disown,
-               erase
+    register   persons, subscriptions, confirmations: ask, leave, correct, give up, erase
+    confirming what comes of a confirmation letter, by its link or an answer: confirm, decline, disown
     registrar  what staff write down for a person: joins, leaves, bans, corrections, another address
     own_page   the mailed key to one's own page, and what its holder changes; `restriction` (GDPR 18)
     bans       marketing bans, by keyed digest, of all lists or of one; `bans_held` shows staff those in force

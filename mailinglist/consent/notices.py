@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 
 from ..i18n import LANGUAGES
 from .ledger import text_digest
-from .tables import MailingList, Notice
+from .tables import ConsentText, MailingList, Notice
 
 
 def keep(session: Session, row: MailingList, bodies: Mapping[str, str], *, now: datetime) -> int:
@@ -47,6 +47,13 @@ def in_force(session: Session, list_id: int, language: str, *, at: datetime | No
     if at is not None:
         wanted = wanted.where(Notice.created_at <= at)
     return session.scalar(wanted.order_by(Notice.version.desc()).limit(1))
+
+
+def digest_with(session: Session, text: ConsentText, *, at: datetime) -> bytes | None:
+    """The digest of the notice that was in force when this consent text was shown (GDPR 13: at the time when data are
+    obtained)."""
+    found = in_force(session, text.list_id, text.language, at=at)
+    return found.digest if found else None
 
 
 def versions(session: Session, list_id: int, language: str) -> list[Notice]:

@@ -21,7 +21,7 @@ from .. import db
 from ..errors import MailinglistError, RegisterUnsound
 from ..i18n import DEFAULT_LANGUAGE
 from ..observe import count, logger
-from . import bans, journal, journal_file, ledger, lists, register
+from . import bans, confirming, journal, journal_file, ledger, lists, register
 from .address import Address, fold, parse
 from .keys import keys_of
 from .states import Channel, State
@@ -125,19 +125,19 @@ def ask_again(
     session: Session, token: str, *, origin: register.Origin, browser: bytes | None, now: datetime
 ) -> MailingList:
     """A fresh letter for a confirmation link that is spent. Raises TokenForged, TokenSpent (nothing is kept of it)."""
-    found = register.knock(session, token, now=now)
+    found = confirming.knock(session, token, now=now)
     return _ask_again(session, found, entrance=WEB, origin=origin, browser=browser, now=now)
 
 
 def ask_again_by_answer(session: Session, secret: bytes, *, origin: register.Origin, now: datetime) -> MailingList:
     """The same for an answer to a letter that is spent. Raises TokenSpent (nothing is kept of it)."""
-    found = register.knock_by_answer(session, secret, now=now)
+    found = confirming.knock_by_answer(session, secret, now=now)
     return _ask_again(session, found, entrance=MAIL, origin=origin, browser=None, now=now)
 
 
 def _ask_again(
     session: Session,
-    found: register.Knock,
+    found: confirming.Knock,
     *,
     entrance: str,
     origin: register.Origin,

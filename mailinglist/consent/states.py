@@ -79,7 +79,7 @@ MOVES: dict[tuple[State, Event], State] = {
     (_A, Event.ASK): _A,
     (_L, Event.ASK): _L,
     (_U, Event.ASK): _U,
-    # Only with a token of the present episode; `register.confirm` sees to that.
+    # Only with a token of the present episode; `confirming.confirm` sees to that.
     (_P, Event.CONFIRM): _A,
     (_A, Event.CONFIRM): _A,
     (_L, Event.CONFIRM): _A,

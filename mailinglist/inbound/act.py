@@ -13,9 +13,10 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..consent import keys, lists, register, requests
+from ..consent import confirming, keys, lists, register, requests
 from ..consent.address import Address, parse
-from ..consent.register import Door, Origin, Ticket, tokens_of
+from ..consent.confirming import Door
+from ..consent.register import Origin, Ticket, tokens_of
 from ..consent.states import Channel, State, channels
 from ..consent.tables import MailingList
 from ..delivery import bounces, complaints, handoffs
@@ -267,7 +268,7 @@ class _Handling:
 
     def _answered(self, found: Intent, secret: bytes) -> Outcome:
         try:
-            knock = register.knock_by_answer(self._session, secret, now=self._now)
+            knock = confirming.knock_by_answer(self._session, secret, now=self._now)
         except TokenSpent:
             return self._owners(intents.COMMAND, "spent")
         person, row = knock.person, knock.list
@@ -277,12 +278,12 @@ class _Handling:
             origin["from_another"] = sender.mailbox if sender else "–"
         if found.act in (intents.DECLINE, intents.BAN):
             ban = _channels(found)
-            register.decline(
+            confirming.decline(
                 self._session, secret, disowns=found.disowns, ban=ban, origin=origin, now=self._now
             )  # fmt: skip
             return self._done(intents.COMMAND, "banned" if ban else "declined", row, person.id)
         try:
-            door = register.confirm_by_answer(self._session, secret, origin=origin, now=self._now).door
+            door = confirming.confirm_by_answer(self._session, secret, origin=origin, now=self._now).door
         except Banned:
             return self._owners(intents.COMMAND, "forbidden", row, person.id)
         except TokenSpent:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from sqlalchemy.orm import Session
 
-from ..consent import register, requests
+from ..consent import confirming, requests
 from ..consent.gate import Mail
 from ..consent.tables import Confirmation, ConsentText, MailingList, Request
 from .texts import Kind
@@ -61,7 +61,8 @@ def due(session: Session, *, limit: int = 200) -> list[Due]:
         if request.letter and (request.person_id or request.letter == KEY)
     ]
     welcomes = [
-        Due(WELCOME, found.id, found.list_id, found.person_id) for found in register.welcomes_due(session, limit=limit)
+        Due(WELCOME, found.id, found.list_id, found.person_id)
+        for found in confirming.welcomes_due(session, limit=limit)
     ]
     return [*asked, *welcomes]
 
@@ -71,7 +72,7 @@ def enqueued(session: Session, letters: Sequence[Due]) -> None:
     if asked := [letter.about for letter in letters if letter.kind != WELCOME]:
         requests.letters_enqueued(session, asked)
     if welcomes := [letter.about for letter in letters if letter.kind == WELCOME]:
-        register.welcomes_enqueued(session, welcomes)
+        confirming.welcomes_enqueued(session, welcomes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,8 +11,8 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..consent import register, requests
-from ..consent.register import Door, Knock
+from ..consent import confirming, register, requests
+from ..consent.confirming import Door, Knock
 from ..errors import Banned, TokenSpent
 from ..pace import JOINING
 from ..tokens import Purpose
@@ -26,7 +26,7 @@ def look(token: str) -> Response:
         found = _knock(session, token)
         door, brand, consent = found.door, brand_of(found.list, pages.settings()), found.text.body
         own = door is Door.OPEN and _signed_up_here(session, found)
-        banned = door not in (Door.OPEN, Door.DONE) and register.banned(session, found)
+        banned = door not in (Door.OPEN, Door.DONE) and confirming.banned(session, found)
     if own:
         return _confirm(token, "browser")
     if door is Door.OPEN:
@@ -52,13 +52,13 @@ def not_me(token: str) -> Response:
         _knock(session, token, Purpose.NOT_ME)
     with db.transaction() as session:
         origin = visitor.origin(request, "not-me", language=pages.language())
-        brand = brand_of(register.disown(session, token, origin=origin, now=db.utcnow()), pages.settings())
+        brand = brand_of(confirming.disown(session, token, origin=origin, now=db.utcnow()), pages.settings())
     return pages.page("not_me_done", brand=brand)
 
 
 def _knock(session: Session, token: str, purpose: Purpose = Purpose.CONFIRM) -> Knock:
     """What the link leads to. The page speaks the language in which the person asked."""
-    found = register.knock(session, token, now=db.utcnow(), purpose=purpose)
+    found = confirming.knock(session, token, now=db.utcnow(), purpose=purpose)
     pages.speak(found.text.language)
     return found
 
@@ -77,13 +77,13 @@ def _confirm(token: str, how: str) -> Response:
     try:
         with db.transaction() as session:
             origin = visitor.origin(request, how, language=pages.language())
-            before = register.confirm(session, token, origin=origin, now=db.utcnow()).door
+            before = confirming.confirm(session, token, origin=origin, now=db.utcnow()).door
     except Banned:
         return pages.page("banned", Banned.http_status, brand=brand)
     except TokenSpent:
         with db.reading() as session:
             found = _knock(session, token)
-            door, banned = found.door, register.banned(session, found)
+            door, banned = found.door, confirming.banned(session, found)
         return _spent(brand, door, banned=banned)
     return _confirmed(brand, before=before is Door.DONE)
 

@@ -16,6 +16,7 @@ from mailinglist.bulletins.audience import Rule
 from mailinglist.consent import (
     address,
     bans,
+    confirming,
     evidence,
     export,
     gate,
@@ -106,11 +107,11 @@ def test_a_letter_that_is_out_confirms_no_list_that_was_forbidden_since(app: Fla
         other = second(session)
         bans.add(session, digest, [Channel.EMAIL], only=row, source="said so", now=NOW)
         with pytest.raises(Banned):
-            register.confirm(session, confirm, origin=ORIGIN, now=NOW)
+            confirming.confirm(session, confirm, origin=ORIGIN, now=NOW)
         bans.lift(session, address.parse("a@example.fi"), [Forbidden(Channel.EMAIL, row.slug)], evidence="rang",
                   who="Maija", now=NOW)  # fmt: skip
         bans.add(session, digest, [Channel.EMAIL], only=other, source="said so", now=NOW)
-        assert register.confirm(session, confirm, origin=ORIGIN, now=NOW).person.digest == digest
+        assert confirming.confirm(session, confirm, origin=ORIGIN, now=NOW).person.digest == digest
 
 
 def test_each_scope_stands_by_itself_and_is_lifted_by_itself(app: Flask) -> None:
@@ -205,7 +206,7 @@ def test_it_outlives_an_erasure_and_a_leave_does_not_take_its_evidence(app: Flas
         row = the_list(session)
         register.leave(session, leave_token(session, made), origin=ORIGIN, now=NOW + timedelta(minutes=1))
         request = ask(session, MATTI, now=NOW)
-        register.confirm(session, letter(session, request, now=LATER)[0], origin=ORIGIN, now=LATER)
+        confirming.confirm(session, letter(session, request, now=LATER)[0], origin=ORIGIN, now=LATER)
         gone = evidence.unneeded(session, before=LATER + timedelta(days=1), limit=100)
         ban = next(each for each in proof.prove(session, MATTI) if each["event"] == "banned")
         assert gone, "what was on the list that they left and came back to"

@@ -8,7 +8,7 @@ from sqlalchemy import select
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, bans, growth, keys, register, registrar, transfer, verification
+from mailinglist.consent import address, bans, confirming, growth, keys, register, registrar, transfer, verification
 from mailinglist.consent.registrar import Told
 from mailinglist.consent.states import Basis, Channel, State
 from mailinglist.consent.tables import DailyCount
@@ -45,7 +45,7 @@ def test_each_event_counts_on_its_day_and_once(app: Flask):
         register.restore(session, lost.id, row, source="staff", now=NOW)
         # A no to what was never answered is no leave: the list did not get smaller.
         _, not_me = letter(session, ask(session, "stranger@example.fi", now=NOW), now=NOW)
-        register.disown(session, not_me, origin=ORIGIN, now=NOW)
+        confirming.disown(session, not_me, origin=ORIGIN, now=NOW)
         imported(session, "old1@example.fi", "old2@example.fi")
         imported(session, "old1@example.fi", name="Corrected")
         digest = keys.keys_of(session).digest("x@example.fi")

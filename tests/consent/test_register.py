@@ -7,7 +7,7 @@ from flask import Flask
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, bans, proof, register, verification
+from mailinglist.consent import address, bans, confirming, proof, register, verification
 from mailinglist.consent.states import ALL_CHANNELS, Channel, State
 from mailinglist.errors import Banned, TokenForged, TokenSpent
 from making import ORIGIN, ask, leave_token, letter, person, the_list
@@ -29,7 +29,7 @@ def test_asking_then_answering_the_letter_puts_a_person_on_the_list(app: Flask):
     with db.transaction() as session:
         confirm, _ = letter(session, ask(session, "Matti@Example.fi", now=NOW), now=NOW)
         assert state_of(session, "matti@example.fi") is State.PENDING
-        assert register.confirm(session, confirm, origin=ORIGIN, now=NOW).door is register.Door.OPEN
+        assert confirming.confirm(session, confirm, origin=ORIGIN, now=NOW).door is confirming.Door.OPEN
     with db.reading() as session:
         assert state_of(session, "MATTI@example.fi") is State.ACTIVE
         history = proof.prove(session, "matti@example.fi")
@@ -42,8 +42,8 @@ def test_asking_then_answering_the_letter_puts_a_person_on_the_list(app: Flask):
 def test_confirming_again_is_no_second_event(app: Flask):
     with db.transaction() as session:
         confirm, _ = letter(session, ask(session, "a@example.fi", now=NOW), now=NOW)
-        register.confirm(session, confirm, origin=ORIGIN, now=NOW)
-        assert register.confirm(session, confirm, origin=ORIGIN, now=NOW).door is register.Door.DONE
+        confirming.confirm(session, confirm, origin=ORIGIN, now=NOW)
+        assert confirming.confirm(session, confirm, origin=ORIGIN, now=NOW).door is confirming.Door.DONE
         assert events(session, "a@example.fi") == ["asked", "confirmed"]
 
 
@@ -52,15 +52,15 @@ def test_each_unexpired_letter_of_an_open_request_confirms(app: Flask):
         first, _ = letter(session, ask(session, "a@example.fi", now=NOW), now=NOW)
         later = NOW + timedelta(minutes=11)
         second, _ = letter(session, ask(session, "a@example.fi", now=later), now=later)
-        assert register.confirm(session, first, origin=ORIGIN, now=later).door is register.Door.OPEN
-        assert register.confirm(session, second, origin=ORIGIN, now=later).door is register.Door.DONE
+        assert confirming.confirm(session, first, origin=ORIGIN, now=later).door is confirming.Door.OPEN
+        assert confirming.confirm(session, second, origin=ORIGIN, now=later).door is confirming.Door.DONE
 
 
 def test_an_expired_letter_does_not_confirm(app: Flask):
     with db.transaction() as session:
         confirm, _ = letter(session, ask(session, "a@example.fi", now=NOW), now=NOW)
         with pytest.raises(TokenSpent):
-            register.confirm(session, confirm, origin=ORIGIN, now=NOW + timedelta(days=7))
+            confirming.confirm(session, confirm, origin=ORIGIN, now=NOW + timedelta(days=7))
         assert state_of(session, "a@example.fi") is State.PENDING
 
 
@@ -70,7 +70,7 @@ def test_a_token_of_another_purpose_or_altered_is_forged(app: Flask):
         made = register.find(session, address.parse("a@example.fi"))
         for token in (not_me, leave_token(session, made), confirm[:-1], confirm + "A", "", "å", "A" * 5000, "." * 9):
             with pytest.raises(TokenForged):
-                register.confirm(session, token, origin=ORIGIN, now=NOW)
+                confirming.confirm(session, token, origin=ORIGIN, now=NOW)
         with pytest.raises(TokenForged):
             register.leave(session, confirm, origin=ORIGIN, now=NOW)
 
@@ -79,14 +79,14 @@ def test_a_letter_from_before_a_leave_never_confirms_a_fresh_one_does(app: Flask
     with db.transaction() as session:
         stale, _ = letter(session, ask(session, "a@example.fi", now=NOW), now=NOW)
         made = register.find(session, address.parse("a@example.fi"))
-        register.confirm(session, stale, origin=ORIGIN, now=NOW)
+        confirming.confirm(session, stale, origin=ORIGIN, now=NOW)
         register.leave(session, leave_token(session, made), origin=ORIGIN, now=NOW + timedelta(minutes=1))
         later = NOW + timedelta(minutes=2)
         fresh, _ = letter(session, ask(session, "a@example.fi", now=later), now=later)
         assert state_of(session, "a@example.fi") is State.LEFT, "asking alone must not lead out of left"
         with pytest.raises(TokenSpent):
-            register.confirm(session, stale, origin=ORIGIN, now=later)
-        register.confirm(session, fresh, origin=ORIGIN, now=later)
+            confirming.confirm(session, stale, origin=ORIGIN, now=later)
+        confirming.confirm(session, fresh, origin=ORIGIN, now=later)
         assert state_of(session, "a@example.fi") is State.ACTIVE
         assert list(verification.verify(session)) == []
 
@@ -99,15 +99,15 @@ def test_leaving_twice_is_one_event_and_ends_open_requests(app: Flask):
         register.leave(session, leave_token(session, made), origin=ORIGIN, now=later)
         assert events(session, "a@example.fi").count("left") == 1
         with pytest.raises(TokenSpent):
-            register.confirm(session, confirm, origin=ORIGIN, now=later)
+            confirming.confirm(session, confirm, origin=ORIGIN, now=later)
 
 
 def test_not_me_ends_the_request_and_silences_confirmation_letters_for_a_year(app: Flask):
     with db.transaction() as session:
         confirm, not_me = letter(session, ask(session, "a@example.fi", now=NOW), now=NOW)
-        register.disown(session, not_me, origin=ORIGIN, now=NOW)
+        confirming.disown(session, not_me, origin=ORIGIN, now=NOW)
         with pytest.raises(TokenSpent):
-            register.confirm(session, confirm, origin=ORIGIN, now=NOW)
+            confirming.confirm(session, confirm, origin=ORIGIN, now=NOW)
         assert ask(session, "a@example.fi", now=NOW + timedelta(days=364)).outcome == "muted"
         assert ask(session, "a@example.fi", now=NOW + timedelta(days=366)).outcome == "asked"
 
@@ -121,7 +121,7 @@ def test_a_ban_stops_the_letter_and_the_confirmation(app: Flask):
         request = ask(session, "a@example.fi", now=NOW + timedelta(days=2))
         assert (request.outcome, request.letter, request.mailbox) == ("banned", None, None)
         with pytest.raises(TokenSpent):
-            register.confirm(session, confirm, origin=ORIGIN, now=NOW)
+            confirming.confirm(session, confirm, origin=ORIGIN, now=NOW)
 
 
 def test_a_ban_given_meanwhile_stops_a_confirmation(app: Flask):
@@ -130,7 +130,7 @@ def test_a_ban_given_meanwhile_stops_a_confirmation(app: Flask):
         made = register.find(session, address.parse("a@example.fi"))
         bans.add(session, made.digest, [Channel.EMAIL], source="phone", now=NOW)
         with pytest.raises(Banned):
-            register.confirm(session, confirm, origin=ORIGIN, now=NOW)
+            confirming.confirm(session, confirm, origin=ORIGIN, now=NOW)
         assert state_of(session, "a@example.fi") is State.PENDING
 
 

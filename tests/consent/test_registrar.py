@@ -10,6 +10,7 @@ from mailinglist import db
 from mailinglist.consent import (
     address,
     bans,
+    confirming,
     keys,
     lists,
     notes,
@@ -66,7 +67,7 @@ def test_who_asked_by_phone_is_on_the_list_once_the_letter_is_answered(app: Flas
         )  # fmt: skip
         assert (asked["source"], asked["language"]) == ("staff", "sv")
         assert asked["text_shown"]
-        register.confirm(session, letter(session, request, now=NOW)[0], origin=ORIGIN, now=NOW)
+        confirming.confirm(session, letter(session, request, now=NOW)[0], origin=ORIGIN, now=NOW)
         assert state(session, "matti@example.fi") == "active"
         assert sound(session)
 
@@ -107,7 +108,7 @@ def test_a_ban_in_force_a_disowned_mailbox_and_who_is_on_the_list_are_refused(ap
         with pytest.raises(NotAllowed, match="on the list already"):
             registrar.enter(session, row, at("active@example.fi"), TOLD, now=NOW)
         _, not_me = letter(session, ask(session, "stranger@example.fi", now=NOW), now=NOW)
-        register.disown(session, not_me, origin=ORIGIN, now=NOW)
+        confirming.disown(session, not_me, origin=ORIGIN, now=NOW)
         with pytest.raises(NotAllowed, match="did not ask"):
             registrar.enter(session, row, at("stranger@example.fi"), TOLD, now=LATER)
 
@@ -191,7 +192,7 @@ def test_a_new_address_waits_for_its_own_confirmation(app: Flask):
         requests.take(session, now=LATER)
         request = requests.letters_due(session, limit=5)[-1]
         assert (request.person_id, request.letter) == (made.id, "confirm")
-        register.confirm(session, letter(session, request, now=LATER)[0], origin=ORIGIN, now=LATER)
+        confirming.confirm(session, letter(session, request, now=LATER)[0], origin=ORIGIN, now=LATER)
         assert state(session, "new@example.fi") == "active"
         told = [entry["event"] for entry in proof.prove(session, "new@example.fi")]
         assert told == ["asked", "confirmed", "moved", "readdressed", "asked", "confirmed"]
@@ -247,8 +248,8 @@ def test_letters_to_the_old_address_grant_nothing_any_more(app: Flask):
         made = register.find(session, at("typo@example.fi"))
         registrar.correct_address(session, made.id, at("right@example.fi"), TOLD, now=LATER)
         with pytest.raises(TokenSpent):
-            register.confirm(session, confirm, origin=ORIGIN, now=LATER)
-        register.disown(session, not_me, origin=ORIGIN, now=LATER)
+            confirming.confirm(session, confirm, origin=ORIGIN, now=LATER)
+        confirming.disown(session, not_me, origin=ORIGIN, now=LATER)
         assert state(session, "right@example.fi") == "pending", "a stranger's word is about the stranger's mailbox"
         assert made.muted_until is None
 
@@ -262,7 +263,7 @@ def test_addresses_that_can_not_be_given(app: Flask):
         with pytest.raises(BadInput, match="the address that the person has"):
             registrar.correct_address(session, made.id, at("a@example.fi"), TOLD, now=LATER)
         _, not_me = letter(session, ask(session, "c@example.fi", now=NOW), now=NOW)
-        register.disown(session, not_me, origin=ORIGIN, now=NOW)
+        confirming.disown(session, not_me, origin=ORIGIN, now=NOW)
         disowned = register.find(session, at("c@example.fi"))
         with pytest.raises(NotAllowed, match="did not ask"):
             registrar.correct_address(session, disowned.id, at("d@example.fi"), TOLD, now=LATER)

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, lists, register, requests
+from mailinglist.consent import address, confirming, lists, register, requests
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Person, Request
 from making import ORIGIN, ask, leave_token, person, the_list
@@ -136,7 +136,7 @@ def test_the_browser_that_asked_is_known_again_in_any_letter_of_the_episode(app:
             session, request_id=first.id, person_id=first.person_id, list_id=first.list_id, text_id=first.text_id,
             epoch=first.epoch, days=7, now=NOW,
         )  # fmt: skip
-        knocked = register.knock(session, issued[0], now=NOW)
+        knocked = confirming.knock(session, issued[0], now=NOW)
         assert requests.came_from(session, knocked.confirmation, b"1" * 16)
         assert requests.came_from(session, knocked.confirmation, b"2" * 16)
         assert not requests.came_from(session, knocked.confirmation, b"3" * 16)

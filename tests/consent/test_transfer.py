@@ -11,7 +11,18 @@ from flask import Flask
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, bans, keys, proof, register, register_many, requests, transfer, verification
+from mailinglist.consent import (
+    address,
+    bans,
+    confirming,
+    keys,
+    proof,
+    register,
+    register_many,
+    requests,
+    transfer,
+    verification,
+)
 from mailinglist.consent.people import look_up
 from mailinglist.consent.states import Basis, Channel, State
 from mailinglist.consent.tables import KeyCheck
@@ -62,7 +73,7 @@ def test_people_are_active_at_once_with_their_provenance_and_without_a_letter(ap
         assert evidence["recorded_by"] == "maija"
         assert evidence["file_sha256"] == hashlib.sha256(data).hexdigest()
         assert requests.letters_due(session, limit=10) == []
-        assert register.welcomes_due(session, limit=10) == []
+        assert confirming.welcomes_due(session, limit=10) == []
         assert list(verification.verify(session)) == []
     assert bells == []
 
@@ -122,7 +133,7 @@ def test_pending_becomes_active_and_the_open_letter_does_no_harm(app: Flask):
         confirm, _ = letter(session, ask(session, "a@example.fi", now=NOW), now=NOW)
         assert take_in(session, file(("a@example.fi",))).updated == 1
         assert stands(session, "a@example.fi") == ("active", "consent")
-        assert register.confirm(session, confirm, origin=ORIGIN, now=NOW).door is register.Door.DONE
+        assert confirming.confirm(session, confirm, origin=ORIGIN, now=NOW).door is confirming.Door.DONE
         assert list(verification.verify(session)) == []
 
 
@@ -178,7 +189,7 @@ def test_who_left_and_was_erased_is_not_brought_back(app: Flask):
         assert list(verification.verify(session)) == []
         # The person themselves may come back, by the form.
         confirm, _ = letter(session, ask(session, "left@example.fi", now=NOW), now=NOW)
-        register.confirm(session, confirm, origin=ORIGIN, now=NOW)
+        confirming.confirm(session, confirm, origin=ORIGIN, now=NOW)
         assert stands(session, "left@example.fi")[0] == "active"
 
 

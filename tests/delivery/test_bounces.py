@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 from coming_back import begun, everybody, mailed
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import proof, register
+from mailinglist.consent import confirming, proof, register
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Person
 from mailinglist.delivery import bounces, dispatch
@@ -100,7 +100,7 @@ def test_a_sign_up_of_their_own_or_staff_begins_afresh(app: Flask):
             failing(session, matti.id, now=NOW + days * DAY)
         later = NOW + 3 * DAY
         request = ask(session, "matti@example.fi", now=later)
-        register.confirm(session, letter(session, request, now=later)[0], origin=ORIGIN, now=later)
+        confirming.confirm(session, letter(session, request, now=later)[0], origin=ORIGIN, now=later)
         assert state_of(session, matti.id) is State.ACTIVE
         [late] = mailed(session, begun(session, now=later), [matti.id], now=later - timedelta(hours=1))
         assert bounces.note(session, late, DEAD, now=later) == bounces.NOTED  # a mail from before does not count

@@ -13,7 +13,7 @@ from coming_back import begun, everybody, mailed
 from conftest import NOW
 from mailinglist import db
 from mailinglist.bulletins import drafts
-from mailinglist.consent import proof, register
+from mailinglist.consent import confirming, proof, register
 from mailinglist.consent.states import State
 from mailinglist.delivery import complaints, dispatch, handoffs, outcomes
 from mailinglist.delivery.complaints import Rate
@@ -43,7 +43,7 @@ def test_who_complains_has_left_at_once_and_once(app: Flask):
         # The same complaint once more does not undo a sign-up that came after it.
         later = NOW + DAY
         request = ask(session, "matti@example.fi", now=later)
-        register.confirm(session, letter(session, request, now=later)[0], origin=ORIGIN, now=later)
+        confirming.confirm(session, letter(session, request, now=later)[0], origin=ORIGIN, now=later)
         assert complain(session, row, now=later) == complaints.AGAIN
         standing = register.subscription(session, matti.id, the_list(session).id)
         assert standing is not None

@@ -25,7 +25,7 @@ from posting import Posting, courier, parcel
 from catching import Caught
 from mailinglist import db
 from mailinglist.bulletins import approvals, drafts
-from mailinglist.consent import address, lists, register, requests
+from mailinglist.consent import address, confirming, lists, requests
 from mailinglist.delivery import dispatch, post
 from mailinglist.delivery.parcels import Outcome
 from mailinglist.delivery.slots import SlotKind, mark
@@ -119,7 +119,7 @@ def test_letters_of_each_kind_in_each_language(app: Flask, caught: Caught) -> No
         token = re.search(r"https://lists\.example\.fi/confirm/(\S+)", content_of(confirmation, "plain"))
         assert token is not None
         with db.transaction() as session:
-            register.confirm(session, token[1], origin=ORIGIN, now=db.utcnow())
+            confirming.confirm(session, token[1], origin=ORIGIN, now=db.utcnow())
         post.letters(stop=never)
         recipients = [recipient for _, recipient, _ in caught.mails]
         assert sorted(recipients) == [*[f"uusi.{language}@example.fi"] * 2, *[f"vanha.{language}@example.fi"] * 2]

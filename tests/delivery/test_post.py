@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from catching import Caught, html_of, text_of
 from mailinglist import db
 from mailinglist.bulletins import drafts
-from mailinglist.consent import address, bans, gate, lists, register, requests
+from mailinglist.consent import address, bans, confirming, gate, lists, register, requests
 from mailinglist.consent.states import Channel, State
 from mailinglist.delivery import dispatch, handoffs, post
 from mailinglist.delivery.dkim import Signer
@@ -54,7 +54,7 @@ def test_asking_brings_the_letter_whose_link_confirms_and_then_the_welcome(app: 
     assert "suoramarkkinoin" in text_of(letter)
     assert "suoramarkkinoin" in html_of(letter)
     with db.transaction() as session:
-        register.confirm(session, link(letter, "confirm"), origin=ORIGIN, now=db.utcnow())
+        confirming.confirm(session, link(letter, "confirm"), origin=ORIGIN, now=db.utcnow())
     post.letters(stop=never)
     welcome = caught.to("matti@example.fi")[1]
     with db.transaction() as session:

@@ -26,6 +26,7 @@ from mailinglist.bulletins import drafts
 from mailinglist.bulletins.audience import Rule
 from mailinglist.consent import (
     address,
+    confirming,
     export,
     gate,
     keys,
@@ -239,7 +240,7 @@ def _begin(house: House, mailboxes: list[str]) -> None:
     for mailbox in mailboxes:
         with db.transaction() as session:  # the limits of letters: one in ten minutes
             confirmed = _ask(session, SLUGS[2], mailbox, house.now - timedelta(hours=3))
-            register.confirm(session, _confirm_link(session, confirmed, house.now), origin=ORIGIN, now=house.now)
+            confirming.confirm(session, _confirm_link(session, confirmed, house.now), origin=ORIGIN, now=house.now)
             confirmed.letter_due = False  # that letter went out
             asked = _ask(session, SLUGS[1], mailbox, house.now - timedelta(hours=2))
             house.links[mailbox] = _confirm_link(session, asked, house.now)
@@ -343,7 +344,7 @@ def _others(house: House) -> dict[str, Reached]:
     def by_link(session, mailbox: str) -> None:
         if mailbox not in started:
             raise Unknown("No letter went to them.")
-        register.confirm(session, started[mailbox], origin=ORIGIN, now=db.utcnow())
+        confirming.confirm(session, started[mailbox], origin=ORIGIN, now=db.utcnow())
 
     def disclosed(session, mailbox: str) -> None:
         found = house.person(session, mailbox)

@@ -12,7 +12,7 @@ from flask.testing import FlaskClient
 import making
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import lists, notices, proof, register
+from mailinglist.consent import confirming, lists, notices, proof
 from mailinglist.i18n import LANGUAGES
 from mailinglist.privacy import notice
 from mailinglist.settings import Settings
@@ -124,7 +124,7 @@ def test_a_consent_points_to_the_notice_of_its_time(app: Flask, settings: Settin
         confirm, _ = making.letter(session, request, now=later)
         lists.set_value(session, row, "phone", "09 123", now=later)
         notice.refresh(session, row, settings, now=later)
-        register.confirm(session, confirm, origin=making.ORIGIN, now=later)
+        confirming.confirm(session, confirm, origin=making.ORIGIN, now=later)
         second = notices.in_force(session, row.id, "fi")
         assert second
         told = {item["event"]: item.get("notice") for item in proof.prove(session, "maija@example.fi")}

@@ -26,6 +26,7 @@ from mailinglist.app import create_app
 from mailinglist.consent import (
     address,
     bans,
+    confirming,
     gate,
     journal,
     journal_file,
@@ -240,7 +241,7 @@ def test_a_restriction_and_not_me_hold_too(app: Flask, tmp_path: Path) -> None:
     old = back_up(app, tmp_path / "old.tar.gz")
     with db.transaction() as session:
         restriction.restrict(session, made, source="own page", origin=ORIGIN, now=AFTER)
-        register.disown(session, not_me, origin=ORIGIN, now=AFTER)
+        confirming.disown(session, not_me, origin=ORIGIN, now=AFTER)
     assert bring_back(app, old).report["replayed"] == {"restricted": 1, "left": 1}
     with db.reading() as session:
         assert register.find(session, address.parse("restricted@example.fi")).restricted_at is not None

@@ -12,7 +12,7 @@ from sqlalchemy import func, select
 import staffing
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import import_jobs, register, restriction, verification
+from mailinglist.consent import confirming, import_jobs, register, restriction, verification
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Evidence, ImportJob, Person
 from mailinglist.delivery import handoffs
@@ -72,7 +72,7 @@ def test_evidence_goes_when_a_later_consent_stands_in_its_place(app: Flask) -> N
         made = person(session, "back@example.fi", now=NOW, state=State.LEFT)
         again = NOW + 30 * DAY
         confirm, _ = letter(session, ask(session, "back@example.fi", now=again), now=again)
-        register.confirm(session, confirm, origin=ORIGIN, now=again)
+        confirming.confirm(session, confirm, origin=ORIGIN, now=again)
         person(session, "active@example.fi", now=NOW)
         number = made.id
 

@@ -14,6 +14,7 @@ import making
 from mailinglist import db
 from mailinglist.consent import (
     bans,
+    confirming,
     lists,
     notes,
     own_page,
@@ -62,7 +63,7 @@ def confirm(mailbox: str) -> None:
         request = [each for each in requests.letters_due(session, limit=50) if each.person_id == anna(session).id][-1]
         assert anna(session).mailbox == mailbox
         link, _ = making.letter(session, request, now=db.utcnow())
-        register.confirm(session, link, origin=making.ORIGIN, now=db.utcnow())
+        confirming.confirm(session, link, origin=making.ORIGIN, now=db.utcnow())
 
 
 @pytest.fixture
