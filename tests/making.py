@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from mailinglist.bulletins import blocks, drafts
 from mailinglist.bulletins.tables import Bulletin
-from mailinglist.consent import address, confirming, lists, register, requests, transfer
+from mailinglist.consent import address, confirming, intake, lists, register, requests, transfer
 from mailinglist.consent.states import Basis, State
 from mailinglist.consent.tables import MailingList, Person, Request
 
@@ -33,7 +33,7 @@ def ask(
     """A request by the form, taken by the worker. Returns its row."""
     row = the_list(session)
     text = lists.current_text(session, row, language) if kind == requests.JOIN else None
-    requests.write_down(
+    intake.write_down(
         session, row, address.parse(mailbox), kind=kind, entrance="web", language=language, text=text, origin=ORIGIN,
         browser=browser, now=now,
     )  # fmt: skip

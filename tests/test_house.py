@@ -104,7 +104,7 @@ WRITERS = {
         "consent/registrar.py",
     },
     "Confirmation": {"consent/confirming.py", "consent/register.py"},
-    "Request": {"consent/requests.py"},
+    "Request": {"consent/intake.py", "consent/requests.py"},
     "Ban": {"consent/bans.py"},
     "LedgerEntry": {"consent/ledger.py"},
     "ChainHead": {"consent/ledger.py"},

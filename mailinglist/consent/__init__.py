@@ -3,7 +3,8 @@
     address    pure: what an address is, and when two are one person's
     states     pure: states, events, the table of moves
     lists      lists, and their consent texts by version and digest
-    requests   the intake: written down without looking at who asks; taken by the worker
+    intake     what people ask for, written down without looking at who asks
+    requests   what the worker makes of it: letters that become due, within limits
     register   persons, subscriptions, confirmations: ask, leave, correct, give up, erase
     confirming what comes of a confirmation letter, by its link or an answer: confirm, decline, disown
     registrar  what staff write down for a person: joins, leaves, bans, corrections, another address

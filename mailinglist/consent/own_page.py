@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import BadInput, NotAllowed, TokenSpent, Unknown
 from ..tokens import Purpose, Tokens
-from . import bans, ledger, lists, proof, register, requests, sheet
+from . import bans, intake, ledger, lists, proof, register, requests, sheet
 from .address import parse
 from .bans import Forbidden
 from .register import Origin
@@ -121,7 +121,7 @@ def ask_for_fresh(
     person = holder(session, key)
     address = parse(person.mailbox) if person is not None else requests.kept_for_key(session, key.digest)
     if address is not None:
-        requests.write_down(
+        intake.write_down(
             session, row, address, kind=requests.KEY, entrance="web", language=language, origin=origin, now=now
         )
 
@@ -147,7 +147,7 @@ def ask_to_join(session: Session, key: Key, row: MailingList, *, language: str, 
     if standing is not None and standing.standing is State.ACTIVE:
         raise NotAllowed("You are on this list already.")
     text = lists.current_text(session, row, language)
-    requests.write_down(
+    intake.write_down(
         session, row, parse(person.mailbox), entrance="web", language=text.language, text=text, origin=origin, now=now
     )
 

@@ -300,7 +300,7 @@ def leave(session: Session, token: str, *, origin: Origin, ban: Collection[Chann
     """Leave at once, and with `ban` forbid marketing on those channels too. Any number of times; never expires.
 
     A ban is recorded even when the person was erased since: the token carries the keyed digest it needs.
-    Raises TokenForged, Unknown (the list is gone), RegisterUnsound (`requests.write_down_exit` then keeps it).
+    Raises TokenForged, Unknown (the list is gone), RegisterUnsound (`intake.write_down_exit` then keeps it).
     """
     ticket, row = ticket_of(session, token)
     leave_by(session, ticket, row, origin=origin, ban=ban, now=now)

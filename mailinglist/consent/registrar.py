@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import BadInput, Banned, NotAllowed, Unknown
 from ..i18n import DEFAULT_LANGUAGE
-from . import bans, journal, journal_file, ledger, lists, register, requests, restriction, sheet
+from . import bans, intake, journal, journal_file, ledger, lists, register, restriction, sheet
 from .address import Address
 from .bans import Forbidden
 from .keys import assert_sound, keys_of
@@ -286,6 +286,6 @@ def _request(
     now: datetime,
 ) -> None:
     text = lists.current_text(session, row, language)
-    requests.write_down(
+    intake.write_down(
         session, row, address, entrance="staff", language=text.language, text=text, origin=origin, name=name, now=now
     )

@@ -1,15 +1,12 @@
-"""The intake: what people ask for, written down without looking at who they are; and what the worker makes of it.
+"""What the worker makes of what people asked for (`intake`). With `intake` the only writer of requests.
 
-`write_down` costs the same for everybody: one row. `take` looks the person up, minutes or milliseconds later, and
-there the states differ: a letter becomes due, or nothing does. Limits per address are silent; limits per domain and
-in total, and the lane without a proof of work, slow a request down and never lose it (REQUIREMENTS 5).
-
-This module is the only writer of requests.
+`take` looks the person up, minutes or milliseconds after the request was written down, and there the states differ: a
+letter becomes due, or nothing does. Limits per address are silent; limits per domain and in total slow a request down
+and never lose it (REQUIREMENTS 5).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -19,9 +16,8 @@ from sqlalchemy.orm import Session
 
 from .. import db
 from ..errors import MailinglistError, RegisterUnsound
-from ..i18n import DEFAULT_LANGUAGE
 from ..observe import count, logger
-from . import bans, confirming, journal, journal_file, ledger, lists, register
+from . import bans, ledger, lists, register
 from .address import Address, fold, parse
 from .keys import keys_of
 from .states import Channel, State
@@ -47,141 +43,11 @@ USED = "used"
 # Per domain and in total, letters in a minute; beyond, requests wait a minute.
 _DOMAIN_A_MINUTE = 300
 _TOTAL_A_MINUTE = 3000
-_WAIT = timedelta(minutes=1)
+WAIT = timedelta(minutes=1)
+"""How long a request waits that is slowed down."""
 # The address of somebody who is known by a ban only is kept for so long after the letter with a key became due: a mail
 # server may put the letter off for a while.
 _ADDRESS_KEPT = timedelta(hours=3)
-# More requests than this in a minute, or in a quarter of an hour, is an attack: the proof of work is asked for.
-_ATTACK = ((timedelta(minutes=1), 300), (timedelta(minutes=15), 1000))
-
-
-def write_down(
-    session: Session,
-    row: MailingList,
-    address: Address,
-    *,
-    kind: str = JOIN,
-    entrance: str,
-    language: str,
-    text: ConsentText | None = None,
-    origin: register.Origin,
-    name: str | None = None,
-    browser: bytes | None = None,
-    slow: bool = False,
-    now: datetime,
-) -> None:
-    """Write a request down; nobody is looked up. `browser` is the nonce of the cookie that the answer sets."""
-    session.add(
-        Request(
-            kind=kind, list_id=row.id, entrance=entrance, mailbox=address.mailbox, domain=address.domain, name=name,
-            language=language, text_id=text.id if text else None, origin=origin,
-            browser=hashlib.sha256(browser).digest() if browser else None,
-            received_at=now, not_before=now + _WAIT if slow else now, letter_due=False,
-        )
-    )  # fmt: skip
-    db.ring(session, db.REQUESTS)
-
-
-def write_down_exit(
-    session: Session, token: str, *, origin: register.Origin, ban: Collection[Channel], now: datetime
-) -> MailingList:
-    """Keep a leave that can't be entered now: with a wrong ban key the ledger can't be signed, and nothing is mailed.
-
-    The worker enters it as soon as the key is right. Raises TokenForged, TokenSpent, Unknown.
-    """
-    ticket, row = register.ticket_of(session, token)
-    keep_exit(session, ticket, row, entrance=WEB, origin=origin, ban=ban, now=now)
-    return row
-
-
-def keep_exit(
-    session: Session,
-    ticket: register.Ticket,
-    row: MailingList,
-    *,
-    entrance: str,
-    origin: register.Origin,
-    ban: Collection[Channel],
-    now: datetime,
-) -> None:
-    """`write_down_exit`, for a token that has been read. It is in the journal of opt-outs, too: once as it is kept, and
-    once as it is entered."""
-    person = register.owner(session, ticket.digest)
-    digests = list(dict.fromkeys((ticket.digest, person.digest if person else ticket.digest)))
-    journal.note_later(session, journal_file.LEFT, digests[-1], list_slug=row.slug, now=now)
-    for digest in digests if ban else ():
-        journal.note_later(session, journal_file.BANNED, digest, channels=[channel.value for channel in ban], now=now)
-    kept = {**origin, "ticket": ticket.pack().hex(), "ban": [channel.value for channel in ban]}
-    session.add(
-        Request(
-            kind=EXIT, list_id=row.id, entrance=entrance, mailbox=None, domain="", language=DEFAULT_LANGUAGE,
-            origin=kept, received_at=now, not_before=now, letter_due=False,
-        )
-    )  # fmt: skip
-    db.ring(session, db.REQUESTS)
-
-
-def ask_again(
-    session: Session, token: str, *, origin: register.Origin, browser: bytes | None, now: datetime
-) -> MailingList:
-    """A fresh letter for a confirmation link that is spent. Raises TokenForged, TokenSpent (nothing is kept of it)."""
-    found = confirming.knock(session, token, now=now)
-    return _ask_again(session, found, entrance=WEB, origin=origin, browser=browser, now=now)
-
-
-def ask_again_by_answer(session: Session, secret: bytes, *, origin: register.Origin, now: datetime) -> MailingList:
-    """The same for an answer to a letter that is spent. Raises TokenSpent (nothing is kept of it)."""
-    found = confirming.knock_by_answer(session, secret, now=now)
-    return _ask_again(session, found, entrance=MAIL, origin=origin, browser=None, now=now)
-
-
-def _ask_again(
-    session: Session,
-    found: confirming.Knock,
-    *,
-    entrance: str,
-    origin: register.Origin,
-    browser: bytes | None,
-    now: datetime,
-) -> MailingList:
-    text = lists.current_text(session, found.list, found.text.language)
-    write_down(
-        session, found.list, parse(found.person.mailbox), entrance=entrance, language=found.text.language, text=text,
-        origin=origin, browser=browser, now=now,
-    )  # fmt: skip
-    return found.list
-
-
-def proof_wanted(session: Session, row: MailingList, *, now: datetime) -> bool:
-    """Whether the list's form asks for a proof of work now: switched on, or armed by an attack on any list."""
-    mode = lists.settings_of(row).proof_of_work
-    if mode != "auto":
-        return mode == "on"
-    for window, most in _ATTACK:
-        recent = select(Request.id).where(Request.received_at > now - window).limit(most + 1).subquery()
-        if (session.scalar(select(func.count()).select_from(recent)) or 0) > most:
-            return True
-    return False
-
-
-def came_from(session: Session, confirmation: Confirmation, browser: bytes) -> bool:
-    """Whether this browser made one of the requests that the confirmation's letter answers."""
-    return (
-        session.scalar(
-            select(Request.id)
-            .where(
-                Request.person_id == confirmation.person_id,
-                Request.list_id == confirmation.list_id,
-                Request.epoch == confirmation.epoch,
-                Request.browser == hashlib.sha256(browser).digest(),
-            )
-            .limit(1)
-        )
-        is not None
-    )
-
-
-# ── the worker's side ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 
 @dataclass(slots=True)
@@ -218,7 +84,7 @@ def take(session: Session, *, limit: int = 50, now: datetime) -> int:
     # Persons are locked in one order (`register.in_order`), so that two workers can't wait for each other.
     for request in sorted(waiting, key=lambda waits: _address(session, waits)):
         if request.kind != EXIT and load.full(request.domain):  # an opt-out brings no letter, and waits for none
-            request.not_before = now + _WAIT
+            request.not_before = now + WAIT
             count("requests_slowed")
             continue
         try:

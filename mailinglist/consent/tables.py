@@ -121,7 +121,7 @@ class Request(Base):
 
     Until it is taken it holds the address and where it came from; afterwards only ids. `letter` is what became due by
     it. Who asks for a key to their own page, and is known by a ban only, has no id: the address stays for as long as
-    the key may be used, and is gone some hours later (`requests.let_go`).
+    the key may be used, and is gone some hours later (`requests.take`).
     """
 
     __tablename__ = "requests"

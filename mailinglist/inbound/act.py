@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..consent import confirming, keys, lists, register, requests
+from ..consent import confirming, intake, keys, lists, register, requests
 from ..consent.address import Address, parse
 from ..consent.confirming import Door
 from ..consent.register import Origin, Ticket, tokens_of
@@ -200,9 +200,9 @@ class _Handling:
         if refused := self._forged_or_erased() or self._too_many(client):
             return self._done(intents.COMMAND, refused, row)
         spool.came_from(self._row, client)
-        requests.write_down(
+        intake.write_down(
             self._session, row, address, entrance=requests.MAIL, language=self._language(row), origin=self._asking(),
-            slow=requests.proof_wanted(self._session, row, now=self._now), now=self._now,
+            slow=intake.proof_wanted(self._session, row, now=self._now), now=self._now,
         )  # fmt: skip
         return self._done(intents.COMMAND, "asked", row)
 
@@ -237,7 +237,7 @@ class _Handling:
             with self._session.begin_nested():
                 register.leave_by(self._session, ticket, named, origin=origin, ban=ban, now=self._now)
         except RegisterUnsound:  # as on the web: it is entered once the register is sound
-            requests.keep_exit(
+            intake.keep_exit(
                 self._session, ticket, named, entrance=requests.MAIL, origin=origin, ban=ban, now=self._now
             )
             return self._done(intents.COMMAND, "kept", named)
@@ -255,7 +255,7 @@ class _Handling:
         if silent := requests.no_leave_letter(self._session, row, address, now=self._now):
             # They may mean another address of theirs, or find no letter: a person looks. Nobody outside sees that.
             return self._owners(intents.COMMAND, "unlisted" if silent == requests.UNKNOWN else "no-letter", row)
-        requests.write_down(
+        intake.write_down(
             self._session, row, address, kind=requests.LEAVE, entrance=requests.MAIL, language=self._language(row),
             origin=self._asking(), now=self._now,
         )  # fmt: skip
@@ -289,7 +289,7 @@ class _Handling:
         except TokenSpent:
             if self._restored:  # it was answered in its time, and what ended the letter since is in the journal
                 return self._done(intents.COMMAND, spool.RESTORED, row, person.id)
-            requests.ask_again_by_answer(self._session, secret, origin=self._asking(), now=self._now)
+            intake.ask_again_by_answer(self._session, secret, origin=self._asking(), now=self._now)
             return self._done(intents.COMMAND, "fresh-letter", row, person.id)
         return self._done(
             intents.COMMAND, "confirmed" if door is Door.OPEN else "confirmed-before", row, person.id

@@ -10,8 +10,8 @@ person's; all others go on.
 
 Reports of mails that failed come by the thousand when a bulletin meets an old list: those that came to a signed return
 path are noted many at a time, in a handful of statements. All else goes by `act`, each in a transaction of its own: so
-none of them waits for a second person while it holds one, and no two workers, nor one and the intake, wait for each
-other.
+none of them waits for a second person while it holds one, and no two workers, nor one and `requests.take`, wait for
+each other.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from flask import Response, request
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..consent import confirming, register, requests
+from ..consent import confirming, intake, register
 from ..consent.confirming import Door, Knock
 from ..errors import Banned, TokenSpent
 from ..pace import JOINING
@@ -67,7 +67,7 @@ def _signed_up_here(session: Session, found: Knock) -> bool:
     if not visitor.follows_a_link(request):
         return False
     nonce = visitor.nonce_of(request, register.tokens_of(session), https=pages.settings().https)
-    return nonce is not None and requests.came_from(session, found.confirmation, nonce)
+    return nonce is not None and intake.came_from(session, found.confirmation, nonce)
 
 
 def _confirm(token: str, how: str) -> Response:
@@ -96,7 +96,7 @@ def _fresh_letter(token: str) -> Response:
         _knock(session, token)
     with db.transaction() as session:
         origin = visitor.origin(request, "fresh", language=pages.language())
-        row = requests.ask_again(session, token, origin=origin, browser=nonce, now=db.utcnow())
+        row = intake.ask_again(session, token, origin=origin, browser=nonce, now=db.utcnow())
         brand, tokens = brand_of(row, settings), register.tokens_of(session)
     response = pages.go_to("joining.check_mail", slug=brand.slug)
     if nonce:

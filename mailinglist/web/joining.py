@@ -9,7 +9,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from .. import db
-from ..consent import lists, requests
+from ..consent import intake, lists
 from ..consent.address import parse
 from ..consent.register import tokens_of
 from ..errors import BadAddress
@@ -30,7 +30,7 @@ def ask(slug: str) -> Response:
     with db.reading() as session:
         row = lists.find(session, slug)
         own = lists.settings_of(row)
-        wanted = requests.proof_wanted(session, row, now=now)
+        wanted = intake.proof_wanted(session, row, now=now)
         tokens = tokens_of(session)
     nonce = visitor.fresh_nonce() if visitor.asked_from(request, settings.base_url, own.origins) else None
     if not fields.get("website"):  # people don't see that field; programs fill it in
@@ -41,7 +41,7 @@ def ask(slug: str) -> Response:
         slow = wanted and not proof.solved(settings.signing_keys, fields.get("altcha", ""), once=visitor.pace().once)
         with db.transaction() as session:
             row = lists.find(session, slug)
-            requests.write_down(
+            intake.write_down(
                 session, row, address, entrance="web", language=pages.language(),
                 text=lists.shown_text(session, row, pages.language(), fields.get("text")),
                 origin=visitor.origin(request, "form", language=pages.language()), browser=nonce, slow=slow, now=now,
@@ -67,7 +67,7 @@ def _form(slug: str, *, error: str | None = None, value: str = "", status: int =
         brand: Brand = brand_of(row, settings)
         text = lists.current_text(session, row, pages.language())
         consent, digest = text.body, text.digest.hex()
-        wanted = requests.proof_wanted(session, row, now=now)
+        wanted = intake.proof_wanted(session, row, now=now)
     exchange().scripts = wanted
     response = pages.page(
         "sign_up", status, brand=brand, consent=consent, digest=digest,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from .. import db
-from ..consent import register, requests
+from ..consent import intake, register
 from ..consent.states import Channel, channels
 from ..errors import RegisterUnsound
 from . import pages, visitor
@@ -40,7 +40,7 @@ def leave(token: str) -> Response:
             brand = brand_of(row, pages.settings())
     except RegisterUnsound:  # nothing is mailed meanwhile, and the leave is entered once the key is right
         with db.transaction() as session:
-            row = requests.write_down_exit(session, token, origin=origin, ban=ban, now=db.utcnow())
+            row = intake.write_down_exit(session, token, origin=origin, ban=ban, now=db.utcnow())
             brand = brand_of(row, pages.settings())
     if one_click:
         return pages.text(pages.say("You have left the list."))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from flask import Response, request
 
 from .. import db
-from ..consent import lists, requests
+from ..consent import intake, lists, requests
 from ..consent.address import parse
 from ..errors import BadAddress
 from . import pages, visitor
@@ -29,7 +29,7 @@ def ask(slug: str) -> Response:
         except BadAddress as error:
             return _form(slug, error=str(error), value=pages.shown_again(fields.get("email", "")), status=422)
         with db.transaction() as session:
-            requests.write_down(
+            intake.write_down(
                 session, lists.find(session, slug), address, kind=requests.LEAVE, entrance="web",
                 language=pages.language(), origin=visitor.origin(request, "form", language=pages.language()),
                 now=db.utcnow(),

@@ -17,7 +17,7 @@ from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
 from .. import db, pace
-from ..consent import lists, own_page, people, proof, register, requests, restriction
+from ..consent import intake, lists, own_page, people, proof, register, requests, restriction
 from ..consent.address import Address, parse
 from ..consent.bans import Forbidden
 from ..consent.own_page import Key, KeyExpired
@@ -68,7 +68,7 @@ def ask() -> Response:
         except BadAddress as error:
             return _form(error=str(error), value=pages.shown_again(fields.get("email", "")), status=422)
         with db.transaction() as session:
-            requests.write_down(
+            intake.write_down(
                 session, lists.default(session), address, kind=requests.KEY, entrance="web", language=pages.language(),
                 origin=_origin("form"), now=db.utcnow(),
             )  # fmt: skip
@@ -168,7 +168,7 @@ def _kept_for_later(key: Key, wanted: str) -> Response:
         known = session.get(MailingList, number) if number is not None else None
         row = _list(session) if wanted == "leave" else known or lists.default(session)
         exit_token = register.unsubscribe_token(register.tokens_of(session), row.id, key.digest)
-        requests.write_down_exit(session, exit_token, origin=_origin("own page"), ban=ban, now=db.utcnow())
+        intake.write_down_exit(session, exit_token, origin=_origin("own page"), ban=ban, now=db.utcnow())
         brand = brand_of(row, pages.settings())
     forbid = url_for("leaving.leave", token=exit_token)
     return pages.page("left", brand=brand, ban=request.form.get("channel") if ban else None, action=forbid)

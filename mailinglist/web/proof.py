@@ -1,6 +1,6 @@
 """The proof of work: ALTCHA's protocol, solved by its own worker in the visitor's browser while they type.
 
-Only a form under attack, or one whose list wants it always, asks for it (`consent.requests.proof_wanted`). Who brings
+Only a form under attack, or one whose list wants it always, asks for it (`consent.intake.proof_wanted`). Who brings
 none, or a bad one, is not refused: their request waits in a slower lane. There is no puzzle, nobody else's server is
 asked, and nothing is measured about the visitor: ALTCHA's full widget watches the pointer, so only its worker is used.
 """

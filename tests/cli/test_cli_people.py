@@ -16,7 +16,7 @@ from sqlalchemy import select
 from commanding import Commands, environment
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, proof, register, register_many, requests, transfer
+from mailinglist.consent import address, intake, proof, register, register_many, requests, transfer
 from mailinglist.consent.address import parse
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Request
@@ -359,7 +359,7 @@ def test_a_sign_up_does_not_wait_for_an_import(app: Flask, cli: Commands, file: 
                 began = time.monotonic()
                 with db.transaction() as session:
                     waited.append(time.monotonic() - began)
-                    requests.write_down(
+                    intake.write_down(
                         session, the_list(session), parse(f"s{len(waited)}@example.fi"), entrance="web", language="fi",
                         origin=ORIGIN, now=db.utcnow(),
                     )  # fmt: skip

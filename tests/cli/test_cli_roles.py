@@ -19,7 +19,7 @@ from commanding import Commands, run, start
 from keeping import alive
 from mailinglist import db, observe
 from mailinglist.cli.web_server import options
-from mailinglist.consent import address, lists, requests
+from mailinglist.consent import address, intake, lists
 from mailinglist.settings import Settings
 from making import ORIGIN, the_list
 from servers import free_port, wait_for
@@ -120,7 +120,7 @@ def test_a_letter_goes_out_when_a_command_rings(
 def test_the_sweep_finds_what_no_bell_announced(app: Flask, settings: Settings, caught: Caught, tmp_path: Path):
     with db.transaction() as session:
         row, somebody = the_list(session), address.parse("matti@example.fi")
-        requests.write_down(session, row, somebody, entrance="web", language="fi", origin=ORIGIN, now=db.utcnow())
+        intake.write_down(session, row, somebody, entrance="web", language="fi", origin=ORIGIN, now=db.utcnow())
     with (
         role(settings, tmp_path / "worker.log", "worker", "--queues", "letters"),
         role(settings, tmp_path / "scheduler.log", "scheduler"),

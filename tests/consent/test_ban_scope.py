@@ -21,6 +21,7 @@ from mailinglist.consent import (
     export,
     gate,
     growth,
+    intake,
     journal,
     journal_file,
     keys,
@@ -89,7 +90,7 @@ def test_it_stops_its_own_list_on_every_way_out_and_no_other(app: Flask) -> None
         who = address.parse(MATTI)
         assert [bans.check(session, who, each).channels for each in (row, other, None)] == [(), ("email",), ("email",)]
         for each, outcome in ((row, "already"), (other, "banned")):
-            requests.write_down(session, each, who, entrance="web", language="fi", origin=ORIGIN, now=LATER)
+            intake.write_down(session, each, who, entrance="web", language="fi", origin=ORIGIN, now=LATER)
             requests.take(session, now=LATER)
             newest = session.scalars(select(Request).order_by(Request.id.desc()).limit(1)).one()
             assert newest.outcome == outcome

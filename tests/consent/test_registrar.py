@@ -11,6 +11,7 @@ from mailinglist.consent import (
     address,
     bans,
     confirming,
+    intake,
     keys,
     lists,
     notes,
@@ -323,7 +324,7 @@ def test_everything_on_one_page(app: Flask):
         made = person(session, "Matti@example.fi", now=NOW)
         registrar.forbid(session, at("matti@example.fi"), [Channel.PHONE], TOLD, now=LATER)
         text = lists.current_text(session, the_list(session), "fi").body
-        requests.write_down(
+        intake.write_down(
             session, the_list(session), at("MATTI@example.fi"), entrance="web", language="fi", origin=ORIGIN, now=LATER
         )
         session.flush()

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, confirming, lists, register, requests
+from mailinglist.consent import address, confirming, intake, lists, register, requests
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Person, Request
 from making import ORIGIN, ask, leave_token, person, the_list
@@ -28,7 +28,7 @@ def test_a_hundred_requests_for_one_address_make_one_letter(app: Flask):
         row = the_list(session)
         for n in range(100):
             mailbox = "Matti@example.fi" if n % 2 else "matti@EXAMPLE.fi"
-            requests.write_down(
+            intake.write_down(
                 session, row, address.parse(mailbox), entrance="web", language="fi", origin=ORIGIN, now=NOW
             )
     taken: list[int] = []
@@ -60,7 +60,7 @@ def test_a_request_holds_no_address_once_it_is_taken(app: Flask, state: State):
 def test_what_is_not_due_waits(app: Flask):
     with db.transaction() as session:
         row, text = the_list(session), lists.current_text(session, the_list(session), "fi")
-        requests.write_down(
+        intake.write_down(
             session,
             row,
             address.parse("a@example.fi"),
@@ -80,10 +80,10 @@ def test_limits_per_domain_slow_down_and_lose_nothing(app: Flask, monkeypatch: p
     with db.transaction() as session:
         row = the_list(session)
         for n in range(8):
-            requests.write_down(
+            intake.write_down(
                 session, row, address.parse(f"p{n}@example.fi"), entrance="web", language="fi", origin=ORIGIN, now=NOW
             )
-        requests.write_down(
+        intake.write_down(
             session, row, address.parse("p@elsewhere.fi"), entrance="web", language="fi", origin=ORIGIN, now=NOW
         )
         waits = []
@@ -99,8 +99,8 @@ def test_who_leaves_does_not_wait_for_other_peoples_letters(app: Flask, monkeypa
         token = leave_token(session, person(session, "matti@example.fi", now=NOW))
         monkeypatch.setattr(requests, "_TOTAL_A_MINUTE", 0)
         later = NOW + MINUTE
-        requests.write_down_exit(session, token, origin=ORIGIN, ban=(), now=later)
-        requests.write_down(
+        intake.write_down_exit(session, token, origin=ORIGIN, ban=(), now=later)
+        intake.write_down(
             session, the_list(session), address.parse("p@example.fi"), entrance="web", language="fi", origin=ORIGIN,
             now=later,
         )  # fmt: skip
@@ -110,21 +110,21 @@ def test_who_leaves_does_not_wait_for_other_peoples_letters(app: Flask, monkeypa
 
 
 def test_a_flood_arms_the_proof_of_work_and_it_is_over_in_time(app: Flask, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(requests, "_ATTACK", ((MINUTE, 20), (15 * MINUTE, 40)))
+    monkeypatch.setattr(intake, "_ATTACK", ((MINUTE, 20), (15 * MINUTE, 40)))
     with db.transaction() as session:
         row = the_list(session)
         for n in range(21):
-            assert not requests.proof_wanted(session, row, now=NOW)
-            requests.write_down(
+            assert not intake.proof_wanted(session, row, now=NOW)
+            intake.write_down(
                 session, row, address.parse(f"p{n}@example.fi"), entrance="web", language="fi", origin=ORIGIN, now=NOW
             )
             session.flush()
-        assert requests.proof_wanted(session, row, now=NOW + MINUTE / 2)
-        assert not requests.proof_wanted(session, row, now=NOW + 2 * MINUTE)
+        assert intake.proof_wanted(session, row, now=NOW + MINUTE / 2)
+        assert not intake.proof_wanted(session, row, now=NOW + 2 * MINUTE)
         lists.set_value(session, row, "proof_of_work", "on", now=NOW)
-        assert requests.proof_wanted(session, row, now=NOW + 2 * MINUTE)
+        assert intake.proof_wanted(session, row, now=NOW + 2 * MINUTE)
         lists.set_value(session, row, "proof_of_work", "off", now=NOW)
-        assert not requests.proof_wanted(session, row, now=NOW)
+        assert not intake.proof_wanted(session, row, now=NOW)
 
 
 def test_the_browser_that_asked_is_known_again_in_any_letter_of_the_episode(app: Flask):
@@ -137,9 +137,9 @@ def test_the_browser_that_asked_is_known_again_in_any_letter_of_the_episode(app:
             epoch=first.epoch, days=7, now=NOW,
         )  # fmt: skip
         knocked = confirming.knock(session, issued[0], now=NOW)
-        assert requests.came_from(session, knocked.confirmation, b"1" * 16)
-        assert requests.came_from(session, knocked.confirmation, b"2" * 16)
-        assert not requests.came_from(session, knocked.confirmation, b"3" * 16)
+        assert intake.came_from(session, knocked.confirmation, b"1" * 16)
+        assert intake.came_from(session, knocked.confirmation, b"2" * 16)
+        assert not intake.came_from(session, knocked.confirmation, b"3" * 16)
 
 
 def test_asking_again_from_a_spent_link_writes_a_request_down(app: Flask):
@@ -150,7 +150,7 @@ def test_asking_again_from_a_spent_link_writes_a_request_down(app: Flask):
             epoch=asked.epoch, days=7, now=NOW,
         )  # fmt: skip
         later = NOW + timedelta(days=8)
-        requests.ask_again(session, issued[0], origin=ORIGIN, browser=None, now=later)
+        intake.ask_again(session, issued[0], origin=ORIGIN, browser=None, now=later)
         requests.take(session, now=later)
         latest = session.scalars(select(Request).order_by(Request.id.desc()).limit(1)).one()
         assert (latest.person_id, latest.letter) == (asked.person_id, "confirm")
@@ -158,7 +158,7 @@ def test_asking_again_from_a_spent_link_writes_a_request_down(app: Flask):
 
 def test_the_bell_is_rung_after_the_commit_and_not_without(app: Flask, bells: list[frozenset[str]]):
     with db.transaction() as session:
-        requests.write_down(
+        intake.write_down(
             session,
             the_list(session),
             address.parse("a@example.fi"),
@@ -170,7 +170,7 @@ def test_the_bell_is_rung_after_the_commit_and_not_without(app: Flask, bells: li
         assert bells == []
     assert bells == [frozenset({db.REQUESTS})]
     with pytest.raises(ZeroDivisionError), db.transaction() as session:
-        requests.write_down(
+        intake.write_down(
             session,
             the_list(session),
             address.parse("b@example.fi"),

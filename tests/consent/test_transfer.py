@@ -15,6 +15,7 @@ from mailinglist.consent import (
     address,
     bans,
     confirming,
+    intake,
     keys,
     proof,
     register,
@@ -249,7 +250,7 @@ def test_an_import_and_sign_ups_of_the_same_people_do_not_harm_each_other(app: F
     mailboxes = [f"p{n:03}@example.fi" for n in range(120)]
     with db.transaction() as session:
         for mailbox in mailboxes[::3]:
-            requests.write_down(
+            intake.write_down(
                 session,
                 the_list(session),
                 address.parse(mailbox),

@@ -25,7 +25,7 @@ from posting import Posting, courier, parcel
 from catching import Caught
 from mailinglist import db
 from mailinglist.bulletins import approvals, drafts
-from mailinglist.consent import address, confirming, lists, requests
+from mailinglist.consent import address, confirming, intake, lists, requests
 from mailinglist.delivery import dispatch, post
 from mailinglist.delivery.parcels import Outcome
 from mailinglist.delivery.slots import SlotKind, mark
@@ -99,7 +99,7 @@ def test_letters_of_each_kind_in_each_language(app: Flask, caught: Caught) -> No
     def ask(mailbox: str, language: str, kind: str) -> None:
         with db.transaction() as session:
             row = the_list(session)
-            requests.write_down(
+            intake.write_down(
                 session, row, address.parse(mailbox), kind=kind, entrance="web", language=language,
                 text=lists.current_text(session, row, language), origin=ORIGIN, now=db.utcnow(),
             )  # fmt: skip

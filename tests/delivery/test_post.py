@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from catching import Caught, html_of, text_of
 from mailinglist import db
 from mailinglist.bulletins import drafts
-from mailinglist.consent import address, bans, confirming, gate, lists, register, requests
+from mailinglist.consent import address, bans, confirming, gate, intake, lists, register, requests
 from mailinglist.consent.states import Channel, State
 from mailinglist.delivery import dispatch, handoffs, post
 from mailinglist.delivery.dkim import Signer
@@ -35,7 +35,7 @@ def extra_settings(caught: Caught) -> dict[str, str]:
 def join(mailbox: str, *, kind: str = requests.JOIN, language: str = "fi") -> None:
     with db.transaction() as session:
         row = the_list(session)
-        requests.write_down(
+        intake.write_down(
             session, row, address.parse(mailbox), kind=kind, entrance="web", language=language,
             text=lists.current_text(session, row, language), origin=ORIGIN, now=db.utcnow(),
         )  # fmt: skip

@@ -29,6 +29,7 @@ from mailinglist.consent import (
     confirming,
     export,
     gate,
+    intake,
     keys,
     lists,
     own_page,
@@ -208,7 +209,7 @@ def _admit(slug: str, *mailboxes: str) -> transfer.Report:
 def _ask(session, slug: str, mailbox: str, now: datetime) -> Request:
     row = lists.find(session, slug)
     text = lists.current_text(session, row, "fi")
-    requests.write_down(
+    intake.write_down(
         session, row, address.parse(mailbox), entrance="web", language="fi", text=text, origin=ORIGIN, now=now
     )
     requests.take(session, now=now)
@@ -285,7 +286,7 @@ def _letters(house: House, caught: Caught) -> dict[str, Reached]:
         with db.transaction() as session:
             for kind, slug in ((requests.JOIN, SLUGS[1]), (requests.KEY, SLUGS[0])):
                 row = lists.find(session, slug)
-                requests.write_down(
+                intake.write_down(
                     session, row, address.parse(mailbox), kind=kind, entrance="web", language="fi",
                     text=lists.current_text(session, row, "fi") if kind == requests.JOIN else None, origin=ORIGIN,
                     now=db.utcnow(),

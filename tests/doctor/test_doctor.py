@@ -25,7 +25,7 @@ from catching import mail_server
 from conftest import NOW, SECRETS
 from mailinglist import db, doctor
 from mailinglist.app import create_app
-from mailinglist.consent import address, lists, requests
+from mailinglist.consent import address, intake, lists
 from mailinglist.delivery.offers import Offers
 from mailinglist.doctor import Finding, Level, domains, findings, machine, post, register
 from mailinglist.settings import Relay, Settings
@@ -189,7 +189,7 @@ def test_requests_that_nobody_takes(app: Flask, minutes: int, level: Level):
     since = datetime.now(UTC) - timedelta(minutes=minutes)
     with db.transaction() as session:
         row, somebody = the_list(session), address.parse("a@example.fi")
-        requests.write_down(session, row, somebody, entrance="web", language="fi", origin={}, now=since)
+        intake.write_down(session, row, somebody, entrance="web", language="fi", origin={}, now=since)
     assert by_subject(register.check())["requests"][0].level is level
 
 

@@ -20,7 +20,7 @@ from sqlalchemy import select
 from conftest import NOW
 from mailinglist import db
 from mailinglist.app import create_app
-from mailinglist.consent import address, lists, requests
+from mailinglist.consent import address, intake, lists
 from mailinglist.delivery.tables import Handoff
 from mailinglist.settings import Settings
 from running import Run, children
@@ -75,7 +75,7 @@ def test_a_killed_worker_loses_no_letter_and_sends_none_twice(run: Run):
             row = lists.find(session, lists.DEFAULT_SLUG)
             text = lists.current_text(session, row, "fi")
             for n in range(200):
-                requests.write_down(
+                intake.write_down(
                     session, row, address.parse(f"p{n}@example.fi"), entrance="staff", language="fi", text=text,
                     origin={"how": "paper"}, now=NOW,
                 )  # fmt: skip

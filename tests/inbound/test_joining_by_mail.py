@@ -16,7 +16,7 @@ import answering
 from arriving import JOIN, TAKES_MAIL, comes, letters, request, state
 from catching import Caught, text_of
 from mailinglist import db
-from mailinglist.consent import address, bans, lists, register, requests
+from mailinglist.consent import address, bans, intake, lists, register, requests
 from mailinglist.consent.states import Channel
 from mailinglist.consent.tables import Confirmation, Evidence, LedgerEntry, Request
 from mailinglist.inbound import act
@@ -216,7 +216,7 @@ def test_the_letter_says_that_it_may_be_answered_only_while_mail_is_read(app: Fl
     with db.transaction() as session:
         lists.set_value(session, the_list(session), "owner", "omistaja@example.fi", now=db.utcnow())
         for language in ("fi", "sv", "en"):
-            requests.write_down(
+            intake.write_down(
                 session, the_list(session), address.parse(f"{language}@example.fi"), entrance="web", language=language,
                 origin=ORIGIN, now=db.utcnow(),
             )  # fmt: skip

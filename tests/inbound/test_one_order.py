@@ -16,7 +16,7 @@ import servers
 from arriving import LEAVE, TAKES_MAIL, request
 from coming_back import begun, mailed
 from mailinglist import db
-from mailinglist.consent import address, register, requests
+from mailinglist.consent import address, intake, register, requests
 from mailinglist.consent.tables import Person, Request
 from mailinglist.delivery import bounces
 from mailinglist.delivery.bounces import Reported
@@ -52,7 +52,7 @@ def while_the_intake_holds_the_first(
     it stands between the two until the other one waits for it."""
     with db.transaction() as session:
         for name in ("aino", "bertta") if verb == "enter" else ():
-            requests.write_down(
+            intake.write_down(
                 session, the_list(session), address.parse(f"{name}@example.fi"), entrance=requests.WEB, language="fi",
                 origin={}, now=db.utcnow(),
             )  # fmt: skip
@@ -76,11 +76,11 @@ def while_the_intake_holds_the_first(
         except Exception as error:
             failed.append(error)
 
-    intake = threading.Thread(target=taking)
-    intake.start()
+    worker = threading.Thread(target=taking)
+    worker.start()
     assert locked.wait(10)
     yield
-    intake.join(20)
+    worker.join(20)
     assert failed == []
     with db.reading() as session:
         assert session.scalars(select(Request.id).where(Request.taken_at.is_(None))).all() == []
@@ -104,7 +104,7 @@ def exits(session: Session, persons: Sequence[int]) -> None:
     """They leave while nothing can be entered: it is kept. In this order they come up."""
     for at, number in enumerate(persons):
         ticket, row = register.ticket_of(session, leave_token(session, session.get_one(Person, number)))
-        requests.keep_exit(
+        intake.keep_exit(
             session,
             ticket,
             row,

@@ -9,7 +9,7 @@ from sqlalchemy import func, select
 
 from conftest import NOW
 from mailinglist import db, schema
-from mailinglist.consent import address, bans, notes, proof, register, registrar, requests, verification
+from mailinglist.consent import address, bans, intake, notes, proof, register, registrar, verification
 from mailinglist.consent.states import ALL_CHANNELS, State
 from mailinglist.consent.tables import Confirmation, Evidence, Note, Person, Request, Subscription
 from mailinglist.delivery import handoffs
@@ -77,7 +77,7 @@ def test_the_person_goes_from_every_table_and_others_stay(app: Flask):
 def test_a_request_that_nobody_took_yet_goes_too(app: Flask):
     with db.transaction() as session:
         person(session, MATTI.mailbox, now=NOW)
-        requests.write_down(session, the_list(session), MATTI, entrance="web", language="fi", origin={}, now=NOW)
+        intake.write_down(session, the_list(session), MATTI, entrance="web", language="fi", origin={}, now=NOW)
         session.flush()
         assert rights.erase(session, MATTI, NOW).deleted["requests"] == 2
         assert rows(session, Request) == 0

@@ -17,7 +17,7 @@ import staffing
 from catching import Caught, text_of
 from mailinglist import db
 from mailinglist.bulletins import approvals, drafts
-from mailinglist.consent import address, growth, lists, requests
+from mailinglist.consent import address, growth, intake, lists, requests
 from mailinglist.consent.growth import Day
 from mailinglist.consent.tables import DailyCount, ImportJob
 from mailinglist.delivery import post
@@ -270,7 +270,7 @@ def test_a_letter_goes_out_in_the_lists_own_words(app: Flask, office: staffing.S
     assert set(last_line()[2]["changed"]) == {"letter-confirm.fi"}  # type: ignore[call-overload]
     with db.transaction() as session:
         row = the_list(session)
-        requests.write_down(
+        intake.write_down(
             session, row, address.parse("aino@example.fi"), kind=requests.JOIN, entrance="web", language="fi",
             text=lists.current_text(session, row, "fi"), origin=ORIGIN, now=db.utcnow(),
         )  # fmt: skip
