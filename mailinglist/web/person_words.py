@@ -9,14 +9,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_date, format_datetime
+from babel.dates import format_datetime
 
 from .. import i18n
-from . import pages, registry_words, words_of_acts
+from . import figures, pages, registry_words, words_of_acts
 from .pages import say
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
@@ -166,7 +166,7 @@ def _value(part: str, name: str, value: Any, zone: ZoneInfo) -> str:
     if _MOMENT.match(value):
         return _moment(value, zone)
     if _DAY.match(value):
-        return format_date(datetime.fromisoformat(value), "medium", locale=i18n.locale(pages.language()))
+        return figures.day(date.fromisoformat(value))
     words = {
         "language": registry_words.language,
         "text_language": registry_words.language,

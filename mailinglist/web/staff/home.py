@@ -10,9 +10,9 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import timedelta
 
-from babel import dates, numbers
+from babel import numbers
 from flask import Response, current_app, request, url_for
 from sqlalchemy.orm import Session
 
@@ -23,7 +23,7 @@ from ...delivery import attention, catalogue
 from ...delivery.attention import Need, Place
 from ...privacy import needs
 from ...staff.levels import Right
-from .. import pages
+from .. import figures, pages
 from ..guards import Guard, Route
 from . import frame, words_of_bulletins, writing
 from .plot import Plot, joined, lost, plot
@@ -69,8 +69,8 @@ def look() -> Response:
         rows=[each for each in reversed(drawn.days) if joined(each) or lost(each)], joined=joined, lost=lost,
         totals={what: sum(getattr(day, what) for day in days) for what in growth.Day.__slots__ if what != "day"},
         confirming=confirming, standing=standing,
-        steps=_steps(slug, standing), latest=_latest(latest), title=writing.title, number=_number, on_day=_day,
-        share=_share(confirming.confirmed, confirming.asked), caption=_caption(drawn),
+        steps=_steps(slug, standing), latest=_latest(latest), title=writing.title, number=figures.number,
+        on_day=figures.day, share=_share(confirming.confirmed, confirming.asked), caption=_caption(drawn),
     )  # fmt: skip
 
 
@@ -148,24 +148,13 @@ def _caption(drawn: Plot) -> str:
     came, went = sum(map(joined, drawn.days)), sum(day.left + day.undeliverable for day in drawn.days)
     return pages.say(
         "From %(since)s to today, %(came)s joined and %(went)s left or became undeliverable. Bans: %(banned)s.",
-        since=_day(drawn.days[0].day), came=_number(came), went=_number(went),
-        banned=_number(sum(day.banned for day in drawn.days)),
+        since=figures.day(drawn.days[0].day), came=figures.number(came), went=figures.number(went),
+        banned=figures.number(sum(day.banned for day in drawn.days)),
     )  # fmt: skip
-
-
-def _number(number: int) -> str:
-    if 0 <= number < 1000:  # the same in each language; a table has hundreds of them, and Babel takes 80 µs for each
-        return str(number)
-    return numbers.format_decimal(number, locale=i18n.locale(pages.language()))
 
 
 def _share(part: int, whole: int) -> str:
     return numbers.format_percent(part / whole, locale=i18n.locale(pages.language())) if whole else ""
-
-
-def _day(day: date) -> str:
-    pattern = "d.M.y" if pages.language() == "fi" else "d MMM y"
-    return dates.format_date(day, pattern, locale=i18n.locale(pages.language()))
 
 
 ROUTES = (Route("GET", "/staff/", look, Guard.STAFF, right=Right.SEE),)

@@ -10,10 +10,9 @@ from collections.abc import Mapping
 from datetime import date, datetime, time
 from typing import Any
 
-from babel import dates
 from flask import Response, request, url_for
 
-from ... import db, i18n
+from ... import db
 from ...consent import lists, notes, people
 from ...consent.people import Whole
 from ...consent.states import Channel, State
@@ -22,7 +21,7 @@ from ...errors import BadInput
 from ...privacy import disclosures, tasks
 from ...staff import audit
 from ...staff.levels import Right
-from .. import pages
+from .. import figures, pages
 from .. import registry_words as words
 from ..guards import Guard, Route
 from . import asked, days, frame, outbox, persons, returned_pages, told, writing
@@ -102,7 +101,8 @@ def _look(number: int, note: dict[str, str], errors: dict[str, str] | None = Non
         history=[event_of(each, names) for each in reversed(whole.history)],
         forbidden=any(each.lifted_at is None for each in whole.bans), asked=_asked(whole, names),
         links=[(names.get(each.list, each.list), each) for each in whole.links],
-        notes=[(words.note_kind(each.kind), _day(each.on), each) for each in whole.notes], note=note,
+        notes=[(words.note_kind(each.kind), figures.day(each.on.astimezone(days.ZONE)), each) for each in whole.notes],
+        note=note,
         restricted_at=restricted_at, given=[(each, words.given(each.fields)) for each in given],
         tasks=[(words.task_kind(each.kind), each) for each in reversed(asked_for)],
         kinds=words.note_kinds(), reason_words=outbox.reason_words,
@@ -220,7 +220,7 @@ def _shown(key: str, value: Any) -> str:
     if key == "language":
         return words.language(str(value))
     if key == "asked_on":
-        return dates.format_date(date.fromisoformat(value), "medium", locale=i18n.locale(pages.language()))
+        return figures.day(date.fromisoformat(value))
     if key == "asked_at":
         return _moment(datetime.fromisoformat(value))
     if key == "headers":
@@ -233,10 +233,6 @@ def _shown(key: str, value: Any) -> str:
 
 def _moment(at: datetime) -> str:
     return frame.moment(at).striptags()
-
-
-def _day(at: datetime) -> str:
-    return dates.format_date(at.astimezone(days.ZONE).date(), "medium", locale=i18n.locale(pages.language()))
 
 
 ROUTES = (

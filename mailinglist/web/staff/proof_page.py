@@ -14,15 +14,15 @@ from typing import Any
 from flask import render_template
 from markupsafe import Markup
 
-from ...consent import proof_file, seals
+from ...consent import ledger, proof_file, seals
 from .. import pages
 from . import frame, person
 
 
 def render(told: Mapping[str, Any], names: Mapping[str, str]) -> str:
     """The page of this document, in the language of the request; `names` of the lists by their slugs."""
-    texts = {sha256(f"{each['language']}\n{each['body']}".encode()).hexdigest(): each for each in told["texts"]}
-    notices = {sha256(f"{each['language']}\n{each['body']}".encode()).hexdigest(): each for each in told["notices"]}
+    texts = {ledger.text_digest(each["language"], each["body"]).hex(): each for each in told["texts"]}
+    notices = {ledger.text_digest(each["language"], each["body"]).hex(): each for each in told["notices"]}
     evidence = {sha256(each.encode()).hexdigest(): json.loads(each) for each in told["evidence"]}
     events = []
     for number, body, sealed in proof_file.told_in_order(told):

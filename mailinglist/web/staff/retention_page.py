@@ -9,17 +9,16 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from babel import dates, numbers
 from flask import Response, current_app, request, url_for
 
-from ... import db, i18n
+from ... import db
 from ...privacy import retention
 from ...staff.levels import Right
-from .. import pages
+from .. import figures, pages
 from ..guards import Guard, Route
 from . import asked, frame
 
@@ -48,11 +47,13 @@ def look() -> Response:
         gone = retention.gone(session, before=before, limit=_LINES)
     by_day = [(day, list(each)) for day, each in groupby(gone, key=lambda each: each.day)]
     words = rules()
-    went_on = [(_day(day), [(words[each.rule][0], each.number) for each in went]) for day, went in by_day[:_DAYS]]
+    went_on = [
+        (figures.day(day), [(words[each.rule][0], each.number) for each in went]) for day, went in by_day[:_DAYS]
+    ]
     more = len(by_day) > _DAYS
     return frame.page(
         "office/retention", here="retention",
-        days=went_on, number=_number, **shown,
+        days=went_on, number=figures.number, **shown,
         next_url=url_for("retention_page.look", before=by_day[_DAYS - 1][0].isoformat()) if more else None,
         first_url=url_for("retention_page.look") if before else None,
     )  # fmt: skip
@@ -60,7 +61,7 @@ def look() -> Response:
 
 def counted() -> Response:
     """GET, by the script: the rules, with how much each would let go."""
-    return frame.part("office/retention_rules", number=_number, **_rules(_kept() or _count()))
+    return frame.part("office/retention_rules", number=figures.number, **_rules(_kept() or _count()))
 
 
 def _rules(known: Counted | None) -> dict[str, Any]:
@@ -127,14 +128,6 @@ def rules() -> Mapping[str, tuple[str, str]]:
             pages.say("There is nobody left to tell of them."),
         ),
     }
-
-
-def _number(number: int) -> str:
-    return numbers.format_decimal(number, locale=i18n.locale(pages.language()))
-
-
-def _day(day: date) -> str:
-    return dates.format_date(day, "medium", locale=i18n.locale(pages.language()))
 
 
 ROUTES = (
