@@ -115,7 +115,7 @@ def _told(done: restoring.Restored) -> Iterator[str]:
     yield f"Restored: the database as it was at {output.when(done.copy_of)}."
     if not report.get("authentic", True):
         yield "NOT AUTHENTICATED: nothing shows that this installation made this backup, or that nobody altered it."
-    yield from _told_of_opt_outs(report)
+    yield from _told_of_opt_outs(report, whole=not done.troubles)
     bulletins, mails = output.count(report["paused"], "bulletin"), output.count(report["uncertain"], "mail")
     yield f"Paused: {bulletins}. Uncertain: {mails}, open when the backup was made."
     if report["paused"] or report["uncertain"]:
@@ -135,11 +135,11 @@ def _told(done: restoring.Restored) -> Iterator[str]:
         yield "  or say which opt-outs are lost: mailinglist restore --accept-lost “…”"
 
 
-def _told_of_opt_outs(report: dict[str, Any]) -> Iterator[str]:
+def _told_of_opt_outs(report: dict[str, Any], *, whole: bool) -> Iterator[str]:
     replayed: dict[str, int] = report["replayed"]
     yield "Done again, of what came after:"
     lines = [f"  {output.count(replayed[name], one, many)}" for name, one, many in _DONE if replayed.get(name)]
-    yield from lines or ["  nothing: the copy knows all that the journal tells of"]
+    yield from lines or ["  nothing: the copy knows all that the journal tells of" if whole else "  nothing"]
     if replayed.get("lists"):
         yield f"  {output.count(replayed['lists'], 'opt-out')} from lists that the copy does not have"
     joins, lifts = replayed.get("joins", 0), replayed.get("lifts", 0)

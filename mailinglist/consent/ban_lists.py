@@ -151,8 +151,11 @@ def look_up(
     if only is not None:
         counts.append(gate.reaches(only.id))
     rest = (row for row in found if row.sha256)
+    spelt = bans.by_spelling(session)
     while part := list(islice(rest, _GROUP)):
         digests = [[keys.digest_of_sha256(each) for each in row.sha256] for row in part]
+        for each in digests if spelt else ():
+            each += [spelt[digest] for digest in each if digest in spelt]
         held: dict[bytes, set[Forbidden]] = {}
         wanted = list({digest for each in digests for digest in each})
         in_force = select(Ban.digest, Ban.channel, Ban.list_id).where(_named(session, wanted), *counts)

@@ -71,9 +71,19 @@ def channels_of(forbidden: Iterable[Forbidden]) -> tuple[str, ...]:
 
 
 def digests(session: Session, address: Address) -> tuple[bytes, ...]:
-    """The keyed digests that a ban on this address may have: as written, and case-folded."""
+    """The keyed digests that a ban on this address may have: case-folded, as written, and as the register writes it of
+    whom it knows. A list of SHA-256 may name them by that alone."""
     keys = keys_of(session)
-    return tuple(dict.fromkeys((keys.digest(address.folded), keys.digest(address.mailbox))))
+    folded = keys.digest(address.folded)
+    known = session.scalar(select(Person.exact_digest).where(Person.digest == folded))
+    return tuple(dict.fromkeys((folded, keys.digest(address.mailbox), *((known,) if known else ()))))
+
+
+def by_spelling(session: Session) -> dict[bytes, bytes]:
+    """Of the persons whose address is forbidden by the digest of how it is written: that, by the case-folded one's."""
+    written = Ban.digest == Person.exact_digest
+    few = select(Person.digest, Person.exact_digest).join(Ban, written).where(Person.exact_digest != Person.digest)
+    return dict(session.execute(few.where(Ban.lifted_at.is_(None)).distinct()).all())
 
 
 def in_force(session: Session, wanted: Sequence[bytes]) -> tuple[Forbidden, ...]:
@@ -190,6 +200,20 @@ def add_many(
             journal.note_many(session, journal_file.BANNED, alike, list_slug=slug, channels=together, now=now)
         changed += len(fresh)
     return changed
+
+
+def fold_in(session: Session, person: Person, *, now: datetime) -> None:
+    """Forbid by the case-folded digest, too, what is forbidden by that of the address as written alone: once the person
+    is gone, nobody knows that the two are one address. Raises RegisterUnsound."""
+    if person.exact_digest == person.digest:
+        return
+    own = in_force(session, [person.digest])
+    more = [ban for ban in in_force(session, [person.exact_digest]) if ban not in own]
+    rows = {row.slug: row for row in session.scalars(select(MailingList))}
+    for slug in dict.fromkeys(ban.list for ban in more):
+        named = [ban.channel for ban in more if ban.list == slug]
+        only = rows[slug] if slug else None
+        add(session, person.digest, named, only=only, source="the address in small letters", now=now)
 
 
 def lift(

@@ -151,11 +151,15 @@ class _Group:
 
     def _without_banned(self, entrants: Sequence[_Entrant]) -> list[_Entrant]:
         banned: set[bytes] = set()
-        for part in _parts([digest for entrant in entrants for digest in (entrant.digest, entrant.exact_digest)]):
+        # Who is known may be written in another way here than in the register, by which a ban may name them.
+        known = select(Person.digest, Person.exact_digest).where(Person.digest.in_([e.digest for e in entrants]))
+        spelt = dict(self._session.execute(known.where(Person.exact_digest != Person.digest)).all())
+        named = {e.digest: {e.digest, e.exact_digest, spelt.get(e.digest, e.digest)} for e in entrants}
+        for part in _parts([digest for each in named.values() for digest in each]):
             banned.update(
                 self._session.scalars(select(Ban.digest).where(Ban.digest.in_(part), gate.against_mail(self._row.id)))
             )
-        refused = {e.digest for e in entrants if not banned.isdisjoint((e.digest, e.exact_digest))}
+        refused = {digest for digest, each in named.items() if not banned.isdisjoint(each)}
         return self._sifted(entrants, refused, _BANNED)
 
     def _without_left_and_erased(self, entrants: Sequence[_Entrant]) -> list[_Entrant]:

@@ -185,6 +185,7 @@ def correct_address(
         return ()
     if person.muted_until is not None and person.muted_until > now:
         raise NotAllowed(_DISOWNED)
+    bans.fold_in(session, person, now=now)  # nobody knows the old address any more afterwards
     filed = ledger.file_evidence(session, {**origin, "corrected": ["address"]}, person_id=person.id, now=now)
     waiting = _move(session, person, address, filed, now)
     _ban_along(session, person, forbidden, now)

@@ -24,6 +24,7 @@ from ..consent.tables import Person
 from ..db import among, changed, insert_new
 from ..observe import count
 from . import hands, onward, whose
+from .intents import BOUNCE, COMPLAINT
 from .tables import FAILED, HANDLED, IS_UNSEEN, NOBODYS, OWNER, SEEN, WAITING, WENT_UNREAD, InHand, Spooled
 
 KILLS, TOO_LARGE, ERASED, RESTORED = "kills", "too-large", "erased", "restored"
@@ -381,7 +382,8 @@ def _over(before: datetime) -> tuple[ColumnElement[bool], ...]:
 def forget(session: Session, person_id: int, *, addresses: Sequence[str] = ()) -> int:
     """A person is erased: the content of their mails goes, the return path and the client; that there was a mail stays.
     What still waits to be handled goes when it is (`act`): it may forbid something. Also mails from these `addresses`
-    that were not known to be theirs: by return path, or by whom they say that they are from. How many rows that was."""
+    that were not known to be theirs: by return path, or by whom they say that they are from; and reports about them of
+    which nobody knew which mail they are about. How many rows that was."""
     theirs: ColumnElement[bool] = Spooled.person_id == person_id
     if addresses:
         theirs = or_(
@@ -389,6 +391,7 @@ def forget(session: Session, person_id: int, *, addresses: Sequence[str] = ()) -
             func.lower(Spooled.sender).in_([address.lower() for address in addresses]),
             Spooled.writer.in_({fold(address) for address in addresses}),
             among(Spooled.id, _written_by(session, {fold(address) for address in addresses})),
+            among(Spooled.id, _reported(session, {fold(address) for address in addresses})),
         )
     open_ones = update(Spooled).where(theirs, IS_UNSEEN).values(state=SEEN)
     session.execute(open_ones, execution_options=_NO_OBJECTS)
@@ -412,3 +415,12 @@ def _written_by(session: Session, folded: Set[str]) -> list[int]:
             if folded & {fold(address) for address in _named(outcome, bytes(begin))}
         ]
     return found
+
+
+def _reported(session: Session, folded: Set[str]) -> list[int]:
+    """Reports of servers whose content is kept and that name one of these addresses. What a person wrote is not looked
+    through: it may ask for something for somebody else."""
+    reports = (Spooled.raw.is_not(None), Spooled.state != WAITING, Spooled.kind.in_([BOUNCE, COMPLAINT]))
+    numbers = session.scalars(select(Spooled.id).where(*reports).order_by(Spooled.id)).all()
+    raws = ((number, session.scalar(select(Spooled.raw).where(Spooled.id == number))) for number in numbers)
+    return [number for number, raw in raws if raw is not None and whose.mentions(bytes(raw), folded)]

@@ -14,7 +14,7 @@ from itertools import islice
 from sqlalchemy.orm import Session
 
 from ..consent import ledger
-from ..consent.address import Address, parse
+from ..consent.address import Address, fold, parse
 from ..consent.keys import keys_of
 from ..errors import BadAddress
 from .reading import read
@@ -38,6 +38,12 @@ def glimpsed(beginning: bytes) -> list[str]:
     header = _HEADER_ENDS.split(beginning[:BEGINNING], maxsplit=1)[0]
     words = (word for found in islice(_FROM.finditer(header), _MOST) for word in _BETWEEN.split(found[1]))
     return [word[:320].decode("utf-8", "replace") for word in words if b"@" in word]
+
+
+def mentions(raw: bytes, folded: Iterable[str]) -> bool:
+    """Whether one of these case-folded addresses stands in the mail as it came, by itself and not within another."""
+    text = fold(raw.decode("utf-8", "replace"))
+    return any(re.search(rf"(?<![\w.+-]){re.escape(each)}(?![\w-]|\.\w)", text) for each in folded)
 
 
 def writers(return_path: str, written: Iterable[str]) -> list[Address]:

@@ -18,15 +18,17 @@ from ..consent.tables import Person
 from ..db import Base
 from ..settings import Settings
 from ..staff.tables import AuditEntry
+from . import registry
 from .registry import HOLDINGS, About
 
 TOLD_WITHIN = timedelta(hours=72)
 """GDPR 33(1), from when the controller is aware of it."""
-_LOOKS = (
-    "persons_seen", "person_seen", "person_exported", "list_exported", "recipients_seen", "import_seen", "proof_seen",
-    "data_disclosed", "breach_looked_into", "ban_checked",
-    "bans_seen",
+LOOKS = (
+    "persons_seen", "person_seen", "person_exported", "list_exported", "recipients_seen", "complainants_seen",
+    "mails_seen", "tasks_seen", "import_seen", "proof_seen", "proof_exported", "data_disclosed", "breach_looked_into",
+    "ban_checked", "bans_looked_up", "bans_seen", "backup_made",
 )  # fmt: skip
+"""What of the audit is a look at persons, or a copy of their data that somebody took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +88,11 @@ def _places(session: Session, settings: Settings) -> Iterator[Place]:
         if holding.about is About.NOBODY:
             continue
         if holding.folder:
-            folder = Path(settings.data_dir) / holding.name
-            number = sum(1 for each in folder.rglob("*") if each.is_file()) if folder.is_dir() else 0
+            folder = _folder(holding.name, settings)
+            if folder is None:
+                continue
+            files = folder.rglob("[!.]*") if folder.is_dir() else ()
+            number = sum(1 for each in files if each.is_file())
             yield Place(holding.name, str(folder), holding.what, number)
         else:
             table = Base.metadata.tables[holding.name]
@@ -96,9 +101,15 @@ def _places(session: Session, settings: Settings) -> Iterator[Place]:
             )
 
 
+def _folder(name: str, settings: Settings) -> Path | None:
+    """Where a folder lies; None: there is none."""
+    elsewhere = {"journal/": settings.journal_folder, registry.BACKUPS: settings.backup_dir}
+    return elsewhere[name] if name in elsewhere else Path(settings.data_dir) / name
+
+
 def _looks(session: Session, since: datetime, until: datetime) -> Iterator[Look]:
     """By who, account and act. The clients of each are few, and read one group at a time."""
-    period = (AuditEntry.at >= since, AuditEntry.at < until, AuditEntry.act.in_(_LOOKS))
+    period = (AuditEntry.at >= since, AuditEntry.at < until, AuditEntry.act.in_(LOOKS))
     by = (AuditEntry.who, AuditEntry.account_id, AuditEntry.act)
     about = func.count(AuditEntry.about.distinct()).filter(AuditEntry.about.startswith("person "))
     rows = session.execute(

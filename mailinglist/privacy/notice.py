@@ -114,7 +114,7 @@ def _periods(settings: Settings) -> dict[str, timedelta]:
     """How long things are kept as the installation is set: what `retention` goes by."""
     return {
         name: timedelta(days=settings.keep_days[name])
-        for name in ("unanswered", "evidence", "answers", "incoming", "unread", "audit")
+        for name in ("unanswered", "evidence", "answers", "incoming", "unread", "tasks", "disclosures", "audit")
     }
 
 

@@ -43,6 +43,8 @@ WHY: Mapping[Why, str] = {
 }
 """Purposes and legal bases, in words."""
 
+BACKUPS = "backups/"
+"""The folder of scheduled backups, which lies where `MAILINGLIST_BACKUP_DIR` says."""
 DELETED = "deleted"
 """What an erasure does to it, where it does so."""
 
@@ -52,7 +54,7 @@ class Holding:
     """One table, or one folder of the data directory."""
 
     name: str
-    """The table; a folder ends in a slash."""
+    """The table; a folder ends in a slash, and lies in the data directory if no setting says otherwise."""
     about: About
     what: str
     """What it holds about a person, in words."""
@@ -342,6 +344,15 @@ HOLDINGS: tuple[Holding, ...] = (
         "until the backup is made (minutes)",
         withheld="the same as in the tables",
         erased="kept for the minutes until that backup is made, which is then one from before the erasure",
+    ),
+    _subscribers(
+        BACKUPS,
+        "person",
+        "scheduled backups: the whole database, encrypted if a recipient is set",
+        Why.SECURITY,
+        "until the rotation deletes them (`MAILINGLIST_BACKUP_KEEP`)",
+        withheld="the same as in the tables, as it was",
+        erased="kept until the rotation deletes them; a restore erases the person again",
     ),
     _nobody("broker/", "bells that say “look”"),
     _subscribers(

@@ -111,6 +111,7 @@ def _told(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _register_forget(session: Session, person: Person, asked: Asked) -> Erasure:
     named = [person.digest, person.exact_digest]
+    bans.fold_in(session, person, now=asked.now)
     deleted = Counter(register.forget(session, person, source=asked.source, now=asked.now))
     deleted["requests"] += requests.forget(session, person)  # after the confirmations, which point to them
     deleted["evidence"] += evidence.forget_of_bans(session, named)

@@ -8,6 +8,7 @@ import pytest
 from commanding import Commands
 from conftest import SECRETS, Databases
 from mailinglist import migrate
+from mailinglist.cli import backup
 from mailinglist.settings import Settings
 
 
@@ -63,3 +64,9 @@ def test_the_doctor_tells_of_a_wrong_setting(cli: Commands, monkeypatch: pytest.
     outcome = cli("doctor")
     assert outcome.code == 1
     assert outcome.out.startswith("failure  settings: MAILINGLIST_SMTP_URL: expected smtp://")
+
+
+def test_a_restore_whose_journal_is_missing_does_not_say_that_the_copy_knows_all() -> None:
+    report: dict[str, object] = {"replayed": {}, "missing": []}
+    assert list(backup._told_of_opt_outs(report, whole=False))[1:] == ["  nothing"]
+    assert "the copy knows all" in list(backup._told_of_opt_outs(report, whole=True))[1]

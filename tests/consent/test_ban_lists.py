@@ -7,9 +7,10 @@ from flask import Flask
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, ban_lists, bans, verification
-from mailinglist.consent.states import ALL_CHANNELS, Channel
+from mailinglist.consent import address, ban_lists, bans, lists, people, registrar, transfer, verification
+from mailinglist.consent.states import ALL_CHANNELS, Basis, Channel
 from mailinglist.errors import BadInput
+from mailinglist.privacy import rights
 from making import person
 
 
@@ -50,6 +51,46 @@ def test_a_hash_of_the_address_as_written_bans_it_too(app: Flask):
         found = ban_lists.read(sha256("Matti@Example.fi".replace("Example", "example")).encode())
         ban_lists.take_in(session, found.sha256, ALL_CHANNELS, source="a list", now=NOW)
         assert banned(session, "Matti@example.fi") == ("email", "post", "phone", "disclosure")
+
+
+def test_a_person_whom_a_hash_bans_is_banned_however_they_are_written_later(app: Flask):
+    """Only the register knows that the two are one address, and so the gate does: all others say the same."""
+    with db.transaction() as session:
+        person(session, "Matti@example.fi", now=NOW)
+        person(session, "Free@example.fi", now=NOW)
+        digest = bytes.fromhex(sha256("Matti@example.fi"))
+        ban_lists.take_in(session, [digest], ALL_CHANNELS, source="a list", now=NOW)
+        small = address.parse("matti@example.fi")
+        assert people.look_up(session, small).bans == bans.check(session, small).channels == tuple(ALL_CHANNELS)
+        data = b"matti@example.fi\nfree@example.fi\n"
+        assert [bool(each.forbidden) for each in ban_lists.look_up(session, ban_lists.rows(data))] == [True, False]
+        brought = transfer.read(b"email\n" + data, basis=Basis.CONSENT, source="old", file="old.csv")
+        other = lists.add(session, "other", "Other", now=NOW)
+        report = transfer.take_in(session, other, brought, who="root", now=NOW)
+        assert (report.added, [each.reason.partition(":")[0] for each in report.refused]) == (1, ["banned"])
+        lifted = bans.lift(session, small, ALL_CHANNELS, evidence="said so", who="x", now=NOW)
+        assert bans.channels_of(lifted) == tuple(ALL_CHANNELS)
+
+
+@pytest.mark.parametrize("gone", ["erased", "corrected"])
+def test_and_stays_banned_when_the_register_does_not_know_the_address_any_more(app: Flask, gone: str):
+    with db.transaction() as session:
+        made = person(session, "Matti@example.fi", now=NOW)
+        digest = bytes.fromhex(sha256("Matti@example.fi"))
+        other = lists.add(session, "other", "Other", now=NOW)
+        ban_lists.take_in(session, [digest], [Channel.EMAIL], source="a list", now=NOW)
+        ban_lists.take_in(session, [digest], [Channel.POST], only=other, source="a list", now=NOW)
+        if gone == "erased":
+            rights.erase(session, address.parse("matti@example.fi"), NOW)
+        else:
+            told = registrar.Told("phone", "Call 17", NOW.date(), "Maija")
+            registrar.correct_address(session, made.id, address.parse("new@example.fi"), told, now=NOW)
+    with db.transaction() as session:
+        assert banned(session, "matti@example.fi") == banned(session, "Matti@example.fi") == ("email", "post")
+        brought = transfer.read(b"email\nmatti@example.fi\n", basis=Basis.CONSENT, source="old", file="old.csv")
+        report = transfer.take_in(session, lists.find(session, "other"), brought, who="root", now=NOW)
+        assert [each.reason.partition(":")[0] for each in report.refused] == ["banned"]
+        assert list(verification.verify(session)) == []
 
 
 def test_lines_with_a_fault_are_refused_and_the_others_stand():

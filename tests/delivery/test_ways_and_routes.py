@@ -18,6 +18,7 @@ import pytest
 from flask import Flask
 from sqlalchemy import select, update
 
+import arriving
 import staffing
 from catching import Caught
 from commanding import Commands
@@ -44,6 +45,7 @@ from mailinglist.consent.register import Origin
 from mailinglist.consent.states import Basis, State
 from mailinglist.consent.tables import MailingList, Person, Request, Subscription
 from mailinglist.delivery import audience_query, dispatch, letter_desk, post, proofs
+from mailinglist.delivery.addressing import Addressing
 from mailinglist.delivery.tables import Dispatch, Handoff
 from mailinglist.errors import Banned, NotAllowed, TokenSpent, Unknown
 from mailinglist.privacy import backup, disclosures, restore, rights
@@ -111,6 +113,23 @@ def _own_page(house: House, mailbox: str) -> None:
         digest = keys.keys_of(session).digest(mailbox)
         key = own_page.Key(digest, digest, db.utcnow()).token(register.tokens_of(session))
     house.press(f"/preferences/{key}", act="ban", channel="all")
+
+
+def _mail(house: House, mailbox: str) -> None:
+    """A mail to the list's leave address, with the token of a bulletin, by whatever address."""
+    to = f"{SLUGS[0]}-leave@{house.app.config[SETTINGS].return_domain}"
+    token = house.leave_link(mailbox).rpartition("/")[2]
+    raw = arriving.request(to, token, body="I object to all marketing.")
+    assert arriving.comes(house.app, raw, to).outcome == "banned"
+
+
+def _answer(house: House, mailbox: str) -> None:
+    """An answer to a confirmation letter that waits."""
+    with db.reading() as session:
+        addressing = Addressing(house.app.config[SETTINGS], register.tokens_of(session))
+    to = addressing.reply_address(house.links[mailbox])
+    raw = arriving.request(to, "Re: Confirm", body="I object to all marketing.")
+    assert arriving.comes(house.app, raw, to).outcome == "banned"
 
 
 def _staff(house: House, mailbox: str, scope: str = "") -> None:
@@ -183,8 +202,8 @@ def _restored(house: House, mailbox: str) -> None:
 FIRST: dict[str, Callable[[House, str], None]] = {"restored": _restored}
 """A restore ends what is on its way: so this one comes before the routes begin."""
 WAYS: dict[str, Callable[[House, str], None]] = {
-    "page": _page, "page-email": _page_email, "own-page": _own_page, "staff": _staff, "staff-by-list": _staff_by_list,
-    "command": _command, "file": _file, "file-by-list": _file_by_list,
+    "page": _page, "page-email": _page_email, "own-page": _own_page, "mail": _mail, "answer": _answer,
+    "staff": _staff, "staff-by-list": _staff_by_list, "command": _command, "file": _file, "file-by-list": _file_by_list,
     "hashes": _file_of_hashes, "Hashes.As.Written": _file_of_hashes, "kept-exit": _kept_exit, "corrected": _corrected,
     "erased": _erased,
 }  # fmt: skip

@@ -13,7 +13,7 @@ from catching import Caught
 from mailinglist import db
 from mailinglist.inbound import crowding, forward, handle, unseen
 from mailinglist.inbound.crowding import Kept, too_many
-from mailinglist.inbound.tables import Spooled
+from mailinglist.inbound.tables import CROWDED_OUT, OUTLIVED, Spooled
 from mailinglist.privacy import needs, retention
 from making import never, person, the_list
 from spooled import OWNER, keep, owned, rows
@@ -89,7 +89,7 @@ def test_what_is_pushed_out_is_counted_and_told(app: Flask, monkeypatch: pytest.
     write("matti@example.fi")
     write("flood@example.com", 5)
     handle.handle(stop=never)
-    assert [row.outcome for row in rows()] == ["for-a-person"] + [unseen.CROWDED_OUT] * 2 + ["for-a-person"] * 3
+    assert [row.outcome for row in rows()] == ["for-a-person"] + [CROWDED_OUT] * 2 + ["for-a-person"] * 3
     for n in range(3):
         write(f"stranger{n}@example.com")
     handle.handle(stop=never)
@@ -119,7 +119,7 @@ def test_what_nobody_reads_has_an_end_that_is_told_before_and_after(app: Flask) 
     assert told("wait for a person:") == 1
     assert told("will be deleted unread") is None
     assert told("deleted unread in 7 days") == 1
-    assert [(row.state, row.outcome) for row in rows()] == [("handled", unseen.OUTLIVED), ("owner", "for-a-person")]
+    assert [(row.state, row.outcome) for row in rows()] == [("handled", OUTLIVED), ("owner", "for-a-person")]
     with db.transaction() as session:
         assert session.scalar(select(Spooled.raw).where(Spooled.id == old.id)) is None
         session.execute(update(Spooled).where(Spooled.id == old.id).values(handled_at=db.utcnow() - timedelta(days=31)))

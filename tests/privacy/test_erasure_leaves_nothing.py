@@ -41,7 +41,7 @@ from making import ask, person, the_list
 from searching import found
 
 FIRST, WRITTEN = "Matti.Vanhanen@Example.fi", "Matti.Meikalainen@Example.fi"
-OTHER = "somebody.else@example.fi"
+OTHER, OWNERS = "somebody.else@example.fi", "owner@example.org"
 TOLD = Told("phone", f"{WRITTEN} rang", date(2026, 11, 1), "Maija")
 
 
@@ -63,6 +63,12 @@ def caught(settings: Settings, app: Flask) -> Iterator[Store]:
             for encoding, text in encoded.items():
                 head = f"From: a@example.fi\nTo: {mailbox}\nSubject: x\nContent-Transfer-Encoding: {encoding}\n\n"
                 store.add("bounce@example.fi", [mailbox], head.encode() + text)
+        # What somebody wrote to us was sent on to the list's owner (`inbound.forward`).
+        for number, mailbox in enumerate((FIRST, WRITTEN, OTHER), 1):
+            head = f"To: {OWNERS}\r\nMessage-ID: <mail-{number}@lists.example.fi>\r\n"
+            store.add("", [OWNERS], f"{head}Reply-To: {mailbox}\r\n\r\n> {mailbox} asks\r\n".encode())
+            report = base64.encodebytes(f"No such user: {mailbox}.".encode()).decode()
+            store.add("", [OWNERS], f"{head}Content-Transfer-Encoding: base64\r\n\r\n{report}".encode())
         yield store
 
 
@@ -102,6 +108,11 @@ def live(mailbox: str) -> int:
             came = session.scalars(select(Spooled).where(Spooled.sender == sender)).one()
             spool.done(came, state=OWNER, kind="other", outcome="owner", person_id=known, now=NOW)
             session.flush()
+        # A server's report at an address that names no mail of ours: for a person to read.
+        report = f"From: MAILER-DAEMON@mx.example\r\n\r\nFinal-Recipient: rfc822; {WRITTEN.lower()}\r\n".encode()
+        spool.keep(session, recipient="x-owner@x.fi", sender="", via="pipe", raw=report, now=NOW + timedelta(1))
+        came = session.scalars(select(Spooled).where(Spooled.received_at > NOW)).one()
+        spool.done(came, state=OWNER, kind="bounce", outcome="unnamed-bounce", person_id=None, now=NOW)
         tasks.open(session, "other", person_id=number, words=f"{WRITTEN} asks", due_at=NOW, now=NOW)
         disclosures.note(
             session, [number], recipient="Tax office", basis="Act 1558/1995, section 19", fields=["address"],
@@ -140,7 +151,7 @@ def test_nothing_is_found_anywhere(
     assert found(settings, postgres, WRITTEN) == []
     assert found(settings, postgres, FIRST) == []
     assert found(settings, postgres, OTHER), "others stay, and this test finds what there is"
-    assert [each.to for each in caught.newest()] == [[OTHER]] * 2
+    assert [each.to for each in caught.newest()] == [[OWNERS]] * 2 + [[OTHER]] * 2
     assert erasure.recipients == ("Tax office",)
     with db.transaction() as session:
         assert list(verification.verify(session)) == []

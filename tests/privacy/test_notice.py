@@ -14,7 +14,9 @@ from conftest import NOW
 from mailinglist import db
 from mailinglist.consent import confirming, lists, notices, proof
 from mailinglist.i18n import LANGUAGES
-from mailinglist.privacy import notice
+from mailinglist.places import TEMPLATES
+from mailinglist.privacy import notice, registry
+from mailinglist.privacy.registry import HOLDINGS, About
 from mailinglist.settings import Settings
 from making import the_list
 
@@ -46,6 +48,17 @@ def test_says_what_the_law_asks_for(client: FlaskClient, language: str) -> None:
     assert re.findall(r'data-held="([^"]*)"', page.text) == list(notice.HELD)
     for words in (*FACTS, *WORDS[language]):
         assert words in page.text, words
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_tells_how_long_each_kind_of_data_is_kept(language: str) -> None:
+    told = re.findall(r"kept\.(\w+)", (TEMPLATES / "notice" / f"{language}.html").read_text(encoding="utf-8"))
+    rules = {each.rule for each in HOLDINGS if each.about is About.SUBSCRIBERS and each.rule}
+    # A file of staff's is taken in, or gone within days.
+    assert set(told) == rules - {"uploads"} | {"unread", "audit"}
+    assert told.count(registry.BY_NAME["persons"].rule) == 2, (
+        "not the proof alone outlives a leave: the address does too"
+    )
 
 
 def test_tells_of_a_protection_officer_processors_and_transfers_once_there_are_any(
