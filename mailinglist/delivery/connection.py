@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from enum import Enum, auto
 from ipaddress import IPv6Address, ip_address
 
-from .conversation import Conversation
+from .conversation import Conversation, Octets
 from .offers import Offers
 from .opening import Ask, Opening, Secure, Unusable
 from .parcels import Timeouts
@@ -27,6 +27,7 @@ AddressInfo = tuple[int, int, int, str, tuple[str, int] | tuple[str, int, int, i
 
 READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 _CHUNK = 1 << 16
+_MOST_PARTS = 1024  # of one write (IOV_MAX)
 _LATER = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 _UNDER_WAY = (0, errno.EINPROGRESS, errno.EWOULDBLOCK)
 
@@ -243,9 +244,9 @@ class Connection:
 
     def write(self, conversation: Conversation, now: float) -> None:
         """Write what the conversation may send now, as far as the socket takes it."""
-        while data := conversation.outgoing(now):
+        while parts := conversation.outgoing(now):
             try:
-                count = self._live().send(data)
+                count = self._put(parts)
             except _LATER:
                 count = 0
             except OSError as error:
@@ -260,6 +261,11 @@ class Connection:
                 return
         if self._watched != READ:
             self._watch(READ)
+
+    def _put(self, parts: Octets) -> int:
+        """Write as much as the socket takes. Copying the parts into one would cost as much as the call."""
+        sock = self._live()
+        return sock.send(parts[0]) if len(parts) == 1 else sock.sendmsg(parts[:_MOST_PARTS])
 
     def quit(self) -> None:
         """Say QUIT, if that is possible at once (RFC 5321 §4.1.1.10)."""

@@ -21,8 +21,7 @@ dot's line.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -31,8 +30,10 @@ from .parcels import Outcome, Parcel, Result, Stage, Timeouts
 from .replies import Reply, ReplyReader, one_line
 
 _DOT = b".\r\n"
-_LARGE = 1 << 16  # what is left of a large content is written by itself: joining it would copy it at each write
-_NOTHING = memoryview(b"")
+_LARGE = 1 << 16  # while so much of a content is left, the next mail's turn hasn't come
+
+Octets = Sequence[bytes | memoryview]
+"""What is written together, in parts."""
 
 
 class _Awaited(NamedTuple):
@@ -83,9 +84,8 @@ class Conversation:
         self._closing: Parcel | None = None
         self._dot_at = 0  # where in all that is written the final dot of the closing parcel stands
         self._written = 0
-        self._unsent = _NOTHING  # begun, and not yet in the socket
-        self._offered = _NOTHING
-        self._content_end = self._unsent_end = 0  # within what is offered
+        self._unsent: Octets = ()  # begun, and not yet in the socket
+        self._offered: tuple[Octets, Octets, Octets] = (), (), ()  # of it, the unsent, a content, an envelope
         self._since = 0.0  # when the answer that is awaited now began to be
         self._at: datetime  # of the octets being read
         self._heard = True  # anything but 421, since the connection was last idle
@@ -130,11 +130,13 @@ class Conversation:
         # If one is open now, it is told to go, and needs its envelope no more.
         self._envelope = envelope
 
-    def outgoing(self, now: float) -> memoryview:
+    def outgoing(self, now: float) -> Octets:
         """What may be written now. Say with `took` how much of it was, and ask again."""
         self.stale = False
-        unsent, content, envelope = self._unsent, None, None
-        self._unsent_end = self._content_end = end = len(unsent)
+        unsent: Octets = self._unsent
+        content: Octets = ()
+        envelope: Octets = ()
+        end = _size(unsent)
         oldest = now - self._fresh_for
         alone = self._one_by_one or end > _LARGE
         if not (end and alone) and self.lost is None:
@@ -142,28 +144,23 @@ class Conversation:
                 if self._open.read_at < oldest:
                     self.stale = True
                 else:
-                    content = self._open.content
-                    self._content_end = end + len(content) + len(_DOT)
+                    content = (*self._open.content.pieces, _DOT)
             if self._ahead is not None and not self.stale and not (content and alone) and self._may_open(content):
                 if self._ahead.read_at < oldest:
                     self.stale = True
                 else:
-                    envelope = self._commands()
-        if content is not None:
-            self._offered = memoryview(b"".join((unsent, content, _DOT, envelope or b"")))
-        elif envelope is not None:
-            self._offered = memoryview(b"".join((unsent, envelope)))
-            if self._one_by_one:
-                self._unsent = self._offered
-                self._unsent_end = self._content_end = len(self._offered)
-                self._begin_envelope(now)
-        else:
-            self._offered = unsent
-        return self._offered
+                    envelope = (self._commands(),)
+        if self._one_by_one and envelope:
+            unsent, envelope = envelope, ()
+            self._unsent = unsent
+            self._begin_envelope(now)
+        self._offered = unsent, content, envelope
+        offered = (*unsent, *content, *envelope)
+        return (b"".join(offered),) if self._one_by_one and len(offered) > 1 else offered
 
-    def _may_open(self, content: bytes | None) -> bool:
+    def _may_open(self, content: Octets) -> bool:
         if self._offers.pipelining:
-            return self._open is None or content is not None
+            return self._open is None or bool(content)
         return not self._awaited and self._open is None
 
     def _commands(self) -> bytes:
@@ -174,20 +171,23 @@ class Conversation:
         """The socket took the first `count` octets of what `outgoing` offered last."""
         if not count:
             return
-        offered, end = self._offered, self._unsent_end
-        if count > end and self._content_end > end:
+        begun, content, envelope = self._offered
+        end = _size(begun)
+        if content and count > end:
             self._begin_content(end)
-            end = self._content_end
+            begun = (*begun, *content)
+            end = _size(begun)
         if count > end:
             self._begin_envelope(now)
-            end = len(offered)
+            begun = (*begun, *envelope)
+            end += _size(envelope)
         self._written += count
-        self._unsent = offered[count:end] if count < end else _NOTHING
+        self._unsent = _after(begun, count) if count < end else ()
         self._since = now
 
     def _begin_content(self, start: int) -> None:
         assert self._open is not None  # outgoing offers no content otherwise
-        self._dot_at = self._written + start + len(self._open.content)
+        self._dot_at = self._written + start + self._open.content.octets
         self._closing, self._open = self._open, None
         self._told_to_go = False
         self._awaited.append(self._final)
@@ -203,7 +203,7 @@ class Conversation:
             self._awaited.append(self._mail)
 
     def _say(self, line: bytes, awaited: _Awaited) -> None:
-        self._unsent = memoryview(b"".join((self._unsent, line)))
+        self._unsent = (*self._unsent, line)
         self._awaited.append(awaited)
 
     # ── what comes in ───────────────────────────────────────────────────────────────────────────────────────────────
@@ -330,7 +330,7 @@ class Conversation:
     def _end(self, reason: str, at: datetime, reply: Reply | None, *, blameless: bool = False) -> None:
         self.lost = reason = one_line(reason)
         self.stale = False
-        self._unsent = _NOTHING
+        self._unsent = ()
         self.at_fault = self.completed == 0 and not blameless and (self._open or self._closing) is not None
         if self._closing is not None:
             outcome = Outcome.UNCERTAIN if self._written > self._dot_at else Outcome.UNSENT
@@ -363,13 +363,13 @@ class Conversation:
         """
         if self._ahead is not None:
             if self._ahead.key in allowed:
-                self._ahead = replace(self._ahead, read_at=read_at)
+                self._ahead = self._ahead._replace(read_at=read_at)
             else:
                 self._withhold(self._ahead, at, refusal)
                 self._ahead = None
         if self._told_to_go and self._open is not None:
             if self._open.key in allowed:
-                self._open = replace(self._open, read_at=read_at)
+                self._open = self._open._replace(read_at=read_at)
             else:
                 self._withhold(self._open, at, refusal)
                 self._open = None
@@ -378,3 +378,16 @@ class Conversation:
     def _withhold(self, parcel: Parcel, at: datetime, refusal: tuple[Outcome, str]) -> None:
         outcome, text = refusal
         self._settle(Result(parcel.key, outcome, None, None, text, at, self._relay))
+
+
+def _size(parts: Octets) -> int:
+    return sum(map(len, parts))
+
+
+def _after(parts: Octets, count: int) -> Octets:
+    """What is left of `parts` after their first `count` octets."""
+    for at, part in enumerate(parts):
+        if count < len(part):
+            return (memoryview(part)[count:], *parts[at + 1 :])
+        count -= len(part)
+    return ()

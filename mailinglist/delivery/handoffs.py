@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from sqlalchemy import (
     JSON,
@@ -67,8 +67,7 @@ _LETTER = Handoff.kind != literal_column(f"'{BULLETIN}'")
 _NO_OBJECTS = {"synchronize_session": False}
 
 
-@dataclass(frozen=True, slots=True)
-class Claimed:
+class Claimed(NamedTuple):
     """A row in hand."""
 
     id: int
@@ -82,8 +81,7 @@ class Claimed:
     """When a server first put it off; None: none has."""
 
 
-@dataclass(frozen=True, slots=True)
-class Settled:
+class Settled(NamedTuple):
     """What became of a row that was handed over (or, for `pending`, was not)."""
 
     id: int
@@ -337,6 +335,12 @@ def held(session: Session, shift_id: int, rows: Sequence[int]) -> set[int]:
     return set(session.scalars(select(Handoff.id).where(*ours)))
 
 
+def moved(session: Session, mailed_to: Mapping[int, str]) -> set[int]:
+    """Those persons (by id, each with the address that a mail is written to) who have another address by now."""
+    now_at = select(Person.id, Person.mailbox).where(among(Person.id, mailed_to))
+    return {person for person, mailbox in session.execute(now_at) if mailbox != mailed_to[person]}
+
+
 def put_back(session: Session, shift_id: int, rows: Sequence[int], *, now: datetime) -> None:
     """Rows that this shift claimed and that were not tried after all wait again, as if they had not been claimed."""
     session.execute(
@@ -361,35 +365,36 @@ def settle(session: Session, shift_id: int, settled: Sequence[Settled]) -> int:
     if not settled:
         return 0
     if session.get_bind().dialect.name == "postgresql":
-        rows = [
-            {
-                "id": item.id,
-                "state": item.state,
-                "at": item.at.isoformat(),
-                "code": item.code,
-                "reply": _words(item.reply),
-                "again": item.not_before.isoformat() if item.not_before else None,
-                "put_off": item.put_off,
-            }
-            for item in settled
-        ]
+        rows = [_settled_row(item) for item in settled]
         look_up_by_key(session)
         _hold_persons(session, [item.id for item in settled if item.state != "accepted"])
         return changed(session.execute(_SETTLE_POSTGRESQL, {"rows": json.dumps(rows), "shift": shift_id}))
     parameters = [
         (
             item.state,
-            _stored(item.at),
+            (at := _stored(item.at)),
             item.code,
             _words(item.reply),
-            _stored(item.not_before or item.at),
-            _stored(item.at) if item.put_off else None,
+            _stored(item.not_before) if item.not_before else at,
+            at if item.put_off else None,
             item.id,
             shift_id,
         )
         for item in settled
     ]
     return changed(session.connection().exec_driver_sql(_SETTLE_SQLITE, parameters))
+
+
+def _settled_row(item: Settled) -> dict[str, object]:
+    """One of the rows that _SETTLE_POSTGRESQL reads; what is left out is NULL."""
+    row = {
+        "id": item.id, "state": item.state, "at": item.at.isoformat(), "code": item.code, "reply": _words(item.reply),
+    }  # fmt: skip
+    if item.not_before:
+        row["again"] = item.not_before.isoformat()
+    if item.put_off:
+        row["put_off"] = True
+    return row
 
 
 def _hold_persons(session: Session, rows: Sequence[int]) -> None:

@@ -70,8 +70,6 @@ class Envelope:
 _PLAIN_PATH = re.compile(r"[^\x00-\x20<>\x7f\ud800-\udfff]+")
 # A quoted local part may hold all that but control characters (RFC 5321 §4.1.2).
 _QUOTED_PATH = re.compile(r'"(?:[^"\\\x00-\x1f\x7f\ud800-\udfff]|\\[\x20-\x7e])*"@[^\x00-\x20<>\x7f\ud800-\udfff]+')
-# A line with a lone dot inside the content would end it there, and what follows would be read as commands.
-_LONE_DOT = re.compile(rb"\n\.\r?\n")
 
 _BAD_SENDER = Refusal(553, "5.1.7", "the sender can't be written in an envelope")
 _BAD_RECIPIENT = Refusal(553, "5.1.3", "the recipient can't be written in an envelope")
@@ -91,17 +89,17 @@ def address(parcel: Parcel, offers: Offers) -> Envelope | Refusal:
         return _BAD_RECIPIENT
     if sender and not _PLAIN_PATH.fullmatch(sender) and not _QUOTED_PATH.fullmatch(sender):
         return _BAD_SENDER
-    if not content.endswith(b"\r\n") or content.startswith(b".\r\n") or _LONE_DOT.search(content):
+    if not content.ready:
         return _BAD_CONTENT
-    if offers.most_octets and len(content) > offers.most_octets:
+    if offers.most_octets and content.octets > offers.most_octets:
         return Refusal(
             552,
             "5.3.4",
-            f"the message has {len(content)} octets, and the mail server takes {offers.most_octets} at most",
+            f"the message has {content.octets} octets, and the mail server takes {offers.most_octets} at most",
         )
-    parameters = f" SIZE={len(content)}" if offers.size else ""
-    plain = content.isascii()
-    if not (recipient.isascii() and sender.isascii() and (plain or _headers(content).isascii())):
+    parameters = f" SIZE={content.octets}" if offers.size else ""
+    plain = content.plain
+    if not (recipient.isascii() and sender.isascii() and (plain or _headers(bytes(content)).isascii())):
         if not offers.utf8:
             return _NO_UTF8
         parameters += " SMTPUTF8"

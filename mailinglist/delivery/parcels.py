@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 
 class Outcome(StrEnum):
@@ -36,24 +38,46 @@ class Stage(StrEnum):
     CONTENT = "content"
 
 
-@dataclass(frozen=True, slots=True)
-class Parcel:
+# A line with a lone dot inside the content would end it there, and what follows would be read as commands.
+_LONE_DOT = re.compile(rb"\n\.\r?\n")
+
+
+class Content(NamedTuple):
+    """A complete message (RFC 5322) as it goes behind DATA: CRLF, lines of at most 998, dot-stuffed, ending in CRLF,
+    without the final dot. In pieces, which the socket takes as they are: most of them are the same for everybody.
+    """
+
+    pieces: tuple[bytes, ...]
+    octets: int
+    plain: bool = True
+    """ASCII throughout; else only what the header has of the recipient's address isn't."""
+    ready: bool = True
+
+    @classmethod
+    def of(cls, message: bytes) -> Content:
+        """A message that is no template's, looked at for what would break a conversation."""
+        ready = message.endswith(b"\r\n") and not message.startswith(b".\r\n") and not _LONE_DOT.search(message)
+        return cls((message,), len(message), message.isascii(), ready)
+
+    def __bytes__(self) -> bytes:
+        return b"".join(self.pieces)
+
+
+class Parcel(NamedTuple):
     """One message to one recipient: one transaction.
 
-    `content` is a complete message (RFC 5322) as it goes behind DATA: CRLF, lines of at most 998, dot-stuffed, ending
-    in CRLF, without the final dot. `sender` is the envelope sender, "" for the null return path. `read_at` is
-    `time.monotonic()` just before the gate reading that allowed it.
+    `sender` is the envelope sender, "" for the null return path. `read_at` is `time.monotonic()` just before the gate
+    reading that allowed it.
     """
 
     key: int
     sender: str
     recipient: str
-    content: bytes
+    content: Content
     read_at: float
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
+class Result(NamedTuple):
     """What became of the parcel with this key.
 
     `code` and `enhanced` (RFC 3463) are the server's, or the ones a server would give where we refuse in its place

@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 
 from flask import Flask, current_app
 from sqlalchemy.exc import InternalError, OperationalError
@@ -26,7 +26,7 @@ from .bounces import Refused
 from .dkim import Seal, sealed
 from .handoffs import Claimed, Settled
 from .pacing import Gait
-from .parcels import Outcome, Parcel, Result, Stage
+from .parcels import Content, Outcome, Parcel, Result, Stage
 from .smtp import MOST_PARCELS, Courier
 
 _log = observe.logger(__name__)
@@ -38,13 +38,12 @@ _UNTRIED = (Outcome.EXCLUDED, Outcome.UNSENT)
 _SOON = 1.0  # seconds that a run waits for the pace, with its connections open and answers coming in
 
 
-@dataclass(frozen=True, slots=True)
-class Written:
+class Written(NamedTuple):
     """A mail ready to go."""
 
     sender: str
     recipient: str
-    content: bytes
+    content: Content
     seal: Seal | None = None
     """Signs the content; None while no key is configured, or where it is done."""
 
@@ -153,6 +152,7 @@ class _Run:
         self._ahead: Future[_Group] | None = None
         self._settling: deque[Future[None]] = deque()
         self._out: dict[int, Claimed] = {}
+        self._to: dict[int, str] = {}
         self._refused_us = False
         self._gait = gait
         self._put_back: set[int] = set()
@@ -189,6 +189,7 @@ class _Run:
         if group.parcels and self._beside and not rates:  # at a set pace, nothing is taken before its time
             self._ahead = self._ask(self._take, most)
         self._out |= {row.id: row for row in group.rows}
+        self._to |= {parcel.key: parcel.recipient for parcel in group.parcels}
         self._gait.take(len(group.parcels), time.monotonic())
         return group.parcels
 
@@ -277,8 +278,13 @@ class _Run:
                 self._put_back.update(numbers)  # paused: nobody is excluded, they wait
                 return ()
             held = handoffs.held(session, self._shift, numbers)
-            refused = self._desk.refusals(session, [self._out[number] for number in held], now=db.utcnow())
-        return held - refused.keys()
+            rows = [self._out[number] for number in held]
+            refused = self._desk.refusals(session, rows, now=db.utcnow())
+            # Read after the gate: what it says is of the address that a person has by now.
+            moved = handoffs.moved(session, {row.person_id: self._to[row.id] for row in rows})
+        elsewhere = {row.id for row in rows if row.person_id in moved}
+        self._put_back.update(elsewhere - refused.keys())  # written anew, to the new address
+        return held - refused.keys() - elsewhere
 
     def settle(self, results: Sequence[Result]) -> None:
         """Have written down what became of mails. Raises what went wrong with that, or with earlier ones."""
@@ -296,6 +302,7 @@ class _Run:
         self._refused_us |= any(_about_us(result) for result in results)
         for result in results:
             self._out.pop(result.key, None)
+            self._to.pop(result.key, None)
             self._put_back.discard(result.key)
             if result.outcome is Outcome.UNSENT or _about_us(result):
                 self.report.trouble = observe.redact(result.text)

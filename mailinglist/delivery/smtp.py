@@ -25,7 +25,6 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 
 from .. import observe
@@ -293,7 +292,7 @@ class _Round:
         kept: deque[Parcel] = deque()
         for parcel in self._waiting:
             if parcel.key in allowed:
-                kept.append(replace(parcel, read_at=read_at))
+                kept.append(parcel._replace(read_at=read_at))
             else:
                 self._fleet.results.append(_ours(parcel, *refusal))
         self._waiting = kept

@@ -17,10 +17,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum
 from operator import itemgetter
+from types import MappingProxyType
 
 from ..errors import BadInput
 from ..stationery.slots import has_marks
 from . import headers, quoted
+from .parcels import Content
 from .slots import Segment, Slot, SlotKind, html_segments, segments
 
 # `=_` can't occur in quoted-printable, so no part can contain the boundary, whatever fills it (RFC 2045 §6.7, note).
@@ -120,7 +122,7 @@ class Template:
 
     def fill(
         self, *, to_address: str, to_name: str | None, message_id: str, date: datetime, values: Mapping[str, str]
-    ) -> bytes:
+    ) -> Content:
         """The message for one recipient, without the final dot. `message_id` has its angle brackets, `date` its time
         zone.
 
@@ -135,26 +137,25 @@ class Template:
             _subject(self._subject, values) if self._subject else b"",
         ]
         for slot, is_plain in self._slots:
-            value = slot.value(values)
-            if is_plain(value):
-                in_text = in_html = quoted.value(value)
-            else:
-                if value and not slot.kind.accepts(value):
-                    raise BadInput(f"the value of the slot {slot.name} is no {slot.kind.value}")
-                in_text = quoted.value(value.translate(quoted.IN_TEXT))
-                in_html = quoted.value(value.translate(quoted.IN_HTML))
-            made += (value.encode(), in_text, in_html)
+            made += _forms(slot, is_plain, values)
         made += self._literals
-        return b"".join(self._in_order(made))
+        pieces = self._in_order(made)
+        return Content(pieces, sum(map(len, pieces)), plain=to_address.isascii())
 
 
-def compile_message(message: Message, *, slots: Mapping[str, SlotKind]) -> Template:
-    """`message` as a template. `slots` are the slots it may hold, and what each takes.
+def compile_message(
+    message: Message, *, slots: Mapping[str, SlotKind], alike: Mapping[str, str] = MappingProxyType({})
+) -> Template:
+    """`message` as a template. `slots` are the slots it may hold, and what each takes; `alike` has the values of those
+    that are filled here, the same for everybody.
 
-    Raises BadInput for a slot that is not among them or can't be escaped where it stands, and for header fields that
-    can't be written.
+    Raises BadInput for a slot that is not among them or can't be escaped where it stands, for header fields that
+    can't be written, and for a value that can't stand where it should.
     """
-    subject = segments(message.subject, slots)
+    subject = [
+        part.value(alike) if isinstance(part, Slot) and part.name in alike else part
+        for part in segments(message.subject, slots)
+    ]
     fields: list[tuple[str, Sequence[_Piece]]] = [
         ("Date", [_Hole(_Place.DATE)]),
         ("From", [_sender(message.sender)]),
@@ -172,7 +173,7 @@ def compile_message(message: Message, *, slots: Mapping[str, SlotKind]) -> Templ
         *_encoded(html_segments(_ended(message.html), slots), _Place.HTML),
         f"\r\n--{_BOUNDARY}--\r\n".encode(),
     ]
-    return Template(fields, body, subject)
+    return Template([(name, _filled(value, alike)) for name, value in fields], _filled(body, alike), subject)
 
 
 # ── the body ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -271,6 +272,32 @@ def _single_spaced(value: str) -> str:
 def _unquoted(name: str) -> str:
     quoted_name = len(name) >= 2 and name[0] == name[-1] == '"'
     return re.sub(r"\\(.)", r"\1", name[1:-1]) if quoted_name else name
+
+
+# ── the slots ────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def _forms(slot: Slot, is_plain: _IsPlain, values: Mapping[str, str]) -> tuple[bytes, bytes, bytes]:
+    """What stands for a slot in a header field, in the text and in the HTML. Raises UnfilledSlot, BadInput."""
+    value = slot.value(values)
+    if is_plain(value):
+        in_text = in_html = quoted.value(value)
+    else:
+        if value and not slot.kind.accepts(value):
+            raise BadInput(f"the value of the slot {slot.name} is no {slot.kind.value}")
+        in_text = quoted.value(value.translate(quoted.IN_TEXT))
+        in_html = quoted.value(value.translate(quoted.IN_HTML))
+    return value.encode(), in_text, in_html
+
+
+def _filled(pieces: Sequence[_Piece], alike: Mapping[str, str]) -> list[_Piece]:
+    """`pieces` with those holes filled whose slot has its value in `alike`."""
+    return [
+        _forms(piece.slot, _PLAIN[piece.slot.kind].fullmatch, alike)[piece.place - _Place.HEADER]
+        if isinstance(piece, _Hole) and piece.slot is not None and piece.slot.name in alike
+        else piece
+        for piece in pieces
+    ]
 
 
 # ── the pieces ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -30,7 +30,7 @@ from ..consent.register import tokens_of
 from ..consent.tables import MailingList
 from ..delivery import alone, headers, mail_headers
 from ..delivery.dkim import Signer, sealed
-from ..delivery.parcels import Outcome, Parcel
+from ..delivery.parcels import Content, Outcome, Parcel
 from ..delivery.post import own_name
 from ..delivery.smtp import Courier
 from ..delivery.template import Template
@@ -171,7 +171,7 @@ def _letter(number: int, settings: Settings) -> _Letter | None:
         except MailinglistError as error:
             _log.error("forward_cannot_be_written", mail=number, error=type(error).__name__)
             return None
-    return _Letter(number, Parcel(number, "", own.owner, content, time.monotonic()))
+    return _Letter(number, Parcel(number, "", own.owner, Content.of(content), time.monotonic()))
 
 
 def _enough(session: Session, row: Spooled, now: datetime) -> bool:
@@ -235,8 +235,8 @@ def _written(
     ))  # fmt: skip
     seal = Signer(settings.dkim_keys).seal(Template([(name, [value]) for name, value in fields], [body], ()))
     content = b"".join(f"{name}: ".encode() + value + b"\r\n" for name, value in fields) + b"\r\n" + body
-    [ready] = sealed([(seal, content)], at=int(time.time()))
-    return ready.replace(b"\r\n.", b"\r\n..")
+    [ready] = sealed([(seal, Content.of(content))], at=int(time.time()))
+    return bytes(ready).replace(b"\r\n.", b"\r\n..")
 
 
 def _answerable(mail: Mail, addresses: Addresses) -> str | None:

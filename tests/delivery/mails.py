@@ -57,7 +57,7 @@ def fill(template: Template, **given_values: object) -> bytes:
         "date": WHEN,
         "values": VALUES,
     }
-    return template.fill(**(base | given_values))  # type: ignore[arg-type]
+    return bytes(template.fill(**(base | given_values)))  # type: ignore[arg-type]
 
 
 def filled(values: Mapping[str, str] | None = None, **parts: object) -> EmailMessage:

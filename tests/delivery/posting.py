@@ -7,9 +7,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from contextlib import closing
-from dataclasses import replace
 from typing import Any
 
+from mailinglist.delivery.parcels import Content
 from mailinglist.delivery.smtp import Courier, Outcome, Parcel, Result, Timeouts
 from mailinglist.settings import Relay, Tls
 
@@ -26,9 +26,16 @@ def relay(port: int, tls: Tls = "none", **more: str) -> Relay:
     return Relay("127.0.0.1", port, tls, **more)
 
 
+def in_pieces(message: bytes, size: int) -> Content:
+    """A content as a template gives it: of pieces, here of so many octets each."""
+    pieces = tuple(message[at : at + size] for at in range(0, len(message), size))
+    return Content.of(message)._replace(pieces=pieces)
+
+
 def parcel(key: int, content: bytes = BODY, recipient: str | None = None) -> Parcel:
     """A parcel whose gate reading is of now."""
-    return Parcel(key, "news@example.com", recipient or f"r{key}@example.org", content, time.monotonic())
+    ready = in_pieces(content, 97)
+    return Parcel(key, "news@example.com", recipient or f"r{key}@example.org", ready, time.monotonic())
 
 
 class Posting:
@@ -47,7 +54,7 @@ class Posting:
         self.fetches.append(count)
         taken, self.waiting = self.waiting[:count], self.waiting[count:]
         now = time.monotonic()
-        return [replace(each, read_at=now) for each in taken]
+        return [each._replace(read_at=now) for each in taken]
 
     def settle(self, results: Sequence[Result]) -> None:
         self.batches.append((time.monotonic(), results))

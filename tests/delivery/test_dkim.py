@@ -16,6 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mailinglist.delivery.dkim import Seal, Signer, sealed
+from mailinglist.delivery.parcels import Content
 from mailinglist.delivery.slots import SlotKind, mark
 from mailinglist.delivery.template import Message, Template, compile_message
 from mailinglist.errors import SettingsError
@@ -72,12 +73,14 @@ def signer(tmp_path_factory: pytest.TempPathFactory) -> Signer:
 
 def fill(template: Template, name: str = "Matti", to_address: str = "matti@example.fi") -> bytes:
     values = {"name": name, "unsubscribe_url": "https://lista.example/u/aB3-_", "reply": "tector-leave+a@lista.example"}
-    return template.fill(
-        to_address=to_address,
-        to_name=name,
-        message_id="<17.4711@lista.example>",
-        date=datetime(2026, 11, 22, tzinfo=UTC),
-        values=values,
+    return bytes(
+        template.fill(
+            to_address=to_address,
+            to_name=name,
+            message_id="<17.4711@lista.example>",
+            date=datetime(2026, 11, 22, tzinfo=UTC),
+            values=values,
+        )
     )
 
 
@@ -147,7 +150,9 @@ def test_all_cores_sign_and_the_order_stays(signer: Signer, count: int) -> None:
     seal = signer.seal(template)
     mails = [(None if number % 7 == 3 else seal, fill(template, f"Nimi {number} ä")) for number in range(count)]
     expected = [signed(own, content) if own else content for own, content in mails]
-    assert sealed(mails, at=AT) == expected
+    ready = sealed([(own, Content.of(content)) for own, content in mails], at=AT)
+    assert [bytes(content) for content in ready] == expected
+    assert [content.octets for content in ready] == [len(content) for content in expected]
 
 
 @pytest.mark.parametrize(

@@ -92,7 +92,7 @@ def mailed(session: Session, bulletin_id: int, settings: Settings) -> dict[str, 
         row = Claimed(number, handoffs.BULLETIN, bulletin_id, the_list(session).id, made.id, 1, None)
         result = desk.write(session, [row], now=NOW + timedelta(hours=1))[number]
         assert isinstance(result, Written), result
-        found[language] = result.content
+        found[language] = bytes(result.content)
     return found
 
 
@@ -202,7 +202,7 @@ def test_a_test_mail_has_the_frozen_sender_and_before_the_approval_the_one_it_wo
 ) -> None:
     def test_mail() -> str:
         made = proofs.proof(session, bulletin.id, parse("colleague@example.fi"), settings, language="fi", now=NOW)
-        return made.content.decode()
+        return bytes(made.content).decode()
 
     bulletin = bulletin_of(session)
     put(session, "sender", "Ensin <ensin@example.fi>")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from mailinglist.delivery.offers import Envelope, Offers, Refusal, address
-from mailinglist.delivery.parcels import Parcel
+from mailinglist.delivery.parcels import Content, Parcel
 from mailinglist.delivery.replies import ReplyReader
 
 EVERYTHING = Offers(pipelining=True, eight_bit=True, utf8=True, size=True)
@@ -22,7 +22,7 @@ def offers(*lines: str) -> Offers:
 def envelope(
     sender: str = "a@example.com", recipient: str = "b@example.org", content: bytes = BODY, to: Offers = EVERYTHING
 ) -> Envelope | Refusal:
-    return address(Parcel(1, sender, recipient, content, 0.0), to)
+    return address(Parcel(1, sender, recipient, Content.of(content), 0.0), to)
 
 
 def test_offers_are_read_whatever_their_case_and_order() -> None:

@@ -19,8 +19,10 @@ from mailinglist import db
 from mailinglist.bulletins import drafts
 from mailinglist.consent import address, bans, confirming, gate, intake, lists, register, requests
 from mailinglist.consent.states import Channel, State
-from mailinglist.delivery import dispatch, handoffs, post
+from mailinglist.consent.tables import Person
+from mailinglist.delivery import dispatch, handoffs, post, run
 from mailinglist.delivery.dkim import Signer
+from mailinglist.delivery.parcels import Parcel
 from mailinglist.delivery.smtp import Courier
 from mailinglist.delivery.tables import Handoff
 from mailinglist.errors import RegisterUnsound
@@ -328,6 +330,31 @@ def test_a_register_that_becomes_unsound_while_sending_sends_no_more(
     left = states(bulletin)
     assert left["accepted"] == len(caught.mails) < 100
     assert left.keys() <= {"accepted", "pending"}
+
+
+def test_a_mail_whose_address_was_corrected_while_it_waited_goes_to_the_new_one(
+    app: Flask, caught: Caught, monkeypatch: pytest.MonkeyPatch
+):
+    """What the gate says last is about the person: a mail to the address of before must not profit from it."""
+    bulletin = begun(2)
+    with db.reading() as session:
+        number, before = session.execute(select(Person.id, Person.mailbox).order_by(Person.id).limit(1)).one()
+    after = "new@example.fi"
+
+    def waited(*fields: Any) -> Parcel:
+        parcel = Parcel(*fields)
+        with db.transaction() as session:
+            who = session.get_one(Person, number)
+            if parcel.recipient == before and who.mailbox == before:
+                session.execute(update(Person).where(Person.id == number).values(mailbox=after, folded=after))
+        return parcel._replace(read_at=parcel.read_at - 1)
+
+    monkeypatch.setattr(run, "Parcel", waited)
+    post.bulletins(stop=never)
+    post.bulletins(stop=never)  # as the scheduler has it done, until nothing waits
+    assert caught.to(before) == []
+    assert len(caught.to(after)) == 1
+    assert states(bulletin) == {"accepted": 2}
 
 
 def test_who_was_claimed_and_not_tried_has_all_four_days_still(app: Flask):

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope, Session
-from posting import BODY, QUICK, Posting, courier, parcel, post, relay
+from posting import BODY, QUICK, Posting, courier, in_pieces, parcel, post, relay
 
 from mailinglist.delivery.smtp import Courier, Outcome, Parcel, Stage, Timeouts
 from mailservers import ALL, DROP, HANG, PATIENCE, Answer, MailServer, Moment, aiosmtpd_server, says
@@ -211,6 +211,14 @@ def test_a_server_that_hangs_is_given_up(stage: str, outcome: Outcome, limits: T
     assert posting.of(1).outcome is outcome
 
 
+def test_a_content_of_more_pieces_than_one_write_takes() -> None:
+    body = b"Subject: many\r\n\r\n" + b"abc\r\n" * 1000
+    with MailServer() as server:
+        posting = post([parcel(0)._replace(content=in_pieces(body, 1))], relay(server.port), connections=1)
+    assert posting.outcomes == {Outcome.ACCEPTED: 1}
+    assert [each.content for each in server.stored] == [body]
+
+
 # ── the gate, read last ─────────────────────────────────────────────────────────────────────────────────────────────
 
 
@@ -246,7 +254,7 @@ def test_who_left_before_the_envelope_is_not_even_named() -> None:
     taken = posting.fetch
 
     def fetch(count: int) -> list[Parcel]:
-        return [replace(each, read_at=each.read_at - 1) for each in taken(count)]
+        return [each._replace(read_at=each.read_at - 1) for each in taken(count)]
 
     posting.fetch = fetch
     with MailServer() as server, closing(courier(relay(server.port), connections=2)) as ours:

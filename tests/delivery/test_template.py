@@ -90,6 +90,24 @@ def test_each_slot_gets_its_own_value_wherever_it_stands() -> None:
     assert mail["X-Both"] == f"{VALUES['reply']} {VALUES['unsubscribe_url']}"
 
 
+def test_what_is_alike_for_all_is_the_same_as_if_it_were_filled_for_each() -> None:
+    everywhere = "{0} and {1}"
+    parts = {
+        "subject": f"Hei {mark('name', 'ystävä')} & {mark('until')}",
+        "text": everywhere.format(mark("archive_url"), mark("until")) + "\n",
+        "html": f'<p title="{mark("until")}"><a href="{mark("archive_url")}">{mark("until")}</a>, {mark("name")}</p>\n',
+        "headers": (("X-Archive", f"<{mark('archive_url')}>"),),
+    }
+    values = {**VALUES, "until": '<29.11.> & "ä"' + " pitkä" * 30}
+    alike = {name: values.pop(name) for name in ("archive_url", "until")}
+    for_each = compile_message(message(**parts), slots=KINDS)
+    at_once = compile_message(message(**parts), slots=KINDS, alike=alike)
+    assert at_once.slots == ("name",)
+    assert fill(at_once, values=values) == fill(for_each, values={**values, **alike})
+    with pytest.raises(BadInput, match="archive_url"):
+        compile_message(message(**parts), slots=KINDS, alike={**alike, "archive_url": "javascript:alert(1)"})
+
+
 def test_the_older_parser_of_the_standard_library_agrees() -> None:
     text, html = f"Hei {mark('name')} 🎉\n.\n", f"<p>{mark('name')} &amp; å</p>\n"
     content = fill(
