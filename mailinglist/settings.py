@@ -25,6 +25,8 @@ from .errors import SettingsError
 PREFIX = "MAILINGLIST_"
 SETTINGS = "MAILINGLIST"
 """Key of the settings in `app.config`."""
+AUTO = "auto"
+"""What MAILINGLIST_INBOUND_BIND may say instead of an address: `run` takes a free port, while there is a catcher."""
 _SHORTEST_KEY = 16  # characters
 
 Tls = Literal["none", "if-offered", "required", "implicit"]
@@ -311,10 +313,16 @@ class Settings(BaseSettings):
             raise ValueError("expected Name <address@domain>")
         return value
 
-    @field_validator("bind", "inbound_bind")
+    @field_validator("bind")
     @classmethod
-    def _one_bind(cls, value: str | None) -> str | None:
-        if value:
+    def _one_bind(cls, value: str) -> str:
+        _host_port(value)
+        return value
+
+    @field_validator("inbound_bind")
+    @classmethod
+    def _one_bind_or_none(cls, value: str | None) -> str | None:
+        if value and value != AUTO:
             _host_port(value)
         return value
 
@@ -392,7 +400,7 @@ class Settings(BaseSettings):
     @property
     def inbound_address(self) -> HostPort | None:
         """Where the listener for incoming mail listens; None: there is none."""
-        return _host_port(self.inbound_bind) if self.inbound_bind else None
+        return _host_port(self.inbound_bind) if self.inbound_bind and self.inbound_bind != AUTO else None
 
     @property
     def mailbox(self) -> Mailbox | None:
@@ -403,7 +411,7 @@ class Settings(BaseSettings):
     def takes_mail(self) -> bool:
         """True where mail to our addresses reaches us in any way: then letters may be answered, and one can leave by
         mail."""
-        return bool(self.inbound_bind or self.inbound_imap or self.inbound_pipe)
+        return bool(self.inbound_address or self.inbound_imap or self.inbound_pipe)
 
     @property
     def return_domain(self) -> str:

@@ -37,7 +37,7 @@ class Run:
         }
         self.process: subprocess.Popen[str] | None = None
         self.printed: list[str] = []
-        self.lines = 5 if "MAILINGLIST_INBOUND_BIND" in settings else 4
+        self.lines = 5 if settings.get("MAILINGLIST_INBOUND_BIND", "auto") != "auto" else 4
         """How many lines it prints: the last is the first sign-in's link, while nobody has set up an account."""
 
     def start(self) -> None:
@@ -98,6 +98,10 @@ class Run:
         """The caught mails, newest first."""
         found: list[dict[str, Any]] = json.loads(get(f"{self.viewer}/messages?limit=10000")[1])
         return found
+
+    def fields(self, number: int) -> dict[str, str]:
+        """The header of a caught mail; of a field that is there twice, the last."""
+        return dict(json.loads(get(f"{self.viewer}/messages/{number}")[1])["headers"])
 
     def command(self, *words: str) -> subprocess.CompletedProcess[str]:
         """A command of the program on the same data."""

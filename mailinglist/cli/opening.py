@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from .. import db, migrate, observe
 from ..app import create_app
 from ..errors import SettingsError
-from ..local import broker
+from ..local import broker, letterbox
 from ..settings import Settings
 from ..staff import audit
 from ..staff.audit import Actor
@@ -26,8 +26,9 @@ _log = observe.logger(__name__)
 
 
 def load() -> Settings:
-    """The settings of this process, with keys. Raises SettingsError."""
-    settings = Settings.load().with_keys()
+    """The settings of this process, with keys, and with the listener that `mailinglist run` keeps. Raises
+    SettingsError."""
+    settings = letterbox.found(Settings.load().with_keys())
     keep_log(settings)
     return settings
 

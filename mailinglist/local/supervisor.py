@@ -17,7 +17,7 @@ import click
 
 from ..errors import Fault
 from ..settings import PREFIX, HostPort, Settings
-from . import broker, first_sign_in, logs, ports, ready
+from . import broker, first_sign_in, letterbox, logs, ports, ready
 from .children import Child, Children, Death
 
 WORKERS = ("letters", "bulletins", "inbound")
@@ -38,13 +38,20 @@ def run(settings: Settings) -> int:
     database can't be brought up to date, or a role does not come up.
     """
     settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
-    with _alone(settings.data_dir), broker.folder(settings.data_dir) as broker_folder:
+    own_letterbox = letterbox.wanted(settings)
+    with (
+        _alone(settings.data_dir),
+        broker.folder(settings.data_dir) as broker_folder,
+        letterbox.opened(settings) as settings,
+    ):
         _require_addresses(settings)
         _say(f"Starting. Data and logs are in {_short(settings.data_dir)}. Ctrl-C stops.")
         _say(_links_elsewhere(settings))
+        if own_letterbox:
+            _say("Mails can be answered in the mail catcher.")
         terminal = _Terminal()
         with Children(on_death=terminal.tell) as children:
-            plan = _Plan(settings, broker_folder)
+            plan = _Plan(settings, broker_folder, tells_listener=not own_letterbox)
             if not plan.bring_up(children):
                 return 0
             terminal.starting = False
@@ -58,8 +65,9 @@ def run(settings: Settings) -> int:
 class _Plan:
     """What runs, with which command line, environment and log."""
 
-    def __init__(self, settings: Settings, broker_folder: Path) -> None:
+    def __init__(self, settings: Settings, broker_folder: Path, *, tells_listener: bool) -> None:
         self._settings = settings
+        self._tells_listener = tells_listener
         self._broker_folder = broker_folder
         self._log_dir = settings.data_dir / "log"
         self._log_dir.mkdir(mode=0o700, exist_ok=True)
@@ -91,7 +99,8 @@ class _Plan:
         if self._settings.uses_catcher:
             _smtp, viewer = self._settings.catcher_binds
             yield "Mail catcher:", f"http://{ports.reachable(viewer)}/"
-        if (listener := self._settings.inbound_address) is not None:
+        # One that was chosen here changes with each start, and nobody needs it: the catcher hands answers in.
+        if self._tells_listener and (listener := self._settings.inbound_address) is not None:
             yield "Incoming mail:", f"{ports.reachable(listener)} (LMTP and SMTP)"
         if first := first_sign_in.link(self._settings):
             yield "First sign-in:", first

@@ -5,29 +5,35 @@ from __future__ import annotations
 import os
 import re
 import signal
+import smtplib
 import subprocess
 import sys
+import urllib.parse
+import urllib.request
 from pathlib import Path
 
 import pytest
 
 from keeping import alive
 from mailinglist.errors import Fault
-from mailinglist.local import broker, ports, supervisor
+from mailinglist.local import broker, letterbox, ports, supervisor
 from mailinglist.settings import HostPort, Settings
 from running import ROLES, Run, get
 from servers import wait_for
+
+EVERYBODY = ROLES | {"inbound"}
 
 
 @pytest.mark.first
 def test_it_runs_whole(tmp_path: Path) -> None:
     """One test, since each `run` costs twenty seconds of a processor: tests apart would be given to several processes,
     and each would start its own."""
-    run = Run(tmp_path)
+    run = Run(tmp_path, MAILINGLIST_INBOUND_BIND="auto")
     try:
         run.start()
         _prints_addresses_that_answer(run)
         run.join("matti@example.fi")
+        _the_letter_is_answered_in_the_catcher(run)
         for role in ("worker", "web", "broker"):
             _starts_again_what_was_killed(run, role)
         _refuses_a_second_on_the_same_data(run)
@@ -46,14 +52,27 @@ def _prints_addresses_that_answer(run: Run) -> None:
     assert re.fullmatch(rf"First sign-in: {run.web}/staff/enrol/[A-Za-z0-9_-]{{43}}\n", first)
     for line in run.printed:
         assert get(line.split()[-1])[0] == 200
-    assert run.below().keys() == ROLES
+    assert run.below().keys() == EVERYBODY
+
+
+def _the_letter_is_answered_in_the_catcher(run: Run) -> None:
+    (letter,) = run.messages()
+    form = {"sender": "matti@example.fi", "to": run.fields(letter["id"])["Reply-To"], "text": "Kyllä"}
+    body = urllib.parse.urlencode(form).encode()
+    with urllib.request.urlopen(f"{run.viewer}/mail/{letter['id']}/answer", body, timeout=5) as answer:
+        assert b"took your answer" in answer.read()
+    wait_for(lambda: run.caught() == [["matti@example.fi"]] * 2, seconds=20)  # the welcome letter
+    # What a command in another terminal knows: the listener of this run.
+    found = letterbox.found(Settings.of(data_dir=run.data_dir))
+    assert found.inbound_address is not None
+    smtplib.LMTP(found.inbound_address.host, found.inbound_address.port, timeout=5).quit()
 
 
 def _starts_again_what_was_killed(run: Run, role: str) -> None:
-    wait_for(lambda: run.below().keys() == ROLES)  # the one that was killed before may be on its way up
+    wait_for(lambda: run.below().keys() == EVERYBODY)  # the one that was killed before may be on its way up
     before = run.below()
     os.kill(before[role], signal.SIGKILL)
-    wait_for(lambda: (below := run.below()).keys() == ROLES and below[role] != before[role])
+    wait_for(lambda: (below := run.below()).keys() == EVERYBODY and below[role] != before[role])
     assert run.below().items() - before.items() == {(role, run.below()[role])}, "the others stay"
     wait_for(lambda: _answers(f"{run.web}/health/ready"))
     wait_for(lambda: broker.find(run.data_dir))

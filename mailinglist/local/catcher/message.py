@@ -14,6 +14,7 @@ from email.message import Message
 from email.parser import BytesParser
 from email.utils import getaddresses
 
+_IDENTIFIER = re.compile(r"<[!-;=?-~]{1,400}>")
 _FOLD = re.compile(r"\r?\n[ \t]?|\r")
 
 
@@ -51,6 +52,18 @@ def summary(raw: bytes) -> Summary:
         to=[address for _name, address in getaddresses(values["to"]) if address],
         subject=" ".join(map(_text, values["subject"][:1])),
     )
+
+
+def addresses(raw: bytes, name: str) -> list[str]:
+    """The bare addresses in a field of the header."""
+    values = BytesParser().parsebytes(raw, headersonly=True).get_all(name, [])
+    return [address for _name, address in getaddresses([_unfolded(value) for value in values]) if "@" in address]
+
+
+def identifiers(raw: bytes, name: str) -> list[str]:
+    """The message identifiers in a field of the header, with their brackets (RFC 5322 §3.6.4)."""
+    values = BytesParser().parsebytes(raw, headersonly=True).get_all(name, [])
+    return [found for value in values for found in _IDENTIFIER.findall(_unfolded(value))]
 
 
 def content(raw: bytes) -> Content:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -13,13 +12,10 @@ from flask.json.provider import DefaultJSONProvider
 from werkzeug.wrappers import Response as AnyResponse
 
 from ...settings import Settings
-from . import message
+from . import handing, message
+from .showing import listing, mail_or_404, show_mail, store, when
 from .store import Caught, Store
-
-PAGE = 200
-"""Mails that the page lists at a time."""
-
-TABS = ("html", "text", "headers", "raw")
+from .writing import LARGEST_FORM, writing
 
 _PAGE_POLICY = (
     "default-src 'none'; style-src 'self'; script-src 'self'; connect-src 'self'; img-src 'self'; frame-src 'self'; "
@@ -30,19 +26,25 @@ _HEAD = re.compile(r"<head\b[^>]*>", re.IGNORECASE)
 pages = Blueprint("pages", __name__)
 
 
-def create_viewer(store: Store, settings: Settings) -> Flask:
+def create_viewer(kept: Store, settings: Settings) -> Flask:
     """The viewer's WSGI application."""
     app = Flask(__name__)
     app.json = DefaultJSONProvider(app)
     app.json.sort_keys = app.json.ensure_ascii = False
     app.jinja_options = {"trim_blocks": True, "lstrip_blocks": True}
-    app.config["STORE"] = store
+    app.config["STORE"] = kept
+    app.config["MAX_CONTENT_LENGTH"] = app.config["MAX_FORM_MEMORY_SIZE"] = LARGEST_FORM
     smtp, viewer = settings.catcher_binds
     app.config["BIND_HOST"] = viewer.host
     app.config["MAIL_POLICY"] = _mail_policy(settings.base_url)
+    app.config["LISTENER"] = handing.listener(settings)
+    app.config["LIST_DOMAIN"] = settings.return_domain
     app.jinja_env.globals["smtp_address"] = str(smtp)
-    app.add_template_filter(_when, "when")
+    app.jinja_env.globals["console"] = f"{settings.base_url}/staff/"
+    app.jinja_env.globals["writes"] = app.config["LISTENER"] is not None
+    app.add_template_filter(when, "when")
     app.register_blueprint(pages)
+    app.register_blueprint(writing)
     app.before_request(_refuse_strangers)
     app.after_request(_protect)
     return app
@@ -107,39 +109,31 @@ def _is_loopback(name: str) -> bool:
 @pages.get("/")
 def index() -> str:
     """The list of mails, newest first; `?q=` searches."""
-    return render_template("index.html", mail=None, **_listing())
+    return render_template("index.html", mail=None, **listing())
 
 
 @pages.get("/list")
 def fragment() -> AnyResponse:
     """The list alone, for the page to renew itself; 304 while nothing has changed."""
-    store = _store()
     response = Response()
-    response.set_etag(store.version)
+    response.set_etag(store().version)
     response.headers["Cache-Control"] = "no-cache"
     response.make_conditional(request)
     if response.status_code != 304:
-        response.set_data(render_template("_list.html", **_listing()))
+        response.set_data(render_template("_list.html", **listing()))
     return response
 
 
 @pages.get("/mail/<int:number>")
 def mail(number: int) -> str:
     """One mail beside the list; `?tab=` is one of html, text, headers, raw."""
-    caught, raw = _mail_or_404(number)
-    content = message.content(raw)
-    tab = request.args.get("tab", "")
-    if tab not in TABS:
-        tab = "html" if content.html is not None else "text"
-    raw_text = raw.decode("utf-8", "replace") if tab == "raw" else ""
-    listing = _listing() | {"selected": number}
-    return render_template("mail.html", mail=caught, content=content, tab=tab, tabs=TABS, raw=raw_text, **listing)
+    return show_mail(number)
 
 
 @pages.get("/messages/<int:number>/html")
 def mail_html(number: int) -> Response:
     """The HTML part as it is, for the page's frame: in a sandbox, its links open new windows."""
-    _caught, raw = _mail_or_404(number)
+    _caught, raw = mail_or_404(number)
     html = message.content(raw).html
     if html is None:
         abort(404)
@@ -154,7 +148,7 @@ def mail_html(number: int) -> Response:
 @pages.post("/clear")
 def clear() -> AnyResponse:
     """The page's button."""
-    _store().clear()
+    store().clear()
     return redirect(url_for("pages.index"), 303)
 
 
@@ -171,20 +165,20 @@ def live() -> Response:
 def messages() -> Response:
     """All mails, newest first; `?q=` searches, `?limit=` cuts."""
     limit = request.args.get("limit", -1, type=int)
-    return jsonify([_json(caught) for caught in _store().newest(search=request.args.get("q", ""), limit=limit)])
+    return jsonify([_json(caught) for caught in store().newest(search=request.args.get("q", ""), limit=limit)])
 
 
 @pages.delete("/messages")
 def delete_messages() -> AnyResponse:
     """Forget all."""
-    _store().clear()
+    store().clear()
     return Response(status=204)
 
 
 @pages.get("/messages/<int:number>")
 def one_message(number: int) -> Response:
     """One mail, decoded."""
-    caught, raw = _mail_or_404(number)
+    caught, raw = mail_or_404(number)
     content = message.content(raw)
     return jsonify(
         _json(caught)
@@ -201,7 +195,7 @@ def one_message(number: int) -> Response:
 @pages.get("/messages/<int:number>/raw")
 def raw_message(number: int) -> Response:
     """The octets as they came; `?download` saves them as a file."""
-    _caught, raw = _mail_or_404(number)
+    _caught, raw = mail_or_404(number)
     if "download" not in request.args:
         return Response(raw, content_type="text/plain; charset=utf-8")
     disposition = {"Content-Disposition": f'attachment; filename="mail-{number}.eml"'}
@@ -211,18 +205,9 @@ def raw_message(number: int) -> Response:
 # ── inside ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _store() -> Store:
-    store: Store = current_app.config["STORE"]
-    return store
-
-
 def _host() -> str:
     host: str = current_app.config["BIND_HOST"]
     return host
-
-
-def _mail_or_404(number: int) -> tuple[Caught, bytes]:
-    return _store().get(number) or abort(404)
 
 
 def _json(caught: Caught) -> dict[str, Any]:
@@ -235,24 +220,3 @@ def _json(caught: Caught) -> dict[str, Any]:
         "date": caught.at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
         "size": caught.size,
     }
-
-
-def _listing() -> dict[str, Any]:
-    search = request.args.get("q", "").strip()
-    before = request.args.get("before", type=int)
-    found = _store().newest(search=search, before=before, limit=PAGE + 1)
-    return {
-        "mails": found[:PAGE],
-        "older": found[PAGE - 1].id if len(found) > PAGE else None,
-        "search": search,
-        "before": before,
-        "selected": request.args.get("selected", type=int),
-        "count": _store().count,
-    }
-
-
-def _when(at: datetime) -> str:
-    """A time as this machine's clock shows it; the day only where it is not today."""
-    local = at.astimezone()
-    today = local.date() == datetime.now(UTC).astimezone().date()
-    return local.strftime("%H:%M:%S" if today else "%Y-%m-%d %H:%M")

@@ -115,6 +115,8 @@ def test_the_whole_way_in(app: Flask, client: FlaskClient) -> None:
     assert "The two passwords are not the same." in unlike.text
     chosen = client.post(path, data={"password": SENTENCE, "repeated": SENTENCE}, headers=HEADERS)
     assert chosen.location == f"{path}/factor"
+    # The site of the tests is at a bare address.
+    assert "only for sites that have a domain name and https, or for localhost" in client.get(f"{path}/factor").text
     codes = set_up_app(client, f"{path}/factor")
     assert codes.status_code == 200
     assert len(re.findall(r"<li>([a-z0-9]{4}-[a-z0-9]{4}-[a-z0-9]{4})</li>", codes.text)) == 10
