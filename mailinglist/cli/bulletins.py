@@ -148,10 +148,10 @@ def _check(number: int, settings: Settings) -> int | None:
     errors = [each for each in found if each.level is preflight.Level.ERROR and each.name not in _MAY_CHANGE]
     for each in found:
         if each not in errors:
-            click.echo(f"mailinglist: warning: {each.words} {each.mend}", err=True)
+            click.echo(f"mailinglist: warning: {each.in_full} {each.mend}", err=True)
     if errors:
         more = f" ({len(errors) - 1} more: look at it in the staff console.)" if len(errors) > 1 else ""
-        raise NotAllowed(f"Bulletin {number} is not sent. {errors[0].words} {errors[0].mend}{more}")
+        raise NotAllowed(f"Bulletin {number} is not sent. {errors[0].in_full} {errors[0].mend}{more}")
     return revision
 
 
@@ -264,7 +264,7 @@ def _while(number: int, *states: str) -> Iterator[Status]:
 def _trouble(found: Status) -> str:
     if found.state == "paused":
         return "it is paused; it goes on after `mailinglist bulletins resume`"
-    if found.state == "scheduled" and found.due_at and db.utcnow() - found.due_at > _BEGINS_WITHIN:
+    if found.state == "scheduled" and found.ready_at and db.utcnow() - found.ready_at > _BEGINS_WITHIN:
         return "no worker has begun it: is one running?"
     return found.trouble or ""
 

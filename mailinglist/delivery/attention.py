@@ -22,7 +22,7 @@ from ..letters import desk
 from ..observe import redact
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
-from . import bounces, complaints, handoffs, troubles
+from . import bounces, complaints, dispatch, handoffs, troubles
 from .tables import RARE_STATES, Bounce, Complaint, Dispatch, Handoff
 
 LATE = timedelta(minutes=10)
@@ -108,6 +108,25 @@ def _approvals(session: Session, row: MailingList) -> Iterator[Need]:
 def _stuck(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:
     if complaints.held(session, row.id) is None:
         yield from _not_moving(session, row, now)
+    yield from _paused(session, row)
+
+
+def _paused(session: Session, row: MailingList) -> Iterator[Need]:
+    """By the program itself, which says why; or by somebody, who may have forgotten it."""
+    by_hand = session.execute(
+        select(Bulletin.id, Bulletin.subject, Dispatch.began_at)
+        .join(Dispatch, Dispatch.bulletin_id == Bulletin.id)
+        .where(Dispatch.list_id == row.id, Dispatch.state == "paused", Dispatch.trouble.is_(None))
+        .order_by(Dispatch.due_at)
+    )
+    for number, subject, began_at in by_hand:
+        what = Sentence(_("“%(subject)s” is paused: nobody has got it yet."), {"subject": _title(subject)})
+        if began_at is not None:
+            status = dispatch.status(session, number)
+            values: dict[str, str | int] = {"subject": _title(subject), "number": status.pending + status.deferred}
+            what = Sentence(_("“%(subject)s” is paused. Recipients who wait for it: %(number)s."), values)
+        mend = Sentence(_("Let it go on, or cancel it. It stays paused until somebody decides."))
+        yield Need(what, mend, Place.BULLETIN, number)
     paused = session.execute(
         select(Bulletin.id, Bulletin.subject, Dispatch.trouble)
         .join(Dispatch, Dispatch.bulletin_id == Bulletin.id)
@@ -134,12 +153,15 @@ def _not_moving(session: Session, row: MailingList, now: datetime) -> Iterator[N
     late = (Dispatch.state == "scheduled") & (Dispatch.due_at < now - LATE)
     moving = Dispatch.state.in_(("scheduled", "sending")) & Dispatch.trouble.is_not(None)
     rows = session.execute(
-        select(Bulletin.id, Bulletin.subject, Dispatch.trouble)
+        select(Bulletin.id, Bulletin.subject, Dispatch)
         .join(Dispatch, Dispatch.bulletin_id == Bulletin.id)
         .where(Dispatch.list_id == row.id, Dispatch.state.in_(("scheduled", "sending")), or_(late, moving))
         .order_by(Dispatch.due_at)
     )
-    for number, subject, trouble in rows:
+    for number, subject, given in rows:
+        trouble = given.trouble
+        if not trouble and dispatch.ready_at(session, given) >= now - LATE:
+            continue
         what = (
             Sentence(
                 _("“%(subject)s” doesn't move: %(trouble)s"), {"subject": _title(subject), "trouble": redact(trouble)}

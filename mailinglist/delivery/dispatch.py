@@ -14,7 +14,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import exists, select, update
+from sqlalchemy import exists, func, select, update
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.orm import Session
 
@@ -59,6 +59,8 @@ class Status:
     trouble: str | None
     held: bool = False
     """It stands still, with all of its list, since too many complained."""
+    ready_at: datetime | None = None
+    """Since when nothing but the worker has kept it from beginning (`ready_at`)."""
 
 
 def send(
@@ -298,8 +300,16 @@ def status(session: Session, bulletin_id: int) -> Status:
         due_at=dispatch.due_at,
         trouble=_shortfall(dispatch) or troubles.in_english(dispatch.trouble or "") or (_STANDS if held else None),
         held=held,
+        ready_at=ready_at(session, dispatch),
         **counted,
     )
+
+
+def ready_at(session: Session, dispatch: Dispatch) -> datetime:
+    """From when on a scheduled bulletin may begin: its time; or when somebody let it, or its list, go on, if that came
+    later. Before that nobody is late."""
+    lifted = session.scalar(select(func.max(Hold.lifted_at)).where(Hold.list_id == dispatch.list_id))
+    return max(filter(None, (dispatch.due_at, dispatch.resumed_at, lifted)))
 
 
 def reason(session: Session, bulletin_id: int) -> Sentence | None:

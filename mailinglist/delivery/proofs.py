@@ -24,7 +24,8 @@ from .dkim import Signer, sealed
 from .parcels import Outcome, Parcel
 from .smtp import Courier
 
-_MARK = "[Test] "
+_MARKS = {"fi": "[Testi]", "sv": "[Test]", "en": "[Test]"}
+"""What the subject begins with, by the language of the version."""
 
 
 def proof(
@@ -58,7 +59,7 @@ def proof(
     else:
         sender, shown = drafts.sender_of(row, settings.mail_from), approvals.imprint_now(session, bulletin)
     spoken = drafts.pick(whole, own=language, of_list=shown["language"])
-    made = replace(whole[spoken], subject=f"{_MARK}{whole[spoken].subject}")
+    made = replace(whole[spoken], subject=f"{_MARKS[spoken]} {whole[spoken].subject}")
     addressing = Addressing(settings, tokens_of(session))
     paper = BulletinPaper(
         row, bulletin_id, spoken, sender, shown, made, addressing, settings, Signer(settings.dkim_keys)

@@ -6,6 +6,7 @@
     safety.py      the journal of opt-outs, a restore that is not complete, backups
     post.py        broker and mail servers
     incoming.py    the ways in for mail, and whether it is handled
+    readiness.py   what is to be set before the first real bulletin; the console's first page shows it, too
     domains.py     SPF, DKIM and DMARC of the domains that we send as
 
 Owns: nothing; it reads only, and sends nothing.
@@ -25,7 +26,7 @@ from functools import partial
 from dns.resolver import Resolver
 
 from ..settings import Settings
-from . import domains, incoming, machine, post, register, safety
+from . import domains, incoming, machine, post, readiness, register, safety
 from .findings import Finding, Level, safely
 
 __all__ = ["Finding", "Level", "examine"]
@@ -41,4 +42,5 @@ def examine(settings: Settings, *, resolver: Callable[[], Resolver] = Resolver) 
     for relay in settings.relays:
         yield from safely("mail server", partial(post.check_relay, settings, relay))
     yield from safely("incoming mail", lambda: incoming.check(settings, resolver()))
+    yield from safely("lists", lambda: readiness.check(settings))
     yield from safely("DNS", lambda: domains.check(settings, resolver()))

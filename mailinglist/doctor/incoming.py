@@ -12,7 +12,6 @@ from dns.exception import DNSException
 from dns.resolver import NXDOMAIN, NoAnswer, Resolver
 
 from .. import db
-from ..consent import lists
 from ..inbound import imap, spool
 from ..settings import PREFIX, HostPort, Mailbox, Settings
 from .domains import is_public
@@ -34,8 +33,6 @@ def check(settings: Settings, resolver: Resolver) -> Iterator[Finding]:
         yield _mailbox(settings.mailbox)
     if settings.takes_mail and is_public(settings.return_domain.lower()):
         yield _exchanger(settings.return_domain.lower(), resolver)
-    if settings.takes_mail:
-        yield from _owners()
     yield _waiting()
 
 
@@ -85,12 +82,3 @@ def _waiting() -> Finding:
         words = f"mails to be handled: {number:,}; the oldest waits for {minutes:,} minutes"
         return Finding("incoming mail", Level.FAILURE, words, "is `mailinglist worker` running?")
     return Finding("incoming mail", Level.OK, f"mails to be handled: {number:,}")
-
-
-def _owners() -> Iterator[Finding]:
-    """A warning for each list whose mail for a person is sent on to nobody."""
-    with db.reading() as session:
-        ownerless = [row.slug for row in lists.every(session) if not lists.settings_of(row).owner]
-    for slug in ownerless:
-        words = f"the list {slug} has no owner: what needs a person waits in the console, and is sent on to nobody"
-        yield Finding("incoming mail", Level.WARNING, words, f"mailinglist lists set {slug} owner ADDRESS")

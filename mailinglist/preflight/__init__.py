@@ -20,6 +20,9 @@ Promises: `examine` raises nothing for what stands in a bulletin, and takes abou
 not answer. A link leads the program to no machine inside our own network: each step is resolved first, and only public
 addresses are connected to, except our own base URL. No body is read, no cookie is sent, nothing names the bulletin.
 
+What is the same in many places is a finding for each, with one sentence and what stands there as its `detail`, so that
+it can be told once with the places below it.
+
 Known limits: a page that answers 200 and says "not found" in words passes. A site that answers only to some browsers
 may be called closed. Domains are judged as the doctor does; see there.
 """
@@ -49,9 +52,10 @@ def examine(
 ) -> list[Finding]:
     """Everything that is wrong, errors first. Call it outside of any transaction.
 
-    `online` False: without links and domains, in milliseconds. `resolver`: whom to ask for the records of domains.
+    `online` False: nobody is asked about links and domains; in milliseconds. `resolver`: whom to ask for the records of
+    domains.
     """
-    found = [*content.check(matter), *recipients.check(matter), *senders.named(matter)]
+    found = [*content.check(matter), *recipients.check(matter), *senders.named(matter), *leads.nearby(matter)]
     if not online:
         return in_order(found)
     until = time.monotonic() + SECONDS

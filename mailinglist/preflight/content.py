@@ -95,17 +95,17 @@ def _words(language: str, where: Where, place: tuple[int, ...], text: str) -> It
         yield Finding(
             "template_text",
             Level.ERROR,
-            Sentence(_("Text of the template is left: [%(text)s]"), {"text": _short(ours[0])}),
+            Sentence(_("Text of the template is left.")),
             Sentence(_("Write your own text in its place, or remove it.")),
-            where, language, place,
+            where, language, place, detail=_bracketed(ours),
         )  # fmt: skip
     if others := [each for each in left if each not in _of_templates()]:
         yield Finding(
             "brackets",
             Level.WARNING,
-            Sentence(_("Here stands text in brackets: [%(text)s]"), {"text": _short(others[0])}),
+            Sentence(_("There is text in brackets.")),
             Sentence(_("If it marks a place where something is missing, write it.")),
-            where, language, place,
+            where, language, place, detail=_bracketed(others),
         )  # fmt: skip
     if found := _PLACEHOLDERS.search(pieces.plain(text)):
         yield Finding(
@@ -124,6 +124,10 @@ def _words(language: str, where: Where, place: tuple[int, ...], text: str) -> It
             Sentence(_("Give words for them: {name|dear reader}")),
             where, language, place,
         )  # fmt: skip
+
+
+def _bracketed(found: list[str]) -> str:
+    return _short(" ".join(f"[{each}]" for each in found))
 
 
 def _links_taken_out(language: str, where: Where, piece: Piece) -> Iterator[Finding]:

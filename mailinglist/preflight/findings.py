@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from ..i18n import LANGUAGES
@@ -46,6 +46,8 @@ class Finding:
     """Of the block, as `Version.flat` counts."""
     number: int = 0
     """Which of several with the same name in the same place."""
+    detail: str = ""
+    """What stands there, where the sentence does not say it: the same sentence may be about many places."""
 
     @property
     def key(self) -> str:
@@ -53,6 +55,11 @@ class Finding:
         place = ".".join(map(str, self.place))
         number = str(self.number) if self.number else ""
         return ":".join((self.name, self.language or "", place, number)).rstrip(":")
+
+    @property
+    def in_full(self) -> str:
+        """What is wrong, with what stands there, in English."""
+        return f"{self.words} {self.detail}".rstrip()
 
 
 def in_order(found: Iterable[Finding]) -> list[Finding]:
@@ -73,6 +80,4 @@ def hinders(found: Iterable[Finding], acknowledged: Collection[str]) -> list[Fin
 
 
 def _numbered(finding: Finding, number: int) -> Finding:
-    return Finding(
-        finding.name, finding.level, finding.words, finding.mend, finding.where, finding.language, finding.place, number
-    )  # fmt: skip
+    return replace(finding, number=number)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from urllib.parse import urlsplit
 
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
 from .findings import Finding, Level, Where
-from .links import Answer, Outcome
+from .links import Answer, Outcome, is_nearby
 from .matter import Matter
 
 MOST = 30
@@ -32,8 +33,13 @@ _SAID: dict[Outcome, _Said] = {
     ),
     Outcome.NAMELESS: (
         "link_unreachable", Level.WARNING,
-        _("There is no server with the name in %(address)s."),
+        _("The server %(host)s can't be found."),
         _("Look whether the address is written right."),
+    ),
+    Outcome.UNKNOWN: (
+        "link_unreachable", Level.WARNING,
+        _("Servers' names can't be looked up just now, so these links were not tried."),
+        _("Open them yourself before you go on."),
     ),
     Outcome.SILENT: (
         "link_unreachable", Level.WARNING,
@@ -64,8 +70,25 @@ def addresses(matter: Matter) -> list[str]:
     return _every(matter)[:MOST]
 
 
+def nearby(matter: Matter) -> Iterator[Finding]:
+    """Links that open here and nowhere else, our own among them. Nobody is asked, so it is known at once."""
+    for language, written in matter.written.items():
+        for piece in written.pieces:
+            where = Where.BLOCK if piece.place else Where.VERSION
+            for address in filter(is_nearby, piece.addresses):
+                yield Finding(
+                    "link_private",
+                    Level.WARNING,
+                    Sentence(_("The address %(address)s opens only on this machine, or in its own network."),
+                             {"address": _short(address)}),
+                    Sentence(_("Use an address that everybody can open.")),
+                    where, language, piece.place,
+                )  # fmt: skip
+
+
 def check(matter: Matter, answers: Mapping[str, Answer]) -> Iterator[Finding]:
-    """What is wrong with the links, by what answered. An address without an answer was not asked."""
+    """What is wrong with the links, by what answered; what `nearby` says is not said twice. An address without an
+    answer was not asked."""
     for language, written in matter.written.items():
         for piece in written.pieces:
             where = Where.BLOCK if piece.place else Where.VERSION
@@ -88,11 +111,13 @@ def check(matter: Matter, answers: Mapping[str, Answer]) -> Iterator[Finding]:
 def _finding(
     address: str, answer: Answer, where: Where, language: str | None, place: tuple[int, ...]
 ) -> Iterator[Finding]:
+    if answer.outcome is Outcome.PRIVATE and where is not Where.SENDER and is_nearby(address):
+        return
     if said := _SAID.get(answer.outcome):
         name, level, words, mend = said
-        yield Finding(
-            name, level, Sentence(words, {"address": _short(address)}), Sentence(mend), where, language, place
-        )
+        values = {"address": _short(address), "host": _short(_host(address))}
+        detail = _short(address) if answer.outcome is Outcome.UNKNOWN else ""
+        yield Finding(name, level, Sentence(words, values), Sentence(mend), where, language, place, detail=detail)
 
 
 def _every(matter: Matter) -> list[str]:
@@ -102,6 +127,13 @@ def _every(matter: Matter) -> list[str]:
     if matter.logo:
         found.append(matter.logo)
     return list(dict.fromkeys(found))
+
+
+def _host(address: str) -> str:
+    try:
+        return urlsplit(address).hostname or address
+    except ValueError:
+        return address
 
 
 def _short(address: str) -> str:

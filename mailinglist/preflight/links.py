@@ -17,16 +17,22 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
+from functools import cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
+from dns.exception import DNSException
+from dns.resolver import Resolver
 from markdown_it.common.normalize_url import normalizeLink
 
 SECONDS = 3.0
 """For one question: name, connection, head of the answer."""
 REDIRECTS = 3
 _HEAD_BYTES = 32_768
+_NO_SUCH_NAME = (socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME))
+"""What a resolver that works says of a name that there isn't; all else is its own trouble (RFC 3493 §6.1)."""
+_ROOT_SECONDS = 1.0
 _ADDRESSES = 4
 """Of one name: how many are tried."""
 
@@ -35,6 +41,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 _LOWEST_OTHER_PORT = 1024
 # Addresses in which an IPv4 address is hidden that a gateway would go to (RFC 6052).
 _TRANSLATED = ip_network("64:ff9b::/96")
+# Names that no public DNS has (RFC 6761, 6762, 8375, and ICANN's reservation of `internal`).
+_NEAR = ("localhost", "localdomain", "local", "internal", "home.arpa")
 
 Address = IPv4Address | IPv6Address
 Lookup = Callable[[str, int], Sequence[str]]
@@ -54,6 +62,8 @@ class Outcome(Enum):
     """5xx."""
     NAMELESS = "nameless"
     """There is no such name."""
+    UNKNOWN = "unknown"
+    """Names can't be looked up from here just now: nothing is known of the page."""
     SILENT = "silent"
     """Nobody answers there, or not in HTTP, or not in time."""
     UNSAFE = "unsafe"
@@ -111,6 +121,29 @@ def is_public(address: str) -> bool:
     return found.is_global and not (found.is_multicast or found.is_reserved or found.is_unspecified)
 
 
+def is_nearby(address: str) -> bool:
+    """Whether the address itself says that it opens only on this machine, or in a network of its own. Asks nobody."""
+    try:
+        host = (urlsplit(address.strip()).hostname or "").rstrip(".").lower()
+    except ValueError:
+        return False
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return bool(host) and ("." not in host or host.endswith(tuple(f".{each}" for each in _NEAR)))
+    return not is_public(host)
+
+
+def knows_names() -> bool:
+    """Whether the resolver of this machine knows the names of the Internet: it is asked for the root's servers. Some
+    only know a network of their own, and say of every other name that there is none."""
+    try:
+        Resolver().resolve(".", "NS", lifetime=_ROOT_SECONDS)
+    except DNSException:
+        return False
+    return True
+
+
 def resolve(host: str, port: int) -> Sequence[str]:
     """The addresses of a name as this machine knows them, IPv4 first. Raises OSError."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
@@ -126,17 +159,19 @@ def check(
     lookup: Lookup = resolve,
     permitted: Callable[[str], bool] = is_public,
     trust: ssl.SSLContext | None = None,
+    knows: Callable[[], bool] = knows_names,
 ) -> dict[str, Answer]:
     """Ask all `addresses` at once; who has not answered within `seconds` is silent.
 
     `own` is our base URL: its host and port may lie anywhere. `lookup` resolves names, `permitted` says to which IP
-    addresses one may connect, `trust` which certificates are believed. Never raises for what an address is, or says.
+    addresses one may connect, `trust` which certificates are believed. `knows` is asked once, if a name is not found:
+    whether names are known here at all. Never raises for what an address is, or says.
     """
     if not addresses:
         return {}
     # Of our own, as asyncio's would be waited for: a name that nobody resolves can hold a thread for half a minute.
     resolvers = ThreadPoolExecutor(max_workers=len(addresses), thread_name_prefix="lookup")
-    asker = _Asker(own, lookup, permitted, trust or ssl.create_default_context(), resolvers)
+    asker = _Asker(own, lookup, permitted, trust or ssl.create_default_context(), resolvers, knows)
     try:
         return asyncio.run(_ask_all(asker, list(dict.fromkeys(addresses)), seconds))
     finally:
@@ -163,7 +198,9 @@ class _Asker:
         permitted: Callable[[str], bool],
         trust: ssl.SSLContext,
         resolvers: ThreadPoolExecutor,
+        knows: Callable[[], bool],
     ) -> None:
+        self._knows, self._known = cache(knows), asyncio.Lock()
         self._lookup, self._permitted, self._trust, self._resolvers = lookup, permitted, trust, resolvers
         try:
             here = _target(own)
@@ -221,13 +258,20 @@ class _Asker:
             found = await asyncio.get_running_loop().run_in_executor(
                 self._resolvers, self._lookup, target.host, target.port
             )
-        except (OSError, UnicodeError):
+        except UnicodeError:
             raise _Failed(Outcome.NAMELESS) from None
+        except OSError as error:
+            sure = error.errno in _NO_SUCH_NAME and await self._names_are_known()
+            raise _Failed(Outcome.NAMELESS if sure else Outcome.UNKNOWN) from None
         own = (target.host, target.port) == self._own
         allowed = [each for each in found if own or self._permitted(each)]
         if not allowed:
             raise _Failed(Outcome.PRIVATE if found else Outcome.NAMELESS)
         return allowed[:_ADDRESSES]
+
+    async def _names_are_known(self) -> bool:
+        async with self._known:  # the first one asks, the others wait for it
+            return await asyncio.get_running_loop().run_in_executor(self._resolvers, self._knows)
 
     async def _connected(
         self, target: _Target, addresses: list[str]

@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from flask import Flask
-from sqlalchemy import insert, select
+from sqlalchemy import delete, insert, select
 
 from catching import Caught, html_of, text_of
 from conftest import NOW
@@ -18,7 +18,7 @@ from mailinglist.consent import lists
 from mailinglist.consent.tables import DailyCount, ImportJob, Request
 from mailinglist.delivery import attention, owner_mail
 from mailinglist.delivery.attention import Place
-from mailinglist.delivery.tables import Dispatch, Handoff, OwnerMail
+from mailinglist.delivery.tables import Dispatch, Handoff, Hold, OwnerMail
 from making import the_list, written
 
 MORNING = datetime(2026, 11, 2, 6, 30, tzinfo=UTC)
@@ -253,6 +253,46 @@ def test_bulletins_that_nobody_begins_and_addresses_that_fail(app: Flask):
     first, second = needs()
     assert (first.about, first.grave) == (stuck, True)
     assert second.what.values == {"number": 28, "usual": 7}
+
+
+def test_what_somebody_paused_is_told_until_it_goes_on(app: Flask):
+    number = dispatched("paused", uncertain=0)
+    with db.transaction() as session:
+        given = session.get_one(Dispatch, number)
+        given.audience, given.resumed_at = 3, None
+        session.execute(
+            insert(Handoff).values(
+                kind="bulletin", about=number, list_id=1, person_id=9, state="pending", not_before=NOW, attempts=0
+            )
+        )
+    [need] = needs()
+    assert (need.place, need.about, need.grave, need.what.values["number"]) == (Place.BULLETIN, number, False, 1)
+    with db.transaction() as session:
+        session.get_one(Dispatch, number).began_at = None
+    [need] = needs()
+    assert "nobody has got it yet" in str(need.what)
+
+
+def test_nobody_is_late_who_was_let_go_on_a_moment_ago(app: Flask):
+    """The time passed while it was paused, or while its list was held."""
+    number = dispatched("scheduled", days=1)
+    assert len(needs()) == 1
+
+    def let_go_on(**when: datetime | None) -> int:
+        with db.transaction() as session:
+            session.get_one(Dispatch, number).resumed_at = when.get("resumed")
+            session.execute(delete(Hold))
+            if lifted := when.get("lifted"):
+                session.add(
+                    Hold(
+                        list_id=1, bulletin_id=0, complaints=5, mails=9, since=NOW - timedelta(days=2), lifted_at=lifted
+                    )
+                )
+        return len(needs())
+
+    just_now, long_ago = NOW - timedelta(minutes=9), NOW - timedelta(minutes=11)
+    assert let_go_on(resumed=just_now) == let_go_on(lifted=just_now) == 0
+    assert let_go_on(resumed=long_ago) == let_go_on(lifted=long_ago) == 1
 
 
 def test_another_lists_needs_are_its_own(app: Flask):

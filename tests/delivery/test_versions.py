@@ -79,7 +79,7 @@ def test_a_test_mail_in_a_language_with_a_name(app: Flask, settings: Settings, c
         with pytest.raises(BadInput, match="language"):
             proofs.proof(session, number, address.parse("a@example.fi"), settings, language="en", now=now)
     first, second = caught.to("maija@example.fi")
-    assert (first["Subject"], second["Subject"]) == ("[Test] Uutisia", "[Test] Nyheter")
+    assert (first["Subject"], second["Subject"]) == ("[Testi] Uutisia", "[Test] Nyheter")
     assert "Uutisia: x" in text_of(first)
     assert "Nyheter: Åsa" in text_of(second)
 

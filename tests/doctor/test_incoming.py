@@ -12,12 +12,10 @@ from conftest import SECRETS
 from imap_server import imap_server
 from listening import listening
 from mailinglist import db
-from mailinglist.consent import lists
 from mailinglist.doctor import incoming
 from mailinglist.doctor.findings import Finding, Level
 from mailinglist.inbound import spool
 from mailinglist.settings import Settings
-from making import the_list
 from zones import zone
 
 pytestmark = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
@@ -63,10 +61,3 @@ def test_mails_that_nobody_handles_are_a_failure(app: Flask) -> None:
     waiting = found(inbound_pipe=True)[-1]
     assert waiting.level is Level.FAILURE
     assert waiting.words == "mails to be handled: 1; the oldest waits for 6 minutes"
-
-
-def test_a_list_without_an_owner_is_a_warning(app: Flask) -> None:
-    assert "has no owner" in found(inbound_pipe=True)[0].words
-    with db.transaction() as session:
-        lists.set_value(session, the_list(session), "owner", "omistaja@example.fi", now=db.utcnow())
-    assert not any("owner" in each.words for each in found(inbound_pipe=True))

@@ -273,7 +273,37 @@ def test_a_name_that_nobody_has():
     def lookup(*_: object) -> list[str]:
         raise socket.gaierror(socket.EAI_NONAME, "unknown")
 
-    assert outcome("http://nobody.example.fi/", lookup=lookup) is Outcome.NAMELESS
+    asked: list[bool] = []
+    for known, meant in ((True, Outcome.NAMELESS), (False, Outcome.UNKNOWN)):
+
+        def knows(known: bool = known) -> bool:
+            asked.append(known)
+            return known
+
+        first, second = "http://nobody.example.fi/", "http://nothing.example.fi/"
+        answers = ask(first, second, lookup=lookup, knows=knows)
+        assert [each.outcome for each in answers.values()] == [meant, meant], "a resolver may know one network only"
+    assert asked == [True, False], "once for all of them"
+
+
+def test_a_machine_that_can_look_up_no_names_says_nothing_of_the_page():
+    def lookup(*_: object) -> list[str]:
+        raise socket.gaierror(socket.EAI_AGAIN, "temporary failure")
+
+    assert outcome("http://www.example.fi/", lookup=lookup) is Outcome.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("address", "nearby"),
+    [
+        ("http://127.0.0.1:8000/", True), ("http://localhost/", True), ("http://intranet/x", True),
+        ("https://nas.local/", True), ("http://10.0.0.8/", True), ("http://[::1]:80/", True),
+        ("http://[fe80::1%25eth0]/", True), ("http://2130706433/", True), ("https://www.example.fi/", False),
+        ("http://localhost.example.fi/", False), ("http://8.8.8.8/", False), ("http://[::1", False), ("", False),
+    ],
+)  # fmt: skip
+def test_what_opens_only_here_is_seen_without_asking(address: str, nearby: bool):
+    assert links.is_nearby(address) is nearby
 
 
 @pytest.mark.parametrize("said", [b"220 mail.example.fi ESMTP\r\n", b"HTTP/1.1 hello\r\n\r\n", b"\r\n\r\n"])

@@ -271,6 +271,33 @@ def test_a_dead_link_is_found_in_its_block(
 
 
 @on_sqlite
+def test_a_link_to_this_machine_is_told_at_once_and_once(
+    session: Session, settings: Settings, reader: Person, answers: dict[str, Answer]
+):
+    near = "http://127.0.0.1:8000/"
+    made = draft(session, blocks.Text(f"{TEXT} [a]({near})"))
+    for outcome in (Outcome.FINE, Outcome.PRIVATE):
+        answers[near] = Answer(outcome)
+        for online in (True, False):
+            [found] = examine(session, made, settings, online=online)
+            assert (found.name, found.level, found.place) == ("link_private", Level.WARNING, (0,))
+    answers[near] = Answer(Outcome.GONE, 404)
+    assert names(examine(session, made, settings)) == {"link_private", "link_gone"}
+
+
+@on_sqlite
+def test_where_no_names_are_looked_up_the_sentence_is_one_and_the_links_are_its_places(
+    session: Session, settings: Settings, reader: Person, answers: dict[str, Answer]
+):
+    first, second = "https://www.example.fi/a", "https://muu.example.fi/b"
+    answers |= {first: Answer(Outcome.UNKNOWN), second: Answer(Outcome.UNKNOWN)}
+    found = examine(session, draft(session, blocks.Text(f"{TEXT} [a]({first}) [b]({second})")), settings)
+    assert [each.detail for each in found] == [first, second]
+    assert len({each.words.words for each in found}) == 1
+    assert len({each.key for each in found}) == 2
+
+
+@on_sqlite
 def test_thirty_links_are_tried_and_the_rest_is_said(
     session: Session, settings: Settings, reader: Person, monkeypatch: pytest.MonkeyPatch
 ):

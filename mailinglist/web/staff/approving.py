@@ -42,6 +42,9 @@ class Standing:
     """Whether who looks changed it, and nobody else who may approve did so since."""
     others: list[str]
     """Who else may approve, by name."""
+    writer: tuple[str, str] | None
+    """Name and address of the colleague who asked for the approval, else of who changed it last; None: it is whoever
+    looks, or nobody who works here now."""
     shown: str
     """Stands for what of the list's settings an approval would freeze."""
 
@@ -54,7 +57,10 @@ def standing(session: Session, bulletin: Bulletin, row: MailingList, *, now: dat
     approval = approvals.approval_of(session, bulletin.id)
     latest = next(iter(approvals.approvals(session, bulletin.id)), None)
     void = latest if approval is None and latest is not None else None
-    asked = next((each.name for each in accounts.every(session) if each.id == bulletin.asked_by), "")
+    everybody = {each.id: each for each in accounts.every(session)}
+    asked = everybody[bulletin.asked_by].name if bulletin.asked_by in everybody else ""
+    wrote = everybody.get((bulletin.asked_by if bulletin.asked_at else None) or bulletin.changed_by or 0)
+    theirs = wrote is not None and wrote.id != me and accounts.usable(wrote, now)
     return Standing(
         approval=approval,
         void=void,
@@ -67,6 +73,7 @@ def standing(session: Session, bulletin: Bulletin, row: MailingList, *, now: dat
             for each in able
             if each.id != me and not approvals.only_seen_by(session, bulletin, each.id, publishers)
         ],
+        writer=(wrote.name, wrote.address) if wrote is not None and theirs else None,
         shown=imprint.digest(approvals.imprint_now(session, bulletin)),
     )
 

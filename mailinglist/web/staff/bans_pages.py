@@ -45,10 +45,10 @@ def look() -> Response:
             number = held.id if held else None
         _checked(number)
     return frame.page(
-        "registry/bans", 422 if errors else 200, here="persons", errors=errors, typed=typed,
+        "registry/bans", 422 if errors else 200, here="bans", errors=errors, typed=typed,
         address=address.mailbox if address else "", found=found, number=number,
         forbidden=[_said(each, names) for each in found.forbidden] if found else [],
-        crumbs=[(pages.say("Persons"), url_for("persons.index"))], **listing,
+        **listing,
     )  # fmt: skip
 
 
@@ -273,14 +273,10 @@ def _page(
         persons.seen(number)
     elif errors and template == "lift":  # and this one shows what is forbidden
         _checked(None)
-    way = (
-        [(pages.say("Persons"), url_for("persons.index")), (pages.say("Bans"), url_for("bans_pages.look"))]
-        if number is None
-        else person.crumbs(number, typed)
-    )
+    way = [(pages.say("Bans"), url_for("bans_pages.look"))] if number is None else person.crumbs(number, typed)
     return frame.page(
-        f"registry/{template}", 422 if errors else 200, here="persons", errors=errors or {}, values=values,
-        number=number, address=typed, ways=words.ways(), crumbs=way, **more,
+        f"registry/{template}", 422 if errors else 200, here="bans" if number is None else "persons",
+        errors=errors or {}, values=values, number=number, address=typed, ways=words.ways(), crumbs=way, **more,
     )  # fmt: skip
 
 

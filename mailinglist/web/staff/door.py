@@ -106,7 +106,9 @@ def try_again() -> Response:
         )  # fmt: skip
     if secret is None:
         return _again({"password": pages.say("The password or the second factor is not right. Try once more.")})
-    return frame.keep(frame.next_or_home(), secret)
+    # What was pressed is not kept over these questions: it may be a file, and it was refused.
+    said = pages.say("Thank you. Nothing has been done yet: press the button once more.") if _pressed() else None
+    return frame.keep(frame.next_or_home(said), secret)
 
 
 def passkey_options() -> Response:
@@ -163,6 +165,11 @@ def _next() -> str:
     return frame.own_path(request.form.get("next") or request.args.get("next") or "") or ""
 
 
+def _pressed() -> bool:
+    """Whether a button led here, and not the address of a page."""
+    return bool(request.form.get("pressed") or request.args.get("pressed"))
+
+
 def _onward(endpoint: str) -> Response:
     wanted = _next()
     return frame.go_to(endpoint, **({"next": wanted} if wanted else {}))
@@ -187,7 +194,7 @@ def _with_factors(template: str, errors: dict[str, str] | None) -> Response:
     with frame.looking() as session:
         keys = factors.passkeys_of(session, account)
     return frame.page(
-        template, 422 if errors else 200, here="door", errors=errors or {}, next=_next(),
+        template, 422 if errors else 200, here="door", errors=errors or {}, next=_next(), pressed=_pressed(),
         authenticator=account.totp is not None, passkeys=bool(keys) and site() is not None,
     )  # fmt: skip
 

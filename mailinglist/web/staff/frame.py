@@ -76,6 +76,7 @@ def sections() -> tuple[Section, ...]:
         Section("templates", pages.say("Templates"), "templates.index", Right.WRITE, sending),
         Section("returned", pages.say("Returned mail"), "returned_pages.bounces", Right.RECIPIENTS, sending),
         Section("persons", pages.say("Persons"), "persons.index", Right.PERSONS, register),
+        Section("bans", pages.say("Bans"), "bans_pages.look", Right.PERSONS, register),
         Section("incoming", pages.say("Mail to the lists"), "incoming_pages.index", Right.PERSONS, register),
         Section("tasks", pages.say("Requests"), "task_pages.index", Right.PERSONS, register),
         Section("disclosures", pages.say("Disclosures"), "disclosure_pages.index", Right.PERSONS, register),
@@ -199,6 +200,8 @@ def send_to(endpoint: str) -> Response:
     """To a page of the door, and from there back to what was asked for."""
     back = own_path(_asked_for())
     wanted: dict[str, str] = {"next": back} if back and back != "/staff/" else {}
+    if endpoint == AGAIN and request.method not in _SAFE:
+        wanted["pressed"] = "1"
     if asked := request.args.get("lang"):
         wanted["lang"] = asked
     address = url_for(endpoint, **wanted)  # type: ignore[arg-type]
@@ -231,10 +234,13 @@ def own_path(text: str) -> str | None:
     return text
 
 
-def next_or_home() -> Response:
-    """On to what was asked for before the door (`next`, in the form or the address), else to the first page."""
+def next_or_home(said: str | None = None) -> Response:
+    """On to what was asked for before the door (`next`, in the form or the address), else to the first page. `said` is
+    shown once there."""
     wanted = own_path(request.form.get("next") or request.args.get("next") or "")
-    return make_response(redirect(request.script_root + wanted, 303)) if wanted else go_to(HOME)
+    if not wanted:
+        return go_to(HOME, said)
+    return _saying(make_response(redirect(request.script_root + wanted, 303)), said)
 
 
 # ── the cookie and the form's token ───────────────────────────────────────────────────────────────────────────────
@@ -401,6 +407,10 @@ def go_to(endpoint: str, said: str | None = None, /, **values: Any) -> Response:
         response.headers["HX-Redirect"] = address
     else:
         response = make_response(redirect(address, 303))
+    return _saying(response, said)
+
+
+def _saying(response: Response, said: str | None) -> Response:
     if said:
         response.set_cookie(
             _said_cookie(), _sayings().dumps(said), max_age=_SAID_FOR, path="/", secure=pages.settings().https,

@@ -1,4 +1,5 @@
-"""The first page: what needs attention, how the list grows, how many confirm, the latest bulletins.
+"""The first page: what is still to be set, what needs attention, how the list grows, how many confirm, and the latest
+bulletins.
 
 Each part is a question of its own that an index answers, or rows that were counted before (`daily_counts`), so that it
 takes the same time whatever the number of subscribers. Only how many stand where is a count of them all (0.16 s for a
@@ -21,6 +22,8 @@ from ...consent import growth, lists
 from ...consent.tables import MailingList
 from ...delivery import attention, catalogue
 from ...delivery.attention import Need, Place
+from ...doctor import readiness
+from ...doctor.readiness import Page
 from ...privacy import needs
 from ...staff.levels import Right
 from .. import figures, pages
@@ -35,6 +38,10 @@ _LATEST = 5
 # A count of all subscribers is kept for so many times what it took: a million for a minute, a few not for an instant.
 _KEPT_TIMES = 300
 _KEPT = "mailinglist_standing"
+
+
+_RIGHTS = {Page.STAFF: Right.ACCOUNTS}
+"""Who is told what is still to be set, where it is not those who set it for a list."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,19 +65,22 @@ def look() -> Response:
     with frame.looking() as session:
         row = frame.current_list(session)
         name, slug = lists.name_in(row, pages.language()), row.slug
-        wanting = _needs(session, lists.every(session)[:_MOST_LISTS])
+        every = lists.every(session)
+        wanting = _needs(session, every[:_MOST_LISTS])
+        ahead = _ahead(session, every[:_MOST_LISTS])
         days = growth.by_day(session, row.id, since=today - timedelta(days=span - 1), until=today)
         confirming = growth.confirming(session, row.id, since=today - timedelta(days=29))
         standing = _standing(session, row.id)
         latest = catalogue.page(session, row.id, limit=_LATEST)
     drawn = plot(days)
     return frame.page(
-        "home", here="home", needs=wanting, list_name=name, slug=slug, plot=drawn, span=span, spans=_spans(),
+        "home", here="home", needs=wanting, ahead=ahead, list_name=name, slug=slug, plot=drawn, span=span,
+        spans=_spans(), since=days[0].day, until=days[-1].day,
         rows=[each for each in reversed(drawn.days) if joined(each) or lost(each)], joined=joined, lost=lost,
         totals={what: sum(getattr(day, what) for day in days) for what in growth.Day.__slots__ if what != "day"},
         confirming=confirming, standing=standing,
         steps=_steps(slug, standing), latest=_latest(latest), title=writing.title, number=figures.number,
-        on_day=figures.day, share=_share(confirming.confirmed, confirming.asked), caption=_caption(drawn),
+        on_day=figures.day, share=_share(confirming.confirmed, confirming.asked), caption=_caption(drawn, days[0].day),
     )  # fmt: skip
 
 
@@ -112,6 +122,31 @@ def _needs(session: Session, rows: Sequence[MailingList]) -> list[Shown]:
     return sorted(found, key=lambda each: not each.grave)
 
 
+def _ahead(session: Session, rows: Sequence[MailingList]) -> list[Shown]:
+    """What is to be set before the first real bulletin, for those whose right it is."""
+    names = {row.slug: lists.name_in(row, pages.language()) for row in rows}
+    return [
+        Shown(
+            pages.say(point.words.words, **point.words.values), pages.say(point.mend.words, **point.mend.values),
+            _where(point), False, names[point.list] if point.list else "",
+        )
+        for point in readiness.points(session, pages.settings(), now=db.utcnow())
+        if frame.may(_RIGHTS.get(point.page, Right.SETTINGS)) and (not point.list or point.list in names)
+    ]  # fmt: skip
+
+
+def _where(point: readiness.Point) -> str:
+    match point.page:
+        case Page.GENERAL:
+            return url_for("list_settings.general", slug=point.list)
+        case Page.NOTICE:
+            return url_for("list_settings.privacy", slug=point.list)
+        case Page.STAFF:
+            return url_for("colleagues.index")
+        case Page.SERVER:
+            return ""
+
+
 def _address(need: Need, row: MailingList) -> str | None:
     """The page where it is met; None: this is not for who is signed in. Empty: there is no page for it."""
     match need.place:
@@ -143,12 +178,12 @@ def _spans() -> list[tuple[str, str, str]]:
     return [(str(span), words[span], url_for("home.look", days=span)) for span in SPANS]
 
 
-def _caption(drawn: Plot) -> str:
-    """The picture in a sentence."""
+def _caption(drawn: Plot, since: date) -> str:
+    """The picture in a sentence. `since`: its first day; the first week of a year began before."""
     came, went = sum(map(joined, drawn.days)), sum(day.left + day.undeliverable for day in drawn.days)
     return pages.say(
         "From %(since)s to today, %(came)s joined and %(went)s left or became undeliverable. Bans: %(banned)s.",
-        since=figures.day(drawn.days[0].day), came=figures.number(came), went=figures.number(went),
+        since=figures.day(since), came=figures.number(came), went=figures.number(went),
         banned=figures.number(sum(day.banned for day in drawn.days)),
     )  # fmt: skip
 

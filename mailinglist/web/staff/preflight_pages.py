@@ -62,8 +62,8 @@ def _looked(number: int, *, online: bool) -> tuple[Bulletin, dict[str, Any]]:
     approves = frame.may("send") and not bulletin.template and bulletin.given_at is None and not standing.approval
     barred = standing.second and standing.own
     return bulletin, {
-        "errors_found": _lines(bulletin, (each for each in kept if each.level is Level.ERROR)),
-        "warnings": _lines(bulletin, (each for each in kept if each.level is Level.WARNING)),
+        "errors_found": lines(bulletin, (each for each in kept if each.level is Level.ERROR)),
+        "warnings": lines(bulletin, (each for each in kept if each.level is Level.WARNING)),
         "known": acknowledged(standing.approval),
         "approval": standing.approval,
         "approve_url": url_for("approving.approve", number=number) if approves and not barred else None,
@@ -72,31 +72,72 @@ def _looked(number: int, *, online: bool) -> tuple[Bulletin, dict[str, Any]]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One place where it is so."""
+
+    language: str
+    """Of the version, by its name; empty: of no single one."""
+    label: str
+    """What stands there, or what kind of place it is."""
+    address: str | None
+    """Where it is mended; None: on no page that whoever looks may open."""
+    quoted: bool = False
+    """The label is what stands there: it is shown, even where it is the only place."""
+
+
 @dataclass
 class Line:
-    """Findings that say the same of several language versions: one for who reads them."""
+    """All findings that say the same, wherever it is so: one sentence, and one box to acknowledge them."""
 
     words: str
     mend: str
     keys: list[str] = field(default_factory=list)
     """By which they are acknowledged, together."""
-    places: dict[str, str] = field(default_factory=dict)
-    """Languages, and where each is mended; empty: of no single version, and on no page."""
+    places: list[Place] = field(default_factory=list)
+
+    @property
+    def languages(self) -> dict[str, list[Place]]:
+        """The places by language, in their order."""
+        found: dict[str, list[Place]] = {}
+        for place in self.places:
+            found.setdefault(place.language, []).append(place)
+        return found
+
+    @property
+    def once(self) -> bool:
+        """Whether it is so in one place of each language, of which there is no more to say."""
+        return all(len(places) == 1 and not places[0].quoted for places in self.languages.values())
 
 
-def _lines(bulletin: Bulletin, found: Iterable[Finding]) -> list[Line]:
-    lines: list[Line] = []
+def lines(bulletin: Bulletin, found: Iterable[Finding]) -> list[Line]:
+    """What was found, each sentence once: what every page shows, and counts."""
+    told: dict[tuple[str, str], Line] = {}
     for each in found:
         words, mend = (pages.say(said.words, **said.values) for said in (each.words, each.mend))
-        language = words_of_bulletins.language(each.language) if each.language else ""
-        same = (line for line in lines if (line.words, line.mend) == (words, mend) and language not in line.places)
-        line = next(same, None)
-        if line is None:
-            line = Line(words, mend)
-            lines.append(line)
+        line = told.setdefault((words, mend), Line(words, mend))
         line.keys.append(each.key)
-        line.places[language] = _where(bulletin, each) or ""
-    return lines
+        language = words_of_bulletins.language(each.language) if each.language else ""
+        label = _label(bulletin, each)
+        # Two images in one version: the second one says so.
+        times = sum(place.language == language and place.label.startswith(label) for place in line.places)
+        numbered = f"{label} ({times + 1})" if times and not each.detail else label
+        line.places.append(Place(language, numbered, _where(bulletin, each), bool(each.detail)))
+    return [*told.values()]
+
+
+def _label(bulletin: Bulletin, finding: Finding) -> str:
+    """What stands there; where the sentence says that already, what it stands in."""
+    if finding.detail:
+        return finding.detail
+    if finding.where is Where.SUBJECT:
+        return pages.say("Subject")
+    if finding.place and finding.language and bulletin.form == "blocks":
+        version = blocks.read(bulletin.source).versions.get(finding.language)
+        block = dict(version.flat()).get(finding.place) if version else None
+        if block is not None:
+            return words_of_bulletins.kind(str(blocks.plain_block(block)["type"]))
+    return pages.say("The whole version")
 
 
 def _where(bulletin: Bulletin, finding: Finding) -> str | None:

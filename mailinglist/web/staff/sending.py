@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from datetime import datetime
 from typing import Any
+from urllib.parse import quote
 
 from flask import Response, request
 from sqlalchemy.orm import Session
@@ -62,14 +63,19 @@ def look(number: int) -> Response:
     # Who approved has looked at the warnings that there were then.
     known = preflight_pages.acknowledged(approval.approval)
     found = [each for each in found if each.level is preflight.Level.ERROR or each.key not in known]
-    wrong = sum(each.level is preflight.Level.ERROR for each in found)
+    # The check's own page counts in the same way.
+    errors, warnings = (
+        preflight_pages.lines(bulletin, (each for each in found if (each.level is preflight.Level.ERROR) is bad))
+        for bad in (True, False)
+    )
     state = "asked" if status.state == "draft" and bulletin.asked_at else status.state
     return frame.page(
         "sending/look", here="bulletins", bulletin=bulletin, subject=writing.title_of(bulletin), state=state,
         badge=words_of_bulletins.state(state), given=given, approval=approval, reach=reach, obstacles=obstacles,
         tested=tested, watched=watched, versions=versions, zone=outbox.zone_of(row).key,
         beside=writing.beside(bulletin), many=figures.many,
-        rule=words_of_bulletins.rule(rule), number=figures.number, mended=wrong, looked_at=len(found) - wrong,
+        rule=words_of_bulletins.rule(rule), number=figures.number, wrong=errors, looked_at=len(warnings),
+        write_to=_mailto(approval, bulletin),
         steps=_steps(status.state, obstacles, tested), crumbs=writing.crumbs(bulletin),
     )  # fmt: skip
 
@@ -149,6 +155,14 @@ def obstacles_of(session: Session, bulletin: Bulletin, row: MailingList) -> list
         name = words_of_bulletins.language(language)
         found += [f"{name}: {pages.say(each.sentence.words, **each.sentence.values)}" for each in proof.problems]
     return list(dict.fromkeys(found))
+
+
+def _mailto(approval: approving.Standing, bulletin: Bulletin) -> str:
+    """A mail to who wrote the bulletin, with its name as the subject (RFC 6068); empty: nobody to write to."""
+    if approval.writer is None:
+        return ""
+    _name, address = approval.writer
+    return f"mailto:{quote(address, safe='@')}?subject={quote(writing.title_of(bulletin), safe='')}"
 
 
 def _versions(bulletin: Bulletin) -> list[tuple[str, str]]:

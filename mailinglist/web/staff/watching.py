@@ -71,7 +71,7 @@ def watched(session: Session, bulletin: Bulletin, status: Status, *, now: dateti
     per_second = outcomes.rate(session, bulletin.id, now=now) if status.state == "sending" and not status.held else 0.0
     gone = status.audience - status.pending
     said = dispatch.reason(session, bulletin.id)
-    due = status.due_at
+    due, ready = status.due_at, status.ready_at
     return Watched(
         state=status.state,
         badge=words_of_bulletins.state(status.state, held=status.held),
@@ -86,9 +86,12 @@ def watched(session: Session, bulletin: Bulletin, status: Status, *, now: dateti
         last_at=status.last_at,
         soon=status.state == "scheduled"
         and not status.held
-        and due is not None
-        and 0 <= (now - due).total_seconds() <= 15,
-        late=status.state == "scheduled" and not status.held and due is not None and (now - due).total_seconds() > 15,
+        and ready is not None
+        and 0 <= (now - ready).total_seconds() <= 15,
+        late=status.state == "scheduled"
+        and not status.held
+        and ready is not None
+        and (now - ready).total_seconds() > 15,
         uncertain=status.uncertain,
         held=row.slug if status.held else "",
         may_go_on=[each.name for each in accounts.publishers(session, now=now)] if status.held else [],

@@ -91,6 +91,13 @@ def test_the_first_page_tells_what_needs_whom(app: Flask, office: staffing.Signe
     assert "Import 1 failed." not in page, "an administrator has no right to imports"
     assert "12,345" in page
     assert "(75%)" in page
+    for days in (30, 365):
+        ends = re.search(
+            r'class="times"[^>]*><span>([^<]+)</span><span>([^<]+)<', office.get(f"/staff/?days={days}").text
+        )
+        assert ends is not None
+        since = today - timedelta(days=days - 1)
+        assert ends.groups() == tuple(f"{day.day} {day:%b} {day.year}" for day in (since, today)), "not of a week"
     registrar = staffing.signed_in(app, Level.REGISTRAR)
     assert "Import 1 failed." in registrar.get("/staff/").text
     assert office.get("/staff/?days=nonsense").status_code == 200

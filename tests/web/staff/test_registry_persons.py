@@ -337,7 +337,7 @@ def test_lifting_asks_for_a_fresh_sign_in(app: Flask, matti: int) -> None:
     stale = staffing.signed_in(app, Level.REGISTRAR, fresh=False)
     for where in (f"/staff/persons/{matti}/lift", "/staff/bans/lift"):
         answer = stale.post(where, {"address": "matti@example.fi", "channels": "email", **TOLD})
-        assert answer.location == "/staff/again"
+        assert answer.location == "/staff/again?pressed=1"
     assert channels("matti@example.fi") == ("email",)
 
 

@@ -242,7 +242,7 @@ def test_an_export_holds_who_would_be_mailed_and_nobody_else(desk: staffing.Sign
 
 def test_an_export_asks_for_a_fresh_sign_in_and_for_the_right(app: Flask) -> None:
     stale = staffing.signed_in(app, Level.REGISTRAR, fresh=False)
-    assert stale.post("/staff/exports", {"list": "tector-tiedottaa"}).location == "/staff/again"
+    assert stale.post("/staff/exports", {"list": "tector-tiedottaa"}).location == "/staff/again?pressed=1"
     publisher = staffing.signed_in(app, Level.PUBLISHER, Level.ADMINISTRATOR)
     assert publisher.post("/staff/exports", {"list": "tector-tiedottaa"}).status_code == 403
     assert acts() == []

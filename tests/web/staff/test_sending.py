@@ -13,13 +13,13 @@ from flask import Flask
 import staffing
 from catching import Caught
 from mailinglist import db
-from mailinglist.bulletins import approvals, blocks, drafts
-from mailinglist.bulletins.blocks import Draft, Text, Version
+from mailinglist.bulletins import approvals, blocks, drafts, templates
+from mailinglist.bulletins.blocks import Button, Draft, Text, Version
 from mailinglist.bulletins.drafts import Author
 from mailinglist.consent import lists, register
 from mailinglist.consent.tables import Person
 from mailinglist.delivery import dispatch, post
-from mailinglist.delivery.tables import Handoff, Hold
+from mailinglist.delivery.tables import Dispatch, Handoff, Hold
 from mailinglist.staff import accounts, audit
 from mailinglist.staff.levels import Level
 from mailinglist.stationery.sentences import SaidBadInput
@@ -300,6 +300,67 @@ def test_the_desk_says_what_the_check_found(number: int, chief: staffing.Signed,
     assert f"{page}/approve" not in chief.get(f"{page}/preflight?now=1").text  # it is approved
 
 
+def found_in(page: str, kind: str) -> list[str]:
+    """The boxes of the check's page, `bad` or `warn`."""
+    return [each.partition("</form>")[0] for each in page.split(f'<li class="notice {kind}">')[1:]]
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_what_stands_in_many_places_is_said_once_and_counted_once(number: int, chief: staffing.Signed) -> None:
+    here, near = f"/staff/bulletins/{number}", "http://127.0.0.1:8000/tapahtumat"
+    column = (Text("[Kirjoita] " + "Hyviä uutisia. " * 20), Text(f"[Ja tähän] [lue]({near})"), Button("Lue", near))
+    rewrite(number, Draft({each: Version(f"Kesä {each}", "", column) for each in ("fi", "sv")}))
+    boxes = found_in(chief.get(f"{here}/preflight").text, "warn")
+    [brackets] = [each for each in boxes if "There is text in brackets." in each]
+    assert re.findall(r">(\[[^<]+)</a>", brackets) == ["[Kirjoita]", "[Ja tähän]"] * 2
+    [link] = [each for each in boxes if "opens only on this machine" in each]
+    assert re.findall(r'#block-b(\d)">(\w+)</a>', link) == [("1", "Text"), ("2", "Button")] * 2
+    assert f"Please check: {len(boxes)}." in text_of(chief.get(here).text)
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_template_that_nobody_wrote_in_is_one_short_list(number: int, chief: staffing.Signed) -> None:
+    here = f"/staff/bulletins/{number}"
+    rewrite(number, templates.built_in("news").of(["fi", "sv", "en"]))
+    boxes = found_in(chief.get(f"{here}/preflight").text, "bad")
+    assert len(boxes) < 7
+    assert len([each for each in boxes if "Text of the template is left." in each]) == 1
+    desk = chief.get(here).text
+    assert f"Must be fixed: {len(boxes)}." in text_of(desk)
+    assert desk.count('<div class="notice bad"') == 1
+    assert desk.count("A bulletin needs a subject.") == 1
+
+
+def rewrite(number: int, draft: Draft) -> None:
+    with db.transaction() as session:
+        bulletin = drafts.find(session, number)
+        drafts.save(
+            session, bulletin, base=bulletin.revision, source=blocks.write(draft), by=Author(9, "x"), now=db.utcnow()
+        )
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_who_approves_can_write_to_who_wrote(
+    app: Flask, number: int, writer: staffing.Signed, chief: staffing.Signed
+) -> None:
+    here = f"/staff/bulletins/{number}"
+    rewrite(number, Draft({"fi": Version("Kevät & kesä", "", (Text("Hei!"),))}))
+    assert "mailto:" not in chief.get(here).text, "who changed it last has no account"
+    change(number, writer.account_id, text="Hei vain!")
+    with db.reading() as session:
+        address = accounts.find(session, writer.account_id).address
+    page = chief.get(here).text
+    assert f'href="mailto:{address}?subject=Uutisia"' in page
+    assert "Mail to the writer: Eeva Editori" in page
+    for other in (writer, staffing.signed_in(app, Level.READER)):
+        assert "mailto:" not in other.get(here).text
+    with db.transaction() as session:
+        accounts.find(session, writer.account_id).disabled_at = db.utcnow()
+    assert "mailto:" not in chief.get(here).text
+    change(number, chief.account_id, text="Oma muutos")
+    assert "mailto:" not in chief.get(here).text, "nobody writes to themselves"
+
+
 def test_an_approval_is_taken_back(number: int, chief: staffing.Signed) -> None:
     freeze(chief, number)
     assert chief.post(f"/staff/bulletins/{number}/withdraw").status_code == 303
@@ -490,6 +551,25 @@ def test_it_is_watched_paused_resumed_and_cancelled(number: int, chief: staffing
     assert acts(number)[1:] == ["bulletin_paused", "bulletin_resumed", "bulletin_cancelled"]
     assert "The bulletin was cancelled" in chief.get(f"{page}/report").text
     assert chief.get(f"{page}/progress").location == page
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_one_that_is_let_go_on_after_its_time_is_not_late(number: int, chief: staffing.Signed) -> None:
+    page = given(chief, number)
+    earlier = db.utcnow() - timedelta(minutes=20)
+    with db.transaction() as session:
+        session.get_one(Dispatch, number).due_at = earlier
+    assert "It has not begun" in part(chief, page, "scheduled")
+    assert chief.post(f"{page}/pause").location == page
+    assert "is paused: nobody has got it yet." in chief.get("/staff/").text
+    assert chief.post(f"{page}/resume").location == page
+    for shown in (chief.get(page).text, chief.get("/staff/").text):
+        assert "It has not begun" not in shown
+        assert "nobody has begun" not in shown
+    assert "It begins in a moment." in chief.get(page).text
+    with db.transaction() as session:
+        session.get_one(Dispatch, number).resumed_at = earlier
+    assert "It has not begun" in chief.get(page).text
 
 
 def test_a_reader_watches_and_touches_nothing(app: Flask, number: int, chief: staffing.Signed) -> None:
@@ -695,7 +775,7 @@ def test_a_test_mail_to_oneself_and_a_colleague_and_no_address_outside(
     assert chief.post(f"{page}/test", {}).status_code == 422
     sent = {"colleagues": [writer.account_id, chief.account_id], "other": "Vieras@Example.org"}
     assert writer.post(f"{page}/test", sent).location == page
-    assert [mail["Subject"] for _, _, mail in caught.mails] == ["[Test] Uutisia"] * 2
+    assert [mail["Subject"] for _, _, mail in caught.mails] == ["[Testi] Uutisia"] * 2
     assert not caught.to("Vieras@example.org")
     with db.reading() as session:
         [detail] = [each.detail for each in audit.search(session, act="test_mailed")]

@@ -168,9 +168,29 @@ def test_what_is_grave_asks_for_both_factors_anew(app: Flask) -> None:
     assert refused.status_code == 422
     answer = who.post("/staff/again", {"password": staffing.PASSWORD, "code": code[1], "next": "/staff/staff/add"})
     assert answer.location == "/staff/staff/add"
-    assert who.get("/staff/staff/add").status_code == 200
+    assert "Nothing has been done yet" not in who.get("/staff/staff/add").text
     stale = staffing.client_of(app, who.account_id, who.sign_in_id, who.secret)
     assert stale.get("/staff/").location == "/staff/login"  # the cookie's value changed
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_who_pressed_a_button_is_told_to_press_it_once_more(app: Flask) -> None:
+    """What the form held is not kept over the questions: it was refused."""
+    who = staffing.signed_in(app, Level.ADMINISTRATOR)
+    code = re.search(r"<li>([a-z0-9-]{14})</li>", who.post("/staff/account/codes").text)
+    assert code is not None
+    with db.transaction() as session:
+        for row in session.scalars(select(SignIn)):
+            row.fresh_at = None
+    here = "/staff/staff/add"
+    pressed = who.post(here, headers={**HEADERS, "Referer": f"{who.origin}{here}"})
+    assert pressed.location == f"/staff/again?next={here}&pressed=1"
+    asked = dict(re.findall(r'type="hidden" name="(next|pressed)" value="([^"]*)"', who.get(pressed.location).text))
+    assert asked == {"next": here, "pressed": "1"}
+    answer = who.post("/staff/again", {"password": staffing.PASSWORD, "recovery": code[1], **asked})
+    assert answer.location == here
+    assert "Nothing has been done yet: press the button once more." in who.get(here).text
+    assert "Nothing has been done yet" not in who.get(here).text, "it is said once"
 
 
 def test_the_administrator_s_pages(app: Flask) -> None:
