@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 
+import pytest
 from celery import Celery
+from flask import Flask
 
 from conftest import SECRETS
 from mailinglist import db
@@ -66,3 +69,14 @@ def test_a_dead_broker_raises_nothing():
             raise OSError("gone")
 
     assert worker_app.ring(Dead(), {db.LETTERS}) is False
+
+
+def test_celery_does_not_silence_what_we_log(monkeypatch: pytest.MonkeyPatch):
+    celery, root = made(), logging.getLogger()
+    monkeypatch.setattr(root, "level", logging.INFO)
+    monkeypatch.setattr(root, "handlers", list(root.handlers))
+    monkeypatch.setattr(type(celery.log), "_setup", False)
+    monkeypatch.setattr(celery, "start", lambda _: celery.log.setup_logging_subsystem(loglevel="WARNING"))
+    worker_app.serve(celery, Flask("x"), ["worker"])
+    levels = [logging.getLogger(name).getEffectiveLevel() for name in ("mailinglist.delivery.post", "celery.beat")]
+    assert levels == [logging.INFO, logging.WARNING]

@@ -5,6 +5,7 @@ The broker carries nothing whose loss breaks a promise: a task only says "look".
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -134,6 +135,15 @@ def serve(celery: Celery, app: Flask, argv: list[str], *, at_work: Callable[[], 
     `at_work` is called once a worker takes tasks.
     """
     celery.conf.update(mailinglist_app=app)
+    signals.after_setup_logger.connect(_own_levels, weak=False)
     if at_work is not None:
         signals.worker_ready.connect(lambda **_: at_work(), weak=False)
     celery.start(argv)
+
+
+def _own_levels(**_: object) -> None:
+    """Celery sets the level of all loggers to that of its own, which would silence ours: a bulletin that ends is told,
+    a bell that rings every three seconds is not."""
+    logging.getLogger().setLevel(logging.INFO)
+    for name in ("celery", "kombu"):
+        logging.getLogger(name).setLevel(logging.WARNING)

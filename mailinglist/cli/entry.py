@@ -22,7 +22,7 @@ _READER_GONE = 141  # 128 + SIGPIPE
 
 COMMANDS = {
     "run": ("roles", "Run everything on this machine, until Ctrl-C."),
-    "web": ("roles", "Serve the public pages."),
+    "web": ("roles", "Serve the public pages and the staff console."),
     "worker": ("roles", "Take requests, send letters and bulletins, handle incoming mail."),
     "scheduler": ("roles", "Ring the bell at fixed times."),
     "inbound": ("inbound", "Take mail that comes in; hand in or look at one message."),
@@ -112,11 +112,12 @@ def _refuse(words: str, code: int) -> int:
 
 
 def _unforeseen(error: Exception) -> str:
-    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import DBAPIError, OperationalError
 
     from .opening import note
 
-    where = note(error)
+    # Without a statement there was no connection: the line says it all, and nothing of it is a fault of the program.
+    where = note(error, story=not (isinstance(error, OperationalError) and error.statement is None))
     if isinstance(error, DBAPIError):
         from ..observe import redact
 

@@ -13,17 +13,17 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .. import db
 from ..consent import lists
-from ..consent.register import tokens_of
 from ..delivery.verdicts import Verdict
 from ..errors import BadInput, Fault, MailinglistError, Refused, SettingsError, Unknown
 from ..inbound import bounds, envelope, intents, spool
 from ..inbound.addresses import Addresses
 from ..inbound.reading import read
+from ..inbound.senders import addresses_of
 from ..settings import PREFIX, SETTINGS, Settings
 from ..tokens import Tokens
 from .opening import load, opened, with_broker
 from .output import line
-from .roles import assert_current, role_settings
+from .roles import assert_current, role_settings, started
 
 _RECIPIENTS = ("ORIGINAL_RECIPIENT", "RECIPIENT")
 """Where Postfix's local(8) and Exim's pipe transport say for whom a mail is."""
@@ -58,6 +58,7 @@ def _serve() -> None:
         raise SettingsError(f"{PREFIX}INBOUND_BIND: not set, nor is {PREFIX}INBOUND_IMAP: there is no mail to take")
     assert_current(settings)
     settings = with_broker(settings)
+    started()
     mail_server.serve(wired(settings), settings)
 
 
@@ -88,7 +89,7 @@ def _deliver(source: BinaryIO, recipient: str | None, sender: str | None) -> Non
     mail = read(raw)
     with opened() as app, db.transaction() as session:
         settings: Settings = app.config[SETTINGS]
-        addresses = Addresses(settings, tokens_of(session))
+        addresses = addresses_of(session, settings)
         named = recipient or next((os.environ[name] for name in _RECIPIENTS if os.environ.get(name)), None)
         named = named or envelope.recipient_of(mail, addresses)
         to = addresses.read(named) if named else None

@@ -41,20 +41,21 @@ _KEYS_HELP = """
 
 \b
 KEY is one of:
-  name                              what people see
+  name                              what people see; name_fi, name_sv, name_en: in one language
   controller, postal_address        who is responsible, and where: in every mail
   business_id, phone                in the privacy notice, with the next ones
   register_contact, protection_officer   whom to write to about the register
-  processors-fi, -sv, -en           who handles the data on the controller's behalf
-  transfers-fi, -sv, -en            where data go outside the EU and EEA
+  processors_fi, processors_sv, processors_en   who handles the data on the controller's behalf
+  transfers_fi, transfers_sv, transfers_en   where data go outside the EU and EEA
   sender                            From: Name <address>; empty: MAILINGLIST_MAIL_FROM
-  owner                             where answers go
+  owner                             where answers go, and once a day what needs somebody
   colour, logo                      #rrggbb; an https address
   language, time_zone               of bulletins: fi, sv or en; Europe/Helsinki
   consent-fi, consent-sv, consent-en   the words that people agree to
   confirm_days, welcome             days a confirmation link is good; true or false
   origins                           sites whose own form may set the cookie, comma-separated
   proof_of_work                     off, auto or on
+  approval                          of bulletins by a second person: off, auto or on
   rate                              bulletins a second"""
 
 

@@ -111,15 +111,18 @@ def keep_log(settings: Settings) -> None:
     root.handlers[0].setFormatter(formatter)
 
 
-def note(error: Exception) -> str:
-    """Log an unforeseen error with its traceback. Returns the words that say where it is found."""
+def note(error: Exception, *, story: bool = True) -> str:
+    """Log an error that no verb raised; with its traceback, if there is a `story`. Returns the words that say where
+    that is found."""
     try:
         settings = Settings.load()
     except SettingsError:
         return ""
     keep_log(settings)
-    _log.error("command_failed", error=type(error).__name__, exc_info=error)
+    _log.error("command_failed", error=type(error).__name__, **({"exc_info": error} if story else {}))
     path = log_file(settings)
+    if not story:
+        return ""
     return f"; the details are in {os.path.relpath(path)}" if path.exists() else ""
 
 

@@ -56,8 +56,9 @@ def import_(file: BinaryIO, slug: str, basis: str, source: str, dry_run: bool, a
     FILE is CSV in UTF-8 whose first line names the columns: email, name, language, sale_reference; only the first is
     needed. Every line is checked before anything is written. Then a thousand people go into a transaction, so that
     sign-ups go on meanwhile. If it is cut off, give the same command again: who is in stays as they are. Who is banned
-    or has left is refused, as is each line with a fault; the rest is taken in. The answer is no (1) when not one line
-    was.
+    or has left is refused, as is each line with a fault; the rest is taken in. A language may be a code, a word (suomi,
+    svenska, English) or a locale; who is new and has none that is known gets the list's. The answer is no (1) when not
+    one line was taken in.
     """
     name = "standard input" if file.name in ("-", "<stdin>") else os.path.basename(file.name)
     consignment = transfer.read(file.read(), basis=Basis(basis), source=source, file=name)
@@ -68,6 +69,8 @@ def import_(file: BinaryIO, slug: str, basis: str, source: str, dry_run: bool, a
     else:
         for refusal in report.refused:
             output.line(f"line {refusal.line}: {refusal.reason}")
+        for remark in report.remarks:
+            output.line(f"line {remark.line}: taken: {', '.join(remark.words)}")
         counts = f"{report.added:,} added, {report.updated:,} updated, {report.unchanged:,} unchanged"
         output.line(f"{counts}, {len(report.refused):,} refused.{' Nothing was written.' if dry_run else ''}")
     taken = report.added + report.updated + report.unchanged
@@ -146,7 +149,8 @@ def _record_import(row: MailingList, found: Report) -> None:
 def add(
     address: str, slug: str, channel: str, evidence: str, language: str | None, name: str | None, on: datetime | None
 ) -> None:
-    """Enter somebody who asked on the phone or on paper. A confirmation letter goes out (T6)."""
+    """Enter somebody who asked on the phone or on paper. A confirmation letter goes out, and nobody is on
+    the list before they have answered it."""
     found, now = parse(address), db.utcnow()
     told = Told(channel, evidence, on.date() if on else now.astimezone().date(), who())
     with opened(), db.transaction() as session:
@@ -172,7 +176,8 @@ def show(address: str, as_json: bool) -> None:
     for standing in found.subscriptions:
         version = f", consent text version {standing.text_version}" if standing.text_version else ""
         since = output.when(standing.since)
-        output.line(f"  {standing.list}  {standing.state} since {since}, on the basis of {standing.basis}{version}")
+        ground = f"asked for {standing.basis}" if standing.state == "pending" else f"on the basis of {standing.basis}"
+        output.line(f"  {standing.list}  {standing.state} since {since}, {ground}{version}")
     output.line(f"  bans      {', '.join(map(str, found.in_force)) or 'none'}")
 
 

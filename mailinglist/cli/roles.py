@@ -8,11 +8,13 @@ from functools import partial
 
 import click
 
-from .. import db, migrate, observe
+from .. import __version__, db, migrate, observe
 from ..app import create_app
 from ..errors import BadInput, SettingsError
 from ..settings import PREFIX, Settings
 from .opening import with_broker
+
+_log = observe.logger(__name__)
 
 _GRACE = 25.0
 """Seconds that a worker has to finish its group and settle."""
@@ -30,7 +32,7 @@ def run() -> int:
 
 @click.command()
 def web() -> None:
-    """Serve the public pages."""
+    """Serve the public pages and the staff console."""
     from .web_server import serve
 
     settings = role_settings("web")
@@ -63,6 +65,7 @@ def worker(queues: str | None) -> int:
     options = ["--pool=solo", "--without-gossip", "--without-mingle", "--without-heartbeat", "--loglevel=WARNING"]
     argv = ["--quiet", "worker", f"--queues={names[0]}", f"--hostname={names[0]}@%h", *options]
     at_work = partial(ready.mark, settings.data_dir, names[0])
+    started(queue=names[0])
     worker_app.serve(worker_app.make_celery(settings), worker_app.wired(settings), argv, at_work=at_work)
     return 0
 
@@ -76,6 +79,7 @@ def scheduler() -> None:
     folder = settings.data_dir / "scheduler"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     argv = ["--quiet", "beat", f"--schedule={folder / 'schedule'}", "--pidfile=", "--loglevel=WARNING"]
+    started()
     worker_app.serve(worker_app.make_celery(settings), create_app(settings), argv)
 
 
@@ -84,7 +88,14 @@ def catcher() -> None:
     """Catch mail and show it, instead of sending it."""
     from ..local import catcher as mail_catcher
 
-    mail_catcher.run(role_settings("catcher"))
+    settings = role_settings("catcher")
+    started(at=", ".join(map(str, settings.catcher_binds)))
+    mail_catcher.run(settings)
+
+
+def started(**facts: str) -> None:
+    """Say in the log that a role begins its work, so that a log that says nothing tells of quiet, and not of death."""
+    _log.info("started", version=__version__, **facts)
 
 
 def role_settings(role: str) -> Settings:

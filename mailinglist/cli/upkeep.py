@@ -48,6 +48,6 @@ def doctor(as_json: bool) -> int:
         output.document([asdict(finding) for finding in findings])
     else:
         for finding in findings:
-            mend = f". Mend: {finding.mend}" if finding.mend else ""
+            mend = f". Fix: {finding.mend}" if finding.mend else ""
             output.line(f"{finding.level:<8} {finding.subject}: {finding.words}{mend}")
     return 1 if any(finding.level is examination.Level.FAILURE for finding in findings) else 0

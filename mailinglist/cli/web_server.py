@@ -19,6 +19,7 @@ from ..local import ports
 from ..settings import Settings
 from ..web.exchange import BE_PATIENT
 from . import slow_line
+from .roles import started
 
 _THREADS = 32
 _LINGER = 0.5  # seconds
@@ -120,4 +121,5 @@ def options(settings: Settings) -> dict[str, Any]:
 def serve(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT. Raises Fault when the address can't be opened."""
     ports.require_free(settings.web_bind, setting="bind")
+    started(at=str(settings.web_bind))
     _Server(settings).run()

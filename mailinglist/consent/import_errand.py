@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 from .. import db, observe
 from ..errors import BadInput
 from . import import_jobs, register_many, sheet, transfer
-from .sheet import Entry, Refusal
+from .sheet import Entry, Refusal, Remark
 from .states import Basis
 from .tables import ImportJob, MailingList
 
@@ -98,7 +98,7 @@ class Errand:
             return True
         if job.done == 0:
             job.done = len(self._refused)
-            self._keep(job, self._refused)
+            self._keep(job, self._refused, [])
         begin = job.done - len(self._refused)
         group = self._entries[begin : begin + register_many.GROUP]
         row = session.get_one(MailingList, job.list_id)
@@ -107,7 +107,7 @@ class Errand:
         job.added += outcome.added
         job.updated += outcome.updated
         job.unchanged += outcome.unchanged
-        self._keep(job, outcome.refused)
+        self._keep(job, outcome.refused, outcome.remarks)
         job.done += len(group)
         if begin + len(group) < len(self._entries):
             return True
@@ -119,11 +119,16 @@ class Errand:
         return False
 
     @staticmethod
-    def _keep(job: ImportJob, refused: list[Refusal]) -> None:
-        if refused:
-            job.refused += len(refused)
-            every = [*job.refusals, *([refusal.line, refusal.reason] for refusal in refused)]
-            job.refusals = sorted(every, key=lambda kept: kept[0])[: import_jobs.KEPT_REFUSALS]
+    def _keep(job: ImportJob, refused: list[Refusal], remarks: list[Remark]) -> None:
+        if not refused and not remarks:
+            return
+        job.refused += len(refused)
+        every = [*job.refusals, *([refusal.line, refusal.reason] for refusal in refused),
+                 *([remark.line, list(remark.words), import_jobs.TAKEN] for remark in remarks)]  # fmt: skip
+        every.sort(key=lambda kept: kept[0])
+        of_taken = [kept for kept in every if import_jobs.is_remark(kept)]
+        of_refused = [kept for kept in every if not import_jobs.is_remark(kept)]
+        job.refusals = of_refused[: import_jobs.KEPT_REFUSALS] + of_taken[: import_jobs.KEPT_REFUSALS]
 
 
 def go_on(*, stop: Callable[[], bool], seconds: float = SECONDS) -> bool:

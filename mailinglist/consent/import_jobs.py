@@ -19,6 +19,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
@@ -28,7 +29,7 @@ from ..errors import BadInput, NotAllowed, Unknown
 from ..observe import redact
 from . import sheet
 from .address import fold
-from .sheet import Column, Refusal
+from .sheet import Column, Refusal, Remark
 from .states import Basis
 from .tables import ImportJob, MailingList
 
@@ -36,6 +37,8 @@ UPLOADED, CHECKING, CHECKED, WAITING, RUNNING, DONE, FAILED = (
     "uploaded", "checking", "checked", "waiting", "running", "done", "failed",
 )  # fmt: skip
 KEPT_REFUSALS = 1000
+"""And as many remarks about lines that are taken."""
+TAKEN = "taken"
 MAX_FILES = 20
 """Files kept at a time, over all lists: what nobody decides about must not fill the disk."""
 STALE = timedelta(seconds=60)
@@ -62,6 +65,7 @@ class Job:
     unchanged: int
     refused: int
     refusals: tuple[Refusal, ...]
+    remarks: tuple[Remark, ...]
     trouble: str | None
     created_at: datetime
     who: str
@@ -245,6 +249,11 @@ def close(job: ImportJob, state: str, *, now: datetime, trouble: str | None = No
     job.columns = [[heading, meaning, []] for heading, meaning, _ in job.columns]
 
 
+def is_remark(kept: Sequence[Any]) -> bool:
+    """Whether what is kept of a line is about one that is taken."""
+    return kept[-1] == TAKEN and len(kept) == 3
+
+
 def _begin(session: Session, job: ImportJob, state: str) -> None:
     job.state, job.beat_at, job.trouble, job.evidence = state, None, None, None
     job.done = job.added = job.updated = job.unchanged = job.refused = 0
@@ -265,7 +274,8 @@ def _job(job: ImportJob) -> Job:
         job.id, job.list_id, job.state, job.file_name,
         tuple(Column(heading, meaning, tuple(samples)) for heading, meaning, samples in job.columns),
         job.basis, job.source, job.lines, job.done, job.added, job.updated, job.unchanged, job.refused,
-        tuple(Refusal(line, reason) for line, reason in job.refusals),
+        tuple(Refusal(kept[0], kept[1]) for kept in job.refusals if not is_remark(kept)),
+        tuple(Remark(kept[0], tuple(kept[1])) for kept in job.refusals if is_remark(kept)),
         job.trouble, job.created_at, job.who, job.finished_at,
     )  # fmt: skip
 

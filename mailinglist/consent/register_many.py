@@ -18,10 +18,9 @@ from sqlalchemy.orm import Session
 
 from .. import db
 from ..errors import NotAllowed
-from ..i18n import DEFAULT_LANGUAGE
-from . import gate, journal, journal_file, ledger
+from . import gate, journal, journal_file, ledger, lists
 from .keys import assert_sound, keys_of
-from .sheet import Entry, Refusal
+from .sheet import Entry, Refusal, Remark
 from .states import Basis, Event, State, move
 from .tables import Ban, LedgerEntry, MailingList, Person, Subscription
 
@@ -35,6 +34,14 @@ _HELD = (
 )  # fmt: skip
 _BANNED = "banned: marketing to this address is forbidden"
 _RESTRICTED = "restricted: this person asked that their data be kept and not used (GDPR 18)"
+_NEW_NAME, _NEW_LANGUAGE, _NEW_BASIS, _NEW_SALE = "new name", "new language", "new basis", "new sale reference"
+_PENDING = "waited for a confirmation, and is put on the list"
+_UNKNOWN_LANGUAGE = {
+    "fi": "unknown language: mails go out in Finnish",
+    "sv": "unknown language: mails go out in Swedish",
+    "en": "unknown language: mails go out in English",
+}
+"""By the person's own, which for who is new is the list's."""
 _GONE = "left: who has this address left the list, and was erased or moved since; only they can come back, by the form"
 
 
@@ -55,6 +62,8 @@ class Admission:
     updated: int = 0
     unchanged: int = 0
     refused: list[Refusal] = field(default_factory=list)
+    remarks: list[Remark] = field(default_factory=list)
+    """Of lines that were taken: those that correct something, and those with an unknown language."""
 
 
 def admit(
@@ -127,6 +136,8 @@ class _Group:
     ) -> None:
         self._session, self._row, self._warrant, self._now, self._outcome = session, row, warrant, now, outcome
         self._rehearsal = rehearsal
+        self._language = lists.settings_of(row).language
+        """Of those who are new and have none."""
         self._fresh: list[dict[str, Any]] = []
         self._changed: list[dict[str, Any]] = []
         self._corrected: list[dict[str, Any]] = []
@@ -205,7 +216,7 @@ class _Group:
                 "mailbox": entrant.entry.address.mailbox, "folded": entrant.entry.address.folded,
                 "digest": entrant.digest, "exact_digest": entrant.exact_digest,
                 "chain": entrant.chain or secrets.token_bytes(16), "name": entrant.entry.name,
-                "language": entrant.entry.language or DEFAULT_LANGUAGE, "created_at": self._now,
+                "language": entrant.entry.language or self._language, "created_at": self._now,
             }
             for entrant in entrants
         ]  # fmt: skip
@@ -221,7 +232,7 @@ class _Group:
         persons: dict[str, Any] = {person.folded: person for person in found}
         for entrant in entrants:
             entry = entrant.entry
-            newcomer = _Newcomer(entrant.digest, entry.name, entry.language or DEFAULT_LANGUAGE)
+            newcomer = _Newcomer(entrant.digest, entry.name, entry.language or self._language)
             persons.setdefault(entry.address.folded, newcomer)
         return persons
 
@@ -253,7 +264,13 @@ class _Group:
             return
         corrected = self._correct(entry, person)
         if before is after:
-            corrected = self._correct_basis(entry, standing) or corrected
+            corrected += self._correct_basis(entry, standing)
+        elif standing:
+            corrected.append(_PENDING)
+        remarks = [*corrected, *([_UNKNOWN_LANGUAGE[person.language]] if entry.language_unknown else [])]
+        if remarks:
+            self._outcome.remarks.append(Remark(entry.line, tuple(remarks)))
+        if before is after:
             basis = self._warrant.basis if Basis(standing.basis) is not Basis.CONSENT else Basis.CONSENT
             if not corrected:
                 self._outcome.unchanged += 1
@@ -272,21 +289,25 @@ class _Group:
         )  # fmt: skip
         self._facts.append((person.chain, person.digest, fact))
 
-    def _correct(self, entry: Entry, person: Any) -> bool:
+    def _correct(self, entry: Entry, person: Any) -> list[str]:
+        """What is different of them now, in words."""
         name, language = entry.name or person.name, entry.language or person.language
-        if (name, language) == (person.name, person.language):
-            return False
-        self._corrected.append({"id": person.id, "name": name, "language": language})
-        return True
+        corrected = [*([_NEW_NAME] if name != person.name else []),
+                     *([_NEW_LANGUAGE] if language != person.language else [])]  # fmt: skip
+        if corrected:
+            self._corrected.append({"id": person.id, "name": name, "language": language})
+        return corrected
 
-    def _correct_basis(self, entry: Entry, standing: Any) -> bool:
+    def _correct_basis(self, entry: Entry, standing: Any) -> list[str]:
         """For somebody who is on the list already. Consent stands: an import knows nothing better (T6)."""
         sale = entry.sale_reference or standing.sale_reference
-        same = (standing.basis, standing.sale_reference) == (self._warrant.basis.value, sale)
-        if Basis(standing.basis) is Basis.CONSENT or same:
-            return False
-        self._changed.append({**self._values(entry, standing.person_id), "sale_reference": sale})
-        return True
+        if Basis(standing.basis) is Basis.CONSENT:
+            return []
+        corrected = [*([_NEW_BASIS] if standing.basis != self._warrant.basis.value else []),
+                     *([_NEW_SALE] if standing.sale_reference != sale else [])]  # fmt: skip
+        if corrected:
+            self._changed.append({**self._values(entry, standing.person_id), "sale_reference": sale})
+        return corrected
 
     def _values(self, entry: Entry, person_id: int) -> dict[str, Any]:
         return {

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from ..errors import BadAddress, BadInput
-from ..i18n import LANGUAGES
 from . import address
 from .address import Address
 
@@ -55,8 +54,19 @@ _FOREIGN = (
     ),
 )
 
+# How people and other programs name the three languages, in each of them; a locale (fi-FI, sv_FI.UTF-8) as well. Not
+# "se": that is Northern Sami.
+_LANGUAGES = {
+    "fi": ("fi", "fin", "suomi", "suomeksi", "finska", "finnish"),
+    "sv": ("sv", "swe", "ruotsi", "ruotsiksi", "svenska", "swedish"),
+    "en": ("en", "eng", "englanti", "englanniksi", "engelska", "english"),
+}
+_LANGUAGE_OF = {name: code for code, names in _LANGUAGES.items() for name in names}
+_LOCALE = re.compile(r"([a-z]{2,3})[-_][a-z0-9.@_-]+")
+
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _SPREADSHEET = "save it as “CSV UTF-8”"
+_WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods are ZIP files; .xls is a compound file
 _BIDI = frozenset("\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
 
@@ -69,6 +79,8 @@ class Entry:
     name: str | None = None
     language: str | None = None
     sale_reference: str | None = None
+    language_unknown: bool = False
+    """The file names a language, but none of ours: `language` is None."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +89,14 @@ class Refusal:
 
     line: int
     reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Remark:
+    """One line that is taken, and what it corrects, or what of it was not understood: in words, without values."""
+
+    line: int
+    words: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,6 +197,8 @@ def decoded(data: bytes, *, limited: bool = True) -> str:
     """The text of a file; a byte order mark is forgiven. Raises BadInput where it is too large, empty, or not UTF-8."""
     if limited and len(data) > MAX_BYTES:
         raise BadInput(f"The file is larger than {MAX_BYTES // 2**20} MB: split it.")
+    if data.startswith(_WORKBOOKS):
+        raise BadInput(f"The file is a workbook, not CSV: open it in Excel or LibreOffice, and {_SPREADSHEET}.")
     if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) or data[:200].count(0) > 20:
         raise BadInput(f"The file is in UTF-16, not in UTF-8: {_SPREADSHEET}.")
     try:
@@ -269,13 +291,21 @@ def _entry(line: int, columns: Sequence[str], cells: Sequence[str], sale_needed:
         raise BadInput("it has more cells than the first line has columns")
     values = dict(zip(columns, cells, strict=False))
     found = address.parse(values.get("email", ""))
-    language = values.get("language", "").strip().lower() or None
-    if language is not None and language not in LANGUAGES:
-        raise BadInput(f"unknown language: there are {', '.join(LANGUAGES)}")
+    written = values.get("language", "").strip()
+    language = language_of(written)
     sale = text_of(values.get("sale_reference", ""), "the sale reference")
     if sale_needed and sale is None:
         raise BadInput("a customer without a sale reference")
-    return Entry(line, found, text_of(values.get("name", ""), "the name"), language, sale)
+    name = text_of(values.get("name", ""), "the name")
+    return Entry(line, found, name, language, sale, language_unknown=bool(written) and language is None)
+
+
+def language_of(cell: str) -> str | None:
+    """Which of our languages a cell names, in words or as a locale; None: none of them."""
+    name = cell.strip().casefold()
+    if locale := _LOCALE.fullmatch(name):
+        name = locale[1]
+    return _LANGUAGE_OF.get(name)
 
 
 def text_of(cell: str, what: str) -> str | None:

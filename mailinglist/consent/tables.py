@@ -328,7 +328,8 @@ class ImportJob(Base):
     unchanged: Mapped[int] = mapped_column(default=0)
     refused: Mapped[int] = mapped_column(default=0)
     refusals: Mapped[list[Any]] = mapped_column(JSON, default=list)
-    """The first 1,000: [line, reason]. Reasons name no address."""
+    """The first 1,000: [line, reason]. And of lines that are taken the first 1,000 with a remark: [line, words of it,
+    "taken"]. Neither names an address."""
     trouble: Mapped[str | None] = mapped_column(String(500))
     evidence: Mapped[bytes | None] = mapped_column(Digest)
     """The one piece of evidence that the entries of this file are bound to."""

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from ..errors import BadInput
 from . import ledger, register_many, sheet
 from .register_many import Admission, Warrant
-from .sheet import Entry, Refusal, Sheet
+from .sheet import Entry, Refusal, Remark, Sheet
 from .states import Basis
 from .tables import MailingList
 
@@ -48,6 +48,8 @@ class Report:
     updated: int
     unchanged: int
     refused: tuple[Refusal, ...]
+    remarks: tuple[Remark, ...] = ()
+    """Of lines that were taken: what each corrected, and what of it was not understood."""
 
 
 def read(data: bytes, *, basis: Basis, source: str, file: str) -> Consignment:
@@ -115,6 +117,7 @@ def report(consignment: Consignment, outcomes: Iterable[Admission]) -> Report:
         sum(each.updated for each in found),
         sum(each.unchanged for each in found),
         tuple(sorted(refused, key=lambda refusal: refusal.line)),
+        tuple(sorted((remark for each in found for remark in each.remarks), key=lambda remark: remark.line)),
     )
 
 

@@ -79,7 +79,9 @@ def bulletins(*, stop: Stop) -> dict[int, Report]:
     _take_back()
     with db.transaction() as session:
         dispatch.call_off_cancelled(session, now=db.utcnow())
-        dispatch.begin_due(session, now=db.utcnow())
+        begun = dispatch.begin_due(session, now=db.utcnow())
+    for bulletin_id in begun:
+        _log.info("bulletin_begun", bulletin=bulletin_id)
     weigh_bounces(stop=stop)
     with db.reading() as session:
         moving = dispatch.moving(session)

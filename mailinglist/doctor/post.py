@@ -33,7 +33,8 @@ def check_broker(settings: Settings) -> Iterator[Finding]:
             where = connection.as_uri()  # the password is masked
     except Exception as error:  # each transport raises its own
         words = f"it can't be reached: {reason(error)}"
-        yield Finding("broker", Level.FAILURE, words, f"start it, or mend {PREFIX}BROKER_URL; the sweep waits as well")
+        mend = f"start it, or correct {PREFIX}BROKER_URL; the sweep waits as well"
+        yield Finding("broker", Level.FAILURE, words, mend)
     else:
         yield Finding("broker", Level.OK, f"{where} answers")
 
@@ -48,7 +49,7 @@ def check_relay(settings: Settings, relay: Relay) -> Iterator[Finding]:
             yield Finding("mail server", Level.WARNING, f"the catcher at {name} is not running", "mailinglist run")
             return
         words = f"{name} {error}" if isinstance(error, Unusable) else f"{name} can't be reached: {reason(error)}"
-        yield Finding("mail server", Level.FAILURE, words, f"mend {PREFIX}SMTP_URL, or what stands between")
+        yield Finding("mail server", Level.FAILURE, words, f"correct {PREFIX}SMTP_URL, or what stands between")
         return
     how = "over TLS" if secured else "in the clear"
     signed_in = ", signed in" if relay.user else ""

@@ -46,7 +46,7 @@ def check() -> Iterator[Finding]:
             yield from safely("letters", lambda: _check_letters(session))
     except DBAPIError as error:
         words = f"it can't be reached: {reason(error.orig if isinstance(error.orig, Exception) else error)}"
-        yield Finding("database", Level.FAILURE, words, f"start it, or mend {PREFIX}DATABASE_URL")
+        yield Finding("database", Level.FAILURE, words, f"start it, or correct {PREFIX}DATABASE_URL")
 
 
 def _check_ban_key(session: Session) -> Iterator[Finding]:
@@ -66,7 +66,7 @@ def _check_triggers(session: Session) -> Iterator[Finding]:
         mend = "find out who took them away, run `mailinglist ledger verify`, and restore them from a backup's schema"
         yield Finding("ledger", Level.FAILURE, words, mend)
     else:
-        yield Finding("ledger", Level.OK, "its triggers stand (the whole check: mailinglist ledger verify)")
+        yield Finding("ledger", Level.OK, "its triggers are in place (the whole check: mailinglist ledger verify)")
 
 
 def _check_seals(session: Session) -> Iterator[Finding]:
@@ -86,7 +86,7 @@ def _check_audit(session: Session) -> Iterator[Finding]:
         mend = "find out who took them away, and restore them from a backup's schema"
         yield Finding("audit", Level.FAILURE, words, mend)
     else:
-        yield Finding("audit", Level.OK, "its triggers stand")
+        yield Finding("audit", Level.OK, "its triggers are in place")
 
 
 def _check_clock(session: Session) -> Iterator[Finding]:

@@ -52,7 +52,7 @@ def _check_journal(session: Session, settings: Settings) -> Iterator[Finding]:
             f"lines that wait in the database: {standing.waiting}; {where} can't be written, the ban key was wrong, or "
             "the register is held since a restore"
         )
-        mend = "make room there, or give it to this user; mend what else fails here; the worker writes them then"
+        mend = "make room there, or give it to this user; correct what else fails here; the worker writes them then"
         yield Finding("journal", Level.FAILURE, words, mend)
     elif settings.journal_head_file.exists() and _one_disk(settings):
         words = f"{len(reading.lines)} lines, whole; the journal, its head and the database share a disk"
@@ -75,7 +75,8 @@ def _check_backup(session: Session, settings: Settings) -> Iterator[Finding]:
     since = f"the last is of {made.began_at:%Y-%m-%d %H:%M} UTC" if made else "there is none"
     if settings.backup_dir is None:
         mend = (
-            f"set {PREFIX}BACKUP_DIR to a folder on another disk, or give `mailinglist backup FILE` by a clock of yours"
+            f"set {PREFIX}BACKUP_DIR to a folder on another disk, or run `mailinglist backup FILE` on a schedule of "
+            "your own"
         )
         yield Finding("backup", Level.WARNING, f"none is scheduled; {since}", mend)
     elif backup.overdue(session, settings, now=db.utcnow()):
@@ -84,7 +85,7 @@ def _check_backup(session: Session, settings: Settings) -> Iterator[Finding]:
             "backup", Level.FAILURE, f"overdue: {since}, and one is wanted every {settings.backup_every} h", mend
         )
     elif made is None:
-        mend = "the worker makes the first one within minutes; or give: mailinglist backup FILE"
+        mend = "the worker makes the first one within minutes; or run: mailinglist backup FILE"
         yield Finding("backup", Level.WARNING, "there is none yet", mend)
     elif settings.backup_recipient is None:
         mend = f"set {PREFIX}BACKUP_RECIPIENT to an age recipient, and keep its secret key elsewhere"

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 from ..consent import confirming, intake, keys, lists, register, requests
 from ..consent.address import Address, parse
 from ..consent.confirming import Door
-from ..consent.register import Origin, Ticket, tokens_of
+from ..consent.register import Origin, Ticket
 from ..consent.states import Channel, State, channels
 from ..consent.tables import MailingList
 from ..delivery import bounces, complaints, handoffs
@@ -27,9 +27,10 @@ from ..i18n import LANGUAGES
 from ..observe import count
 from ..settings import Settings
 from . import addresses, answers, intents, robots, spool, traces, whose
-from .addresses import ANSWER, BOUNCE, DESK, LEAVE, Addresses, To
+from .addresses import ANSWER, BOUNCE, DESK, LEAVE, To
 from .intents import Intent
 from .reading import Mail, read
+from .senders import addresses_of
 from .tables import HANDLED, OWNER, Spooled
 
 OUTCOMES = (
@@ -125,7 +126,7 @@ class _Handling:
         self._session, self._row, self._now, self._settings = session, row, now, settings
         self._raw = row.raw or b""
         self._mail: Mail = read(self._raw)
-        self._addresses = Addresses(settings, tokens_of(session))
+        self._addresses = addresses_of(session, settings)
         self._to: To | None = self._addresses.read(row.recipient)
         self._by_subject: Ticket | None = self._addresses.find_token(self._mail.header("Subject") or "")
         self._list = self._meant()

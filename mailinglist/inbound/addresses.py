@@ -4,6 +4,7 @@
     c-TOKEN@                                 the answer to one confirmation letter
     b-TOKEN@                                 the return path of one mail
     postmaster@  abuse@  complaints@         the desk: what every domain has (RFC 2142), and where complaints come to
+    the senders of the lists                 a person, as with SLUG-owner@: people write to whom mails are from
 
 The domain is that of return paths, in any case. A token that is not ours makes an address that is not ours. Whether the
 list exists is for the caller to ask.
@@ -12,7 +13,7 @@ list exists is for the caller to ask.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parseaddr
 
@@ -51,7 +52,9 @@ class To:
 class Addresses:
     """Reads the addresses of one installation. `delivery.addressing` makes them."""
 
-    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+    def __init__(self, settings: Settings, tokens: Tokens, *, senders: Mapping[str, str] | None = None) -> None:
+        """`senders`: the slugs of the lists by the addresses, in lower case, that their mails are from (`senders`)."""
+        self._senders = senders or {}
         self._domain = settings.return_domain.lower()
         self._sender = parseaddr(settings.mail_from)[1].lower()
         self._tokens = tokens
@@ -69,7 +72,14 @@ class Addresses:
         if local.startswith("b-") and (named := self._token(Purpose.RETURN_PATH, local[2:], _HANDOFF_OCTETS)):
             return To(BOUNCE, handoff_id=int.from_bytes(named, "big"))
         slug, _, command = local.rpartition("-")
-        return To(command, slug=slug) if slug and command in _COMMANDS else None
+        if slug and command in _COMMANDS:
+            return To(command, slug=slug)
+        sender_of = self._senders.get(f"{local}@{domain.lower()}")
+        return To(OWNER, slug=sender_of) if sender_of else None
+
+    def in_domain(self, recipient: str) -> bool:
+        """Whether an address lies in the domain of ours, whatever it means there."""
+        return recipient.strip().strip("<>").rpartition("@")[2].lower() == self._domain
 
     def sent_by_us(self, mail: Mail) -> bool:
         """Whether the mail is one of ours that has come back, by its Message-ID, return path or List-Id."""

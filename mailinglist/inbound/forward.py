@@ -26,7 +26,6 @@ from .. import db, observe
 from ..bulletins.editions import sender_of
 from ..consent import lists
 from ..consent.address import parse
-from ..consent.register import tokens_of
 from ..consent.tables import MailingList
 from ..delivery import alone, headers, mail_headers
 from ..delivery.dkim import Signer, sealed
@@ -41,6 +40,7 @@ from ..stationery.sentences import noted as _
 from . import onward, spool
 from .addresses import Addresses
 from .reading import Mail, read
+from .senders import addresses_of
 from .tables import FAILED, Spooled
 
 _log = observe.logger(__name__)
@@ -163,7 +163,7 @@ def _letter(number: int, settings: Settings) -> _Letter | None:
             named = session.get(MailingList, row.list_id) if row.list_id else None
             about = named or lists.find(session, lists.DEFAULT_SLUG)
             own = lists.settings_of(about)
-            addresses = Addresses(settings, tokens_of(session))
+            addresses = addresses_of(session, settings)
             raw = spool.content(session, number)
             if not own.owner or raw is None or _enough(session, row, now) or addresses.read(own.owner) is not None:
                 return None

@@ -25,7 +25,6 @@ from sqlalchemy.exc import InterfaceError, InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from .. import db, observe
-from ..consent.register import tokens_of
 from ..delivery import bounces, post
 from ..delivery.bounces import Reported
 from ..delivery.verdicts import Verdict
@@ -33,6 +32,7 @@ from ..errors import RegisterUnsound
 from ..settings import SETTINGS, Settings
 from . import act, forward, hands, intents, reading, spool, unseen
 from .addresses import BOUNCE, Addresses
+from .senders import addresses_of
 from .spool import Peeked
 from .tables import OWNER, Spooled
 
@@ -87,7 +87,7 @@ def _after_deaths(settings: Settings) -> None:
         if not numbers:
             return
         _log.warning("mails_of_the_dead", mails=len(numbers))
-        addresses = Addresses(settings, tokens_of(session))
+        addresses = addresses_of(session, settings)
 
         def list_of(recipient: str) -> int | None:
             return act.list_id_of(session, addresses.read(recipient))
@@ -103,7 +103,7 @@ def _some(after: int, settings: Settings) -> tuple[int | None, int]:
     many were handled."""
     with db.reading() as session:
         numbers = spool.due(session, after, GROUP, db.utcnow())
-        addresses = Addresses(settings, tokens_of(session))
+        addresses = addresses_of(session, settings)
     if not numbers:
         return None, 0
     with db.transaction() as session:
@@ -232,6 +232,6 @@ def _handle(session: Session, row: Spooled, settings: Settings) -> None:
     except Exception as error:  # whatever a stranger's mail brought about: it holds up no other
         _log.error("mail_not_handled", mail=row.id, error=type(error).__name__, exc_info=error)
         observe.count("inbound_failed")
-        to = Addresses(settings, tokens_of(session)).read(row.recipient)
+        to = addresses_of(session, settings).read(row.recipient)
         if spool.failed(session, row, list_id=act.list_id_of(session, to), now=now):
             unseen.make_room(session, row, now=now)

@@ -23,12 +23,11 @@ from flask import Flask
 from sqlalchemy.exc import SQLAlchemyError
 
 from .. import db, observe
-from ..consent.register import tokens_of
 from ..errors import MailinglistError
 from ..settings import SETTINGS, Mailbox, Settings
 from . import bounds, envelope, spool
-from .addresses import Addresses
 from .reading import read
+from .senders import addresses_of
 
 _log = observe.logger(__name__)
 
@@ -151,7 +150,7 @@ def _take(app: Flask, server: imaplib.IMAP4, number: int) -> None:
     mail = read(raw)
     with app.app_context(), db.transaction() as session:
         settings: Settings = app.config[SETTINGS]
-        addresses = Addresses(settings, tokens_of(session))
+        addresses = addresses_of(session, settings)
         recipient = envelope.recipient_of(mail, addresses) or envelope.addressed_to(mail) or mailbox_of(settings)
         sender = envelope.sender_of(mail)
         spool.keep(

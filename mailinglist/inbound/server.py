@@ -28,11 +28,11 @@ from sqlalchemy.exc import DataError, SQLAlchemyError
 
 from .. import db, observe
 from ..consent import lists
-from ..consent.register import tokens_of
 from ..settings import SETTINGS, Settings
 from . import spool
 from .addresses import Addresses
 from .conversation import Asked, Conversation, Given
+from .senders import addresses_of
 from .spool import Arrived
 
 _log = observe.logger(__name__)
@@ -44,8 +44,8 @@ _FULL = "452 4.3.1 There is no room for it now; send it again later"
 _CHUNK = 65_536
 _BATCH = 200
 _BATCH_OCTETS = 16 * 1024 * 1024
-_SLUGS_FRESH = 5.0
-"""Seconds for which the names of the lists are taken to be those that they were."""
+_FRESH = 5.0
+"""Seconds for which the names and the senders of the lists are taken to be those that they were."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,12 +149,13 @@ class Listener:
         self._app = app
         self._limits = limits
         settings: Settings = app.config[SETTINGS]
+        self._settings = settings
         self._name = settings.return_domain.encode("idna").decode("ascii")
         self._domain = settings.return_domain
         with app.app_context(), db.reading() as session:
-            self._addresses = Addresses(settings, tokens_of(session))
+            self._addresses = addresses_of(session, settings)
         self._slugs: frozenset[str] = frozenset()
-        self._slugs_at = float("-inf")
+        self._looked_at = float("-inf")
         self._looking = asyncio.Lock()
         self._keeper = Keeper(app)
         self._clients: dict[asyncio.Task[None], Conversation] = {}
@@ -236,26 +237,29 @@ class Listener:
         if "@" not in recipient:  # RFC 5321 §4.1.1.3: postmaster needs no domain
             recipient = f"{recipient}@{self._domain}"
         to = self._addresses.read(recipient)
-        if to is None:
-            return UNKNOWN
-        if to.slug is None:
+        if to is not None and to.slug is None:
             return None
+        if not self._addresses.in_domain(recipient):
+            return UNKNOWN
         try:
-            return None if to.slug in await self._known_slugs() else UNKNOWN
+            await self._look()
         except SQLAlchemyError as error:
             _log.warning("inbound_recipient_not_looked_up", error=type(error).__name__)
             return _LATER
+        to = self._addresses.read(recipient)
+        return None if to is not None and to.slug in self._slugs else UNKNOWN
 
-    async def _known_slugs(self) -> frozenset[str]:
+    async def _look(self) -> None:
+        """Know the lists as they are, or were a few seconds ago."""
         async with self._looking:
-            if time.monotonic() - self._slugs_at > _SLUGS_FRESH:
-                self._slugs = await asyncio.to_thread(self._read_slugs)
-                self._slugs_at = time.monotonic()
-        return self._slugs
+            if time.monotonic() - self._looked_at > _FRESH:
+                self._addresses, self._slugs = await asyncio.to_thread(self._known)
+                self._looked_at = time.monotonic()
 
-    def _read_slugs(self) -> frozenset[str]:
+    def _known(self) -> tuple[Addresses, frozenset[str]]:
         with self._app.app_context(), db.reading() as session:
-            return frozenset(row.slug.lower() for row in lists.every(session))
+            known = addresses_of(session, self._settings)
+            return known, frozenset(row.slug.lower() for row in lists.every(session))
 
     async def _kept(self, given: Given) -> list[str]:
         """The reply for each recipient, once the mail is on the disk for all of them, or for none."""

@@ -55,8 +55,15 @@ class Waiting:
     due: str
 
 
-def place(held: people.Membership, whole: people.Whole, names: Mapping[str, str], zone: ZoneInfo) -> Place:
-    """Where the person stands on one of their lists. `names`: of the lists, by slug."""
+def place(
+    held: people.Membership,
+    whole: people.Whole,
+    names: Mapping[str, str],
+    forbidden: Mapping[Forbidden, str],
+    zone: ZoneInfo,
+) -> Place:
+    """Where the person stands on one of their lists. `names`: of the lists, by slug; `forbidden`: by them, and since
+    when."""
     state = State(held.state)
     agreed = [
         (figures.moment(datetime.fromisoformat(entry["at"]), zone), entry["text_shown"], entry.get("language", ""))
@@ -64,14 +71,17 @@ def place(held: people.Membership, whole: people.Whole, names: Mapping[str, str]
         if entry["event"] == "confirmed" and entry.get("list") == held.list and entry.get("text_shown")
     ]
     return Place(
-        held.list, names.get(held.list, held.name), state, stands(state) + _why_not(held, whole, state),
-        figures.moment(held.since, zone),
+        held.list, names.get(held.list, held.name), state,
+        stands(state, forbidden, held.list) + _why_not(held, whole, state), figures.moment(held.since, zone),
         _basis(held.basis, state), _source(held.source), held.sale_reference, agreed,
     )  # fmt: skip
 
 
-def stands(state: State) -> str:
+def stands(state: State, forbidden: Mapping[Forbidden, str], slug: str) -> str:
     """Where somebody stands on a list, in a sentence."""
+    mail = {Forbidden(Channel.EMAIL), Forbidden(Channel.EMAIL, slug)}
+    if state is State.ACTIVE and not forbidden.keys().isdisjoint(mail):
+        return say("You are on the list, but nothing is sent to you, since you have forbidden marketing.")
     return {
         State.ACTIVE: say("You are on the list."),
         State.PENDING: say("Joining was asked for, and not confirmed yet. Until then nothing is sent."),

@@ -13,10 +13,7 @@ from datetime import date, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from babel.dates import format_datetime
-
-from .. import i18n
-from . import figures, pages, registry_words, words_of_acts
+from . import figures, registry_words, words_of_acts
 from .pages import say
 
 _MOMENT = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T")
@@ -200,8 +197,7 @@ def _value(part: str, name: str, value: Any, zone: ZoneInfo) -> str:
 
 
 def _moment(value: str, zone: ZoneInfo) -> str:
-    at = datetime.fromisoformat(value)
-    return format_datetime(at, "medium", tzinfo=zone, locale=i18n.locale(pages.language()))
+    return figures.moment(datetime.fromisoformat(value), zone)
 
 
 def _plain(name: str) -> str:

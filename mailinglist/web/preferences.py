@@ -332,7 +332,7 @@ def _page(
             if person is None:
                 return pages.page("preferences_nobody", status, **alike)
             if not proof.confirmed(session, person):
-                return _unconfirmed(session, person, names, wrong[1] if wrong else None, status, alike)
+                return _unconfirmed(session, person, names, forbidden, wrong[1] if wrong else None, status, alike)
             whole = people.whole(session, person.id)
             waiting = [
                 own_page_words.waiting(each, zone)
@@ -346,8 +346,8 @@ def _page(
     return pages.page(
         "preferences", status, **alike, address=whole.address, name=whole.name or "", own_language=whole.language,
         since=figures.long_day(whole.created_at, zone), spoken=tuple(pages.NAMES.items()), waiting=waiting,
-        restricted=restricted,
-        places=[own_page_words.place(each, whole, names, zone) for each in whole.memberships], notes=len(whole.notes),
+        restricted=restricted, notes=len(whole.notes),
+        places=[own_page_words.place(each, whole, names, forbidden, zone) for each in whole.memberships],
         wrong=which, error=pages.reason(error) if error else None,
         typed={name: pages.shown_again(request.form.get(name, "")) for name in ("email", "name")},
         typed_words="".join(c for c in request.form.get("words", "") if c.isprintable() or c == "\n"),
@@ -355,15 +355,16 @@ def _page(
 
 
 def _unconfirmed(
-    session: Session, person: Person, names: Mapping[str, str], error: MailinglistError | None, status: int,
-    alike: Mapping[str, Any],
+    session: Session, person: Person, names: Mapping[str, str], forbidden: Mapping[Forbidden, str],
+    error: MailinglistError | None, status: int, alike: Mapping[str, Any],
 ) -> Response:  # fmt: skip
     """The page of an address that staff gave to the person, and that was not confirmed since: nothing but what is held
     under it, since it may be a slip, and somebody else's."""
     found = people.look_up(session, Address(person.mailbox, person.folded))
     places = [
-        (each.list, names.get(each.list, each.list), State(each.state), own_page_words.stands(State(each.state)))
+        (each.list, names.get(each.list, each.list), state, own_page_words.stands(state, forbidden, each.list))
         for each in found.subscriptions
+        for state in (State(each.state),)
     ]
     return pages.page(
         "preferences_unconfirmed", status, **alike, address=person.mailbox, places=places,

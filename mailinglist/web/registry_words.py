@@ -82,14 +82,17 @@ def way(key: str) -> str:
     """How a wish reached us."""
     known = {
         "form": say("By the form"),
+        "browser": say("By the link in the letter, in the browser that signed up"),
         "button": say("By the button on the page"),
         "link": say("By the link in the letter"),
         "not-me": say("By the link in the letter"),
         "page": say("By the button on the page"),
         "one-click": say("By the mail program's own button"),
         "import": say("By a file"),
+        "correction": say("By a file"),
         "staff": say("By staff"),
         "letter": say("By the link in the letter"),
+        "fresh": say("By the button for a fresh letter"),
         "web": say("By the form"),
         "own page": say("On their own page"),
         "erasure": say("By an erasure"),
@@ -374,6 +377,7 @@ SENTENCES = (
     _("There is nobody to take in: every line is refused."),
     _("The file is larger than 64 MB: split it."),
     _("The file is in UTF-16, not in UTF-8: save it as “CSV UTF-8”."),
+    _("The file is a workbook, not CSV: open it in Excel or LibreOffice, and save it as “CSV UTF-8”."),
     _("The file is empty."),
     _("The file has more than 500,000 lines: split it."),
     _("The first line must name the columns (email, name, language, sale_reference), and here it holds an address."),
@@ -388,7 +392,6 @@ SENTENCES = (
     _("Mail to this address fails. The person's own sign-up, or a member of staff, ends that."),
     _("This address is not on the list."),
     _("it has more cells than the first line has columns"),
-    _("unknown language: there are fi, sv, en"),
     _("a customer without a sale reference"),
     _("the name is longer than 200 characters"),
     _("the name holds a line break or control characters"),
@@ -408,6 +411,18 @@ SENTENCES = (
     _("identifies persons in a way that a mailing list has no need of"),
 )
 """Every refusal without a value in it."""
+
+REMARKS = (
+    _("new name"),
+    _("new language"),
+    _("new basis"),
+    _("new sale reference"),
+    _("waited for a confirmation, and is put on the list"),
+    _("unknown language: mails go out in Finnish"),
+    _("unknown language: mails go out in Swedish"),
+    _("unknown language: mails go out in English"),
+)
+"""What is said of a line that an import takes."""
 
 _WITH_VALUES = (
     (
@@ -444,7 +459,7 @@ def reason(words: str | MailinglistError) -> str:
         if getattr(words, "sentence", None) is not None:
             return pages.reason(words)
         words = str(words)
-    if words in SENTENCES:
+    if words in SENTENCES or words in REMARKS:
         return say(words)
     if found := _AFTER_A_STATE.fullmatch(words):
         words = found[1]

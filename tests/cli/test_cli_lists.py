@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from commanding import Commands
+from mailinglist.consent import lists
 from mailinglist.settings import Settings
 
 
@@ -52,3 +55,8 @@ def test_refusals(cli: Commands, arguments: tuple[str, ...], code: int):
     assert (outcome.code, outcome.out) == (code, "")
     assert outcome.err.count("\n") == 1
     assert len(cli("lists", "show", "--json").json) == 1
+
+
+def test_the_help_names_each_setting_as_the_error_does(cli: Commands):
+    told = cli("lists", "set", "--help").out
+    assert [key for key in lists.KEYS if not re.search(rf"\b{key}\b", told)] == []

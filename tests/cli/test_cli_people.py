@@ -56,6 +56,14 @@ def test_an_import_reports_each_line(cli: Commands, file: Path):
     assert cli("people", "show", "maija@example.fi").code == 1
 
 
+def test_an_import_says_what_it_corrects(cli: Commands, tmp_path: Path):
+    path = tmp_path / "people.csv"
+    for name, said in (("Matti", []), ("Matias", ["line 2: taken: new name"])):
+        path.write_text(f"email,name\nmatti@example.fi,{name}\n")
+        outcome = cli("people", "import", path, "--list", "tector-tiedottaa", "--basis", "consent", "--source", "old")
+        assert outcome.out.splitlines()[:-1] == said
+
+
 def test_an_import_as_json(cli: Commands, file: Path):
     outcome = cli("people", "import", file, *FROM_SHOP, "--json")
     assert (outcome.json["added"], outcome.json["updated"], outcome.json["unchanged"]) == (1, 0, 0)
@@ -123,6 +131,8 @@ def test_staff_write_down_who_asked_on_paper_and_the_letter_decides(app: Flask, 
         assert (request.entrance, request.language, request.mailbox) == ("staff", "sv", "Matti@example.fi")
         requests.take(session, now=datetime.now(UTC) + timedelta(seconds=5))
         assert request.letter == "confirm"
+    assert ", asked for consent\n" in cli("people", "show", "matti@example.fi").out
+    with db.transaction() as session:
         (asked,) = proof.prove(session, "matti@example.fi")
         assert (asked["source"], asked["state"]) == ("staff", "pending")
         evidence = asked["evidence_content"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import json
 import signal
 import socket
 import subprocess
@@ -80,6 +81,7 @@ def test_web_serves_and_logs_no_token(app: Flask, settings: Settings, tmp_path: 
         wait_for(lambda: status(settings, "/health/ready") == 200, seconds=30)
         assert status(settings, f"/confirm/{TOKEN}") == 404
     assert TOKEN[:20] not in log.read_text()
+    assert '"event": "started"' in log.read_text()
     assert "Traceback" not in log.read_text()
 
 
@@ -127,6 +129,10 @@ def test_the_sweep_finds_what_no_bell_announced(app: Flask, settings: Settings, 
     ):
         wait_for(lambda: caught.to("matti@example.fi"), seconds=30)
     assert (settings.data_dir / "scheduler").is_dir()
+    for name in ("worker", "scheduler"):
+        lines = (tmp_path / f"{name}.log").read_text().splitlines()
+        said = [json.loads(line) for line in lines if line.startswith("{")]
+        assert [(line["role"], line["event"]) for line in said if line["level"] == "info"] == [(name, "started")]
 
 
 @pytest.mark.parametrize("name", ["worker", "scheduler"])

@@ -8,7 +8,17 @@ from sqlalchemy import select
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, import_errand, import_jobs, proof, register, register_many, sheet, verification
+from mailinglist.consent import (
+    address,
+    import_errand,
+    import_jobs,
+    lists,
+    proof,
+    register,
+    register_many,
+    sheet,
+    verification,
+)
 from mailinglist.consent.people import look_up
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Evidence, ImportJob
@@ -145,6 +155,36 @@ def test_refusals_are_counted_and_the_first_thousand_kept(app: Flask):
     job = job_of(checked(("email\n" + "nonsense\n" * 1200 + "ok@example.fi\n").encode()))
     assert counts(job) == (1201, 1201, 1, 0, 0, 1200)
     assert [refusal.line for refusal in job.refusals] == list(range(2, 1002))
+
+
+def test_what_is_corrected_is_said_line_by_line_before_and_after(app: Flask, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(import_jobs, "KEPT_REFUSALS", 3)
+    with db.transaction() as session:
+        lists.set_value(session, the_list(session), "language", "sv", now=NOW)
+        for name in ("a", "b", "c"):
+            person(session, f"{name}@example.fi", now=NOW)
+        person(session, "e@example.fi", now=NOW, state=State.PENDING)
+    rows = ("a@example.fi,Aino,ruotsi", "b@example.fi,,suomi", "nonsense,,", "c@example.fi,,fr", "d@example.fi,,fr",
+            "e@example.fi,,", "f@example.fi,,", "g@example.fi,Gun,en-GB")  # fmt: skip
+    job_id = checked(("email,name,language\n" + "\n".join(rows)).encode(), ("email", "name", "language"))
+    said = {
+        2: ("new name", "new language"),
+        5: ("unknown language: mails go out in Finnish",),
+        6: ("unknown language: mails go out in Swedish",),
+    }
+    for state in ("checked", "done"):
+        job = job_of(job_id)
+        assert (job.state, counts(job)) == (state, (8, 8, 3, 2, 2, 1))
+        assert {remark.line: remark.words for remark in job.remarks} == said, "the first three of four"
+        assert [refusal.line for refusal in job.refusals] == [4]
+        if state == "checked":
+            monkeypatch.setattr(import_jobs, "KEPT_REFUSALS", 4)
+            said[7] = ("waited for a confirmation, and is put on the list",)
+            start(job_id)
+            work()
+    with db.reading() as session:
+        found = [register.find(session, address.parse(f"{name}@example.fi")) for name in "abcdefg"]
+        assert [each.language for each in found if each] == ["sv", "fi", "fi", "sv", "fi", "sv", "en"]
 
 
 def test_a_killed_worker_is_followed_by_one_that_doubles_nothing(app: Flask, monkeypatch: pytest.MonkeyPatch):

@@ -12,10 +12,12 @@ from conftest import SECRETS
 from imap_server import imap_server
 from listening import listening
 from mailinglist import db
+from mailinglist.consent import lists
 from mailinglist.doctor import incoming
 from mailinglist.doctor.findings import Finding, Level
 from mailinglist.inbound import spool
 from mailinglist.settings import Settings
+from making import the_list
 from zones import zone
 
 pytestmark = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
@@ -61,3 +63,28 @@ def test_mails_that_nobody_handles_are_a_failure(app: Flask) -> None:
     waiting = found(inbound_pipe=True)[-1]
     assert waiting.level is Level.FAILURE
     assert waiting.words == "mails to be handled: 1; the oldest waits for 6 minutes"
+
+
+def test_where_mail_to_the_sender_goes_is_said(app: Flask) -> None:
+    def said(**values: object) -> list[tuple[Level, str]]:
+        return [
+            (each.level, each.words) for each in found(**values) if "which" in each.words and "sender" in each.words
+        ]
+
+    ours = "mail to tiedote@tector.fi, which people see as the sender, is taken for the list tector-tiedottaa"
+    assert said(inbound_pipe=True, mail_from="Tector <Tiedote@tector.fi>") == [
+        (Level.OK, f"{ours}, if the relay hands it in")
+    ]
+    nowhere = "people write to tiedote@tector.fi, which they see as the sender, and tector.fi has no MX record"
+    for values in ({}, {"inbound_pipe": True, "bounce_domain": "lists.tector.fi"}):
+        assert said(mail_from="Tector <tiedote@tector.fi>", **values) == [(Level.WARNING, nowhere)]
+    assert said() == [], "as delivered: no public domain"
+
+
+def test_an_owner_whose_mail_comes_to_the_program_is_a_warning(app: Flask) -> None:
+    with db.transaction() as session:
+        lists.set_value(session, the_list(session), "owner", "tiedote@tector.fi", now=db.utcnow())
+    words = "the owner of tector-tiedottaa is tiedote@tector.fi, whose mail comes to the program itself"
+    warned = [each for each in found(inbound_pipe=True, mail_from="tiedote@tector.fi") if each.words.startswith(words)]
+    assert [each.level for each in warned] == [Level.WARNING]
+    assert not any(each.words.startswith(words) for each in found(inbound_pipe=True))

@@ -93,6 +93,7 @@ _RECIPIENTS = """\
 /^[bc]-[a-z2-7]+@lists\\.example\\.fi$/ ok
 /-(join|leave|owner)@lists\\.example\\.fi$/ ok
 /^(postmaster|abuse|complaints)@lists\\.example\\.fi$/ ok
+/^tiedote@lists\\.example\\.fi$/ ok
 """
 _QUEUES = (
     "active", "bounce", "corrupt", "defer", "deferred", "flush", "hold", "incoming", "maildrop", "pid", "private",

@@ -113,7 +113,7 @@ def test_nothing_is_promised_while_the_database_is_away(here: Listening, monkeyp
             with pytest.raises(smtplib.SMTPDataError) as told:
                 client.sendmail("a@b.fi", [OWNER], MAIL)
             assert (told.value.smtp_code, kept()) == (451, [])
-            here.listener._slugs_at = float("-inf")
+            here.listener._looked_at = float("-inf")
             patch.setattr(lists, "every", broken)
             client.mail("a@b.fi")
             assert client.rcpt(OWNER)[0] == 451

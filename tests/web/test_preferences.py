@@ -389,6 +389,25 @@ def test_forbidding_and_lifting_by_the_key_with_that_as_evidence(client: FlaskCl
     sound()
 
 
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_who_is_on_the_list_and_has_forbidden_mail_is_told_that_none_is_sent(client: FlaskClient) -> None:
+    known()
+    told = "nothing is sent to you, since you have forbidden marketing"
+
+    def page() -> str:
+        return client.get(f"{PAGE}/{token()}?lang=en").text
+
+    act(client, "ban", channel="phone")
+    assert ("You are on the list." in page(), told in page()) == (True, False)
+    act(client, "ban", channel="all")
+    assert ("You are on the list." in page(), told in page()) == (False, True)
+    act(client, "lift", channel="all")
+    with db.transaction() as session:
+        row, digest = making.the_list(session), person(session).digest
+        bans.add(session, digest, [Channel.EMAIL], only=row, source="told", now=db.utcnow())
+    assert ("You are on the list." in page(), told in page()) == (False, True), "on this list alone"
+
+
 def people_history(session: Session) -> list[dict[str, Any]]:
     from mailinglist.consent import people
 

@@ -153,6 +153,8 @@ def _look(job: Job, values: dict[str, Any], errors: dict[str, str] | None = None
             _note(session, "import_seen", job)
     line = asked.row("after") or 0
     refusals = [each for each in job.refusals if each.line > line]
+    noted = asked.row("noted") or 0
+    remarks = [each for each in job.remarks if each.line > noted]
     with frame.looking() as session:
         name = next((persons.list_name(row) for row in lists.every(session) if row.id == job.list_id), "")
     here = "transfer.look"
@@ -170,6 +172,11 @@ def _look(job: Job, values: dict[str, Any], errors: dict[str, str] | None = None
         if len(refusals) > _REFUSALS
         else None,
         first_url=url_for(here, number=job.id, _anchor="refusals") if line else None,
+        remarks=[(each.line, ", ".join(map(words.reason, each.words))) for each in remarks[:_REFUSALS]],
+        next_remarks=url_for(here, number=job.id, noted=remarks[_REFUSALS - 1].line, _anchor="remarks")
+        if len(remarks) > _REFUSALS
+        else None,
+        first_remarks=url_for(here, number=job.id, _anchor="remarks") if noted else None,
         crumbs=[(pages.say("Import and export"), url_for("transfer.index"))],
     )  # fmt: skip
 

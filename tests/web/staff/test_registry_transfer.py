@@ -207,6 +207,27 @@ def test_refusals_go_by_pages_and_there_is_no_other_import(desk: staffing.Signed
         assert desk.get(f"/staff/imports?before={number}").status_code == (200 if len(number) < 10 else 404)
 
 
+def test_what_is_corrected_is_said_line_by_line(desk: staffing.Signed) -> None:
+    with db.transaction() as session:
+        for number in range(101):
+            person(session, f"p{number}@example.fi", now=NOW)
+    rows = "".join(f"p{number}@example.fi,Uusi,klingon\n" for number in range(101))
+    upload(desk, f"email,name,language\n{rows}".encode())
+    desk.post("/staff/imports/1/check", FIELDS | {"column-2": "language"})
+    work()
+    first = desk.get("/staff/imports/1?lang=fi").text
+    said = "uusi nimi, tuntematon kieli: viestit lähtevät suomeksi"
+    assert "Korjaukset ja huomautukset" in first
+    onward = html.unescape(re.search(r'rel="next" href="([^"]+)"', first)[1])
+    assert onward == "/staff/imports/1?noted=101#remarks"
+    assert [first.count(said), desk.get(onward.replace("?", "?lang=fi&")).text.count(said)] == [100, 1]
+
+
+def test_every_remark_has_its_words() -> None:
+    words = {value for name, value in vars(register_many).items() if name.startswith(("_NEW_", "_PENDING"))}
+    assert words | set(register_many._UNKNOWN_LANGUAGE.values()) == set(registry_words.REMARKS)
+
+
 # ── export ────────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
