@@ -13,6 +13,7 @@
     │   └── TokenSpent       ours, but expired, used up, or from before a leave (HTTP 410)
     └── Fault                the work failed, nothing is lost (exit 3, HTTP 503)
         └── RegisterUnsound  the register can't be trusted now (ban key lost or wrong): nothing is sent
+            └── OptOutsWait  opt-outs that were answered are not in it yet: marketing waits until they are
 
 Messages are one plain sentence for a person; they hold no secret and no token.
 """
@@ -96,3 +97,8 @@ class Fault(MailinglistError):
 
 class RegisterUnsound(Fault):
     """The register can't be trusted now, so nothing is sent: it fails closed."""
+
+
+class OptOutsWait(RegisterUnsound):
+    """Somebody was told that they have left, and the register does not know it yet. A worker enters it; until then no
+    marketing goes."""

@@ -155,7 +155,7 @@ def test_whoever_hands_mail_over_by_another_way_says_why() -> None:
     }
     assert made == set(CARRIERS)
     asked = called(next(each for each in functions(ROOT / "mailinglist/delivery/proofs.py") if each.name == "proof"))
-    assert {"bans.forbids_mail", "gate.left_or_muted"} <= asked
+    assert {"bans.forbids_mail", "gate.not_even_a_test"} <= asked
 
 
 def test_only_the_courier_has_a_mail_socket() -> None:

@@ -27,7 +27,8 @@ key checks, notes, imports, daily counts, bookmarks; the journal, with its backl
 
 Promises: a state and its ledger entry change in one transaction. Only the person leads out of `left`. A ban is
 matched by the address as written and case-folded, and outlives erasure. With a wrong or lost ban key nothing is sent,
-nor from a restored database before the opt-outs given since are in it.
+nor from a restored database before the opt-outs given since are in it, nor any marketing while somebody who was told
+that they have left is not entered yet.
 Refuses: every move that is not in `states.MOVES`; an import over a ban or a leave; a change of the ledger.
 Known limits: deleting a person together with all of their ledger entries, their head and their subscriptions shows
 from the next seal on, and not before: once a day. Who owns the database and all keys can seal anew; the seals' files,

@@ -56,8 +56,10 @@ class ChainState:
     """What one chain says of the register."""
 
     stands: dict[str, Stand] = field(default_factory=dict)
-    bans: dict[bytes, set[Banned]] = field(default_factory=dict)
-    """What is forbidden, by the digest that the ban names."""
+    bans: dict[bytes, dict[Banned, int]] = field(default_factory=dict)
+    """What was last said of each ban, by the digest that it names: the number of the entry, and less than zero where it
+    was lifted. By numbers, since an address may have two chains: somebody came into the register at the moment when
+    somebody else had it forbidden, and the next word is in the chain of who came."""
     subject: bytes = b""
     """The digest that the last entry names."""
     erased: bool = False
@@ -78,15 +80,15 @@ class ChainState:
     came: dict[bytes, int] = field(default_factory=dict)
     """How many entries tell of somebody's coming, by the chain that they came from."""
 
-    def hear(self, body: dict[str, Any]) -> None:
-        """Take in one entry."""
+    def hear(self, body: dict[str, Any], number: int) -> None:
+        """Take in one entry; `number` is the row's, over all chains."""
         self.subject = bytes.fromhex(body["subject"])
         event = body["event"]
         if event in OF_BANS:
-            forbidden = self.bans.setdefault(self.subject, set())
             # An entry without a list is about all lists, as every ban was at first.
             named = [banned(channel, body.get("list")) for channel in body.get("channels", ())]
-            (forbidden.update if event == BANNED else forbidden.difference_update)(named)
+            said = self.bans.setdefault(self.subject, {})
+            said.update(dict.fromkeys(named, number if event == BANNED else -number))
             return
         self.erased = self.of_bans = False
         self._hear_restriction(event, body)

@@ -100,9 +100,11 @@ def _confirm(session: Session, found: Knock, *, origin: register.Origin, now: da
     person = register.locked(session, found.person.id)
     if person is None:
         raise TokenSpent("This link belongs to a request that is no longer kept.")
-    # Once more, under the lock: a leave may have come in between.
+    # Once more, under the lock: a leave may have come in between, or the end of a request that was never answered.
     session.refresh(found.confirmation)
-    standing = session.get_one(Subscription, (person.id, found.list.id), populate_existing=True)
+    standing = register.subscription(session, person.id, found.list.id)
+    if standing is None:
+        raise TokenSpent("This link belongs to a request that is no longer kept.")
     door = _door(found.confirmation, person, standing, now)
     if door is Door.DONE:
         return Knock(door, found.list, found.text, person, found.confirmation)

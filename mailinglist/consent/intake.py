@@ -20,7 +20,7 @@ from . import confirming, journal, journal_file, lists, register
 from .address import Address, parse
 from .requests import EXIT, JOIN, MAIL, WAIT, WEB
 from .states import Channel
-from .tables import Confirmation, ConsentText, MailingList, Request
+from .tables import FOREMOST, Confirmation, ConsentText, MailingList, Request
 
 # More requests than this in a minute, or in a quarter of an hour, is an attack: the proof of work is asked for.
 _ATTACK = ((timedelta(minutes=1), 300), (timedelta(minutes=15), 1000))
@@ -76,7 +76,7 @@ def keep_exit(
     now: datetime,
 ) -> None:
     """`write_down_exit`, for a token that has been read. It is in the journal of opt-outs, too: once as it is kept, and
-    once as it is entered."""
+    once as it is entered. From its commit on the gate lets no marketing through until it is entered."""
     person = register.owner(session, ticket.digest)
     digests = list(dict.fromkeys((ticket.digest, person.digest if person else ticket.digest)))
     journal.note_later(session, journal_file.LEFT, digests[-1], list_slug=row.slug, now=now)
@@ -86,7 +86,7 @@ def keep_exit(
     session.add(
         Request(
             kind=EXIT, list_id=row.id, entrance=entrance, mailbox=None, domain="", language=DEFAULT_LANGUAGE,
-            origin=kept, received_at=now, not_before=now, letter_due=False,
+            origin=kept, received_at=now, not_before=FOREMOST, letter_due=False,
         )
     )  # fmt: skip
     db.ring(session, db.REQUESTS)

@@ -17,6 +17,7 @@ from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sqlalchemy import func, select
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..errors import BadInput, Unknown
@@ -243,11 +244,14 @@ def add(session: Session, slug: str, name: str, *, now: datetime, **values: Any)
     """A new list, with its first consent texts in three languages. Raises BadInput."""
     if not _SLUG.fullmatch(slug):
         raise SaidBadInput(_("The short name may hold a–z, 0–9 and hyphens inside, at most 48 characters."))
-    if session.scalar(select(MailingList.id).where(MailingList.slug == slug)):
-        raise SaidBadInput(_("There is a list “%(slug)s” already."), slug=slug)
     row = MailingList(slug=slug, name=_name(name), settings=_checked(values), created_at=now)
-    session.add(row)
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(row)
+    except IntegrityError:  # also where somebody else makes it in this very moment
+        if session.scalar(select(MailingList.id).where(MailingList.slug == slug)) is None:
+            raise
+        raise SaidBadInput(_("There is a list “%(slug)s” already."), slug=slug) from None
     for language in LANGUAGES:
         _add_text(session, row, language, _default_consent(row, language), now)
     return row

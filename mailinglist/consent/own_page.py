@@ -90,12 +90,21 @@ def holder(session: Session, key: Key) -> Person | None:
 def held(session: Session, key: Key, *, confirmed: bool = True) -> Person:
     """The same, locked, for a change. Raises Unknown; with `confirmed` NotAllowed, where the address has to be
     confirmed first."""
-    person = session.scalar(select(Person).where(Person.digest == key.digest).with_for_update())
+    person = register.held(session, Person.digest == key.digest)
     if person is None:
         raise Unknown("Nobody with this address is in the register.")
     if confirmed and not proof.confirmed(session, person):
         raise NotAllowed("The address has to be confirmed first.")
     return person
+
+
+def held_to_erase(session: Session, key: Key) -> Person:
+    """`held`, for an erasure: with what the person asked for and no worker has taken yet. Raises Unknown,
+    NotAllowed."""
+    person = holder(session, key)
+    if person is not None:
+        requests.hold_waiting(session, person.folded)
+    return held(session, key)
 
 
 def used(session: Session, key: Key) -> None:

@@ -14,7 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from .keys import keys_of
-from .ledger import ERASED, MOVED, READDRESSED
+from .ledger import ERASED, MOVED, OF_BANS, READDRESSED
 from .states import Event
 from .tables import ConsentText, Evidence, LedgerEntry, Notice, Person
 
@@ -58,12 +58,17 @@ def own(session: Session, folded: str, found: Sequence[Entry]) -> list[Entry]:
     """Of these `entries` of an address those that tell of who has it now, at each address that they had.
 
     After a correction the chain goes on with the next holder of the address; what was before is of whom it was
-    corrected for, and their evidence is not for anybody else. While nobody has the address: all of them.
+    corrected for, and their evidence is not for anybody else. While nobody has the address: all of them. A chain that
+    only tells of bans on the address is theirs, too: it was begun at the moment when they came.
     """
-    chain = session.scalar(select(Person.chain).where(Person.digest == keys_of(session).digest(folded)))
+    digest = keys_of(session).digest(folded)
+    chain = session.scalar(select(Person.chain).where(Person.digest == digest))
     if chain is None:
         return list(found)
-    return sorted((entry for stay in _stays(chain, found) for entry in stay), key=lambda entry: entry.number)
+    theirs = [entry for stay in _stays(chain, found) for entry in stay]
+    others = {entry.chain for entry in found if entry.told["event"] not in OF_BANS} | {chain}
+    theirs += [each for each in found if each.chain not in others and each.told["subject"] == digest.hex()]
+    return sorted(theirs, key=lambda entry: entry.number)
 
 
 def confirmed(session: Session, person: Person) -> bool:

@@ -101,13 +101,20 @@ def locked(session: Session, person_id: int) -> Person | None:
     return session.get(Person, person_id, with_for_update=True, populate_existing=True)
 
 
+def held(session: Session, who: ColumnElement[bool]) -> Person | None:
+    """The same for the one person of whom `who` is true. As they are now, also where the session has looked at them
+    before it had them locked."""
+    found = select(Person).where(who).with_for_update()
+    return session.scalar(found, execution_options={"populate_existing": True})
+
+
 def owner(session: Session, digest: bytes) -> Person | None:
     """The person whom a link with this keyed digest names, also when their address was corrected since (locked)."""
-    person = session.scalar(select(Person).where(Person.digest == digest).with_for_update())
+    person = held(session, Person.digest == digest)
     if person is not None:
         return person
     chain = ledger.moved_to(session, digest)
-    return session.scalar(select(Person).where(Person.chain == chain).with_for_update()) if chain else None
+    return held(session, Person.chain == chain) if chain else None
 
 
 def subscription(session: Session, person_id: int, list_id: int) -> Subscription | None:
@@ -119,7 +126,7 @@ def enter(session: Session, address: Address, *, language: str, name: str | None
     """The person with this address, locked; entered in the register if new. Two at once enter one."""
     keys = keys_of(session)
     digest = keys.digest(address.folded)
-    person = session.scalar(select(Person).where(Person.folded == address.folded).with_for_update())
+    person = held(session, Person.folded == address.folded)
     if person is not None:
         return person
     chain = chain_for(session, digest)

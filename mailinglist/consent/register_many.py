@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import insert, select, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from .. import db
@@ -107,7 +108,10 @@ class _Entrant:
     digest: bytes
     exact_digest: bytes
     chain: bytes | None = None
-    """A chain of the ledger that waits for them: they were erased, or a ban named them before they came."""
+    """A chain of the ledger that waits for them: they were erased, or a ban named them before they came. Else, once
+    they are to be entered, a fresh one."""
+    seen: int = 0
+    """How many entries of the ledger named them, when nobody in the register had their address."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,25 +142,38 @@ class _Group:
         self._rehearsal = rehearsal
         self._language = lists.settings_of(row).language
         """Of those who are new and have none."""
+        self._refused: list[Refusal] = []
         self._fresh: list[dict[str, Any]] = []
         self._changed: list[dict[str, Any]] = []
         self._corrected: list[dict[str, Any]] = []
         self._facts: list[tuple[bytes, bytes, ledger.Fact]] = []
 
     def admit(self, group: Sequence[Entry]) -> None:
-        keys = keys_of(self._session)
-        entrants = [_Entrant(e, keys.digest(e.address.folded), keys.digest(e.address.mailbox)) for e in group]
-        entrants = self._without_banned(entrants)
-        entrants = self._without_left_and_erased(entrants)
+        entrants = self._admissible(group)
+        if self._rehearsal:
+            persons = self._met(entrants)
+        else:
+            # Who was looked at before they were locked may have been erased, or have got another address, meanwhile:
+            # then they would be entered as somebody new. So the group is looked at again, until it is as it was seen.
+            while (found := self._entered_as_seen(entrants)) is None:
+                entrants = self._admissible(group)
+            persons = found
+        self._outcome.refused.extend(self._refused)
         if not entrants:
             return
-        persons = self._met(entrants) if self._rehearsal else self._entered(entrants)
         standings = self._standings([person.id for person in persons.values()])
         for entrant in entrants:
             person = persons[entrant.entry.address.folded]
             self._place(entrant.entry, person, standings.get(person.id))
         if not self._rehearsal:
             self._write()
+
+    def _admissible(self, group: Sequence[Entry]) -> list[_Entrant]:
+        """The group without those who can't be admitted; these are in `_refused`."""
+        keys = keys_of(self._session)
+        self._refused.clear()
+        entrants = [_Entrant(e, keys.digest(e.address.folded), keys.digest(e.address.mailbox)) for e in group]
+        return self._without_left_and_erased(self._without_banned(entrants))
 
     # ── who they are ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -182,14 +199,16 @@ class _Group:
             .where(LedgerEntry.subject.in_([digest for digest in digests if digest not in known]))
             .order_by(LedgerEntry.id)
         )
-        latest = dict(entries.all())  # the latest entry's chain wins
+        named = entries.all()
+        latest = dict(named)  # the latest entry's chain wins
+        seen = Counter(digest for digest, _ in named)
         # A chain may have gone along with somebody whose address changed: then it is theirs.
         taken = set(self._session.scalars(select(Person.chain).where(Person.chain.in_(list(latest.values())))))
         digest_of = {chain: digest for digest, chain in latest.items() if chain not in taken}
         states = self._last_states(list(digest_of))
         chain_of = {digest: chain for chain, digest in digest_of.items()}
         for entrant in entrants:
-            entrant.chain = chain_of.get(entrant.digest)
+            entrant.chain, entrant.seen = chain_of.get(entrant.digest), seen[entrant.digest]
         left = {digest for chain, digest in digest_of.items() if states.get(chain) == State.LEFT.value}
         return self._sifted(entrants, left, _GONE)
 
@@ -206,16 +225,38 @@ class _Group:
         return states
 
     def _sifted(self, entrants: Sequence[_Entrant], refused: set[bytes], reason: str) -> list[_Entrant]:
-        self._outcome.refused.extend(Refusal(e.entry.line, reason) for e in entrants if e.digest in refused)
+        self._refused.extend(Refusal(e.entry.line, reason) for e in entrants if e.digest in refused)
         return [entrant for entrant in entrants if entrant.digest not in refused]
+
+    def _entered_as_seen(self, entrants: Sequence[_Entrant]) -> dict[str, Any] | None:
+        """`_entered`; None, and nobody is entered or locked: it was not as the entrants were seen."""
+        if not entrants:
+            return {}
+        with self._session.begin_nested() as attempt:
+            persons = self._entered(entrants)
+            if self._as_seen(entrants, persons):
+                return persons
+            attempt.rollback()
+        return None
+
+    def _as_seen(self, entrants: Sequence[_Entrant], persons: Mapping[str, Any]) -> bool:
+        """Of whom we have just entered, the ledger says no more than it did. They are ours now: whoever had the address
+        has gone for good, and nobody else comes."""
+        new = {e.digest: e.seen for e in entrants if persons[e.entry.address.folded].chain == e.chain}
+        found = self._session.execute(
+            select(LedgerEntry.subject, func.count()).where(LedgerEntry.subject.in_(new)).group_by(LedgerEntry.subject)
+        )
+        return dict(found.all()) == {digest: seen for digest, seen in new.items() if seen}
 
     def _entered(self, entrants: Sequence[_Entrant]) -> dict[str, Any]:
         """The persons, by case-folded address: entered where they are new, all locked, in the order of the group."""
+        for entrant in entrants:
+            entrant.chain = entrant.chain or secrets.token_bytes(16)
         rows = [
             {
                 "mailbox": entrant.entry.address.mailbox, "folded": entrant.entry.address.folded,
                 "digest": entrant.digest, "exact_digest": entrant.exact_digest,
-                "chain": entrant.chain or secrets.token_bytes(16), "name": entrant.entry.name,
+                "chain": entrant.chain, "name": entrant.entry.name,
                 "language": entrant.entry.language or self._language, "created_at": self._now,
             }
             for entrant in entrants

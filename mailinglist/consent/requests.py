@@ -21,7 +21,7 @@ from . import bans, ledger, lists, register
 from .address import Address, fold, parse
 from .keys import keys_of
 from .states import Channel, State
-from .tables import Confirmation, ConsentText, MailingList, Person, Request, Subscription
+from .tables import FOREMOST, Confirmation, ConsentText, MailingList, Person, Request, Subscription
 
 _log = logger(__name__)
 
@@ -65,18 +65,21 @@ class _Load:
         self.domains[domain] = self.domains.get(domain, 0) + 1
 
 
-def take(session: Session, *, limit: int = 50, now: datetime) -> int:
-    """Take up to `limit` due requests, oldest first; returns how many were looked at. 0: nothing is due.
+def take(session: Session, *, limit: int = 50, opt_outs: bool = False, now: datetime) -> int:
+    """Take up to `limit` due requests, opt-outs that were kept first, and then the oldest; returns how many were looked
+    at. 0: nothing is due.
 
-    Several workers share the queue: rows are locked, and those that another one holds are skipped.
+    Several workers share the queue: rows are locked, and those that another one holds are skipped. With `opt_outs` only
+    those that were kept, and who else is at it is waited for: at 0 they all are entered.
     """
     _let_go(session, now)
+    due = Request.not_before == FOREMOST if opt_outs else Request.not_before <= now
     waiting = session.scalars(
         select(Request)
-        .where(Request.taken_at.is_(None), Request.not_before <= now)
+        .where(Request.taken_at.is_(None), due)
         .order_by(Request.not_before, Request.id)
         .limit(limit)
-        .with_for_update(skip_locked=True)
+        .with_for_update(skip_locked=not opt_outs)
     ).all()
     if not waiting:
         return 0
@@ -334,8 +337,12 @@ def _let_go(session: Session, now: datetime) -> None:
 
 def come_back(session: Session, *, now: datetime) -> int:
     """After a restore: requests that nobody had taken when the backup was made were taken since, and answered; a second
-    letter would go to somebody who asked long ago. They are closed. What somebody left by (`exit`) is not. Returns how
-    many."""
+    letter would go to somebody who asked long ago. They are closed. What somebody left by (`exit`) is not: it goes
+    before all else, also where the copy is of a version that let it wait its turn. Returns how many were closed."""
+    session.execute(
+        update(Request).where(Request.taken_at.is_(None), Request.kind == EXIT).values(not_before=FOREMOST),
+        execution_options={"synchronize_session": False},
+    )
     closed = session.execute(
         update(Request)
         .where(Request.taken_at.is_(None), Request.kind != EXIT)
@@ -383,17 +390,24 @@ def clear_after(session: Session, after: int, *, before: datetime, limit: int) -
     return db.changed(removed), last
 
 
-def forget(session: Session, person: Person) -> int:
-    """Delete every request of this person (their confirmations are gone already). Returns how many.
+def hold_waiting(session: Session, folded: str) -> None:
+    """Before somebody is locked to be erased: what waits of this case-folded address is locked, and what a worker is
+    taking at this moment is waited for. `take` locks requests, and then persons: so no two can wait for each other, and
+    what was asked before the erasure brings nobody back after it."""
+    theirs = db.among(Request.id, _waiting(session, folded))
+    still = select(Request.id).where(theirs, Request.taken_at.is_(None)).order_by(Request.id)
+    session.scalars(still.with_for_update()).all()
 
-    Those that still wait are known by their address only: all that wait at its domain are looked through.
+
+def forget(session: Session, person: Person) -> int:
+    """Delete every request of this person, who is locked (their confirmations are gone already). Returns how many.
+
+    One that a worker is taking is left to it: it waits for the person, so who is erased would wait for it for ever. It
+    was written after the erasure began (`hold_waiting`), or the person is forgotten without having asked for it.
     """
     session.flush()
-    domain = person.mailbox.rpartition("@")[2]
-    waiting = session.execute(
-        select(Request.id, Request.mailbox).where(Request.taken_at.is_(None), Request.domain == domain)
-    )
-    theirs = [number for number, mailbox in waiting if mailbox and fold(mailbox) == person.folded]
+    waiting = select(Request.id).where(db.among(Request.id, _waiting(session, person.folded)))
+    theirs = session.scalars(waiting.with_for_update(skip_locked=True)).all()
     removed = session.execute(
         delete(Request).where(
             (Request.person_id == person.id) | (Request.digest == person.digest) | db.among(Request.id, theirs)
@@ -401,3 +415,13 @@ def forget(session: Session, person: Person) -> int:
         execution_options={"synchronize_session": False},
     )
     return db.changed(removed)
+
+
+def _waiting(session: Session, folded: str) -> list[int]:
+    """What waits is known by its address only: all that waits at its domain is looked through."""
+    waiting = session.execute(
+        select(Request.id, Request.mailbox).where(
+            Request.taken_at.is_(None), Request.domain == folded.rpartition("@")[2]
+        )
+    )
+    return sorted(number for number, mailbox in waiting if mailbox and fold(mailbox) == folded)

@@ -6,7 +6,7 @@ erased person's number, and must not come to mean somebody else.
 
 from __future__ import annotations
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, LargeBinary, String, Text, UniqueConstraint, text
@@ -116,6 +116,11 @@ class Subscription(Base):
         return State(self.state)
 
 
+FOREMOST = datetime(1970, 1, 1, tzinfo=UTC)
+"""`not_before` of an opt-out that is kept: it goes before all else, and one look into the index of what waits says
+whether there is one, however long the queue is."""
+
+
 class Request(Base):
     """What somebody asked for, as it came in; the worker takes it.
 
@@ -159,7 +164,7 @@ class Request(Base):
     """SHA-256 of the nonce in the cookie of the browser that asked."""
     received_at: Mapped[datetime] = mapped_column(UtcDateTime)
     not_before: Mapped[datetime] = mapped_column(UtcDateTime)
-    """Later than received_at in a slower lane."""
+    """Later than received_at in a slower lane; FOREMOST: of an opt-out that is kept."""
     taken_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
     outcome: Mapped[str | None] = mapped_column(String(16))
     person_id: Mapped[int | None]

@@ -154,7 +154,7 @@ class _Reading:
         self._last_erasure = 0
         self._gone: dict[tuple[bytes, bytes], list[Restricted]] = {}
         self._restrictions: list[tuple[bytes, bool, tuple[bytes, int]]] = []
-        self._bans: dict[bytes, set[Banned]] = {}
+        self._bans: dict[bytes, dict[Banned, int]] = {}
 
     def problems(self) -> Iterator[Problem]:
         keys = keys_of(self._session)
@@ -174,8 +174,9 @@ class _Reading:
                 yield from self._verify_restriction(rows[0], chain, told)
             for goal, restricted in told.gone:
                 self._gone.setdefault((chain, goal), []).append(restricted)
-            for digest, forbidden in told.bans.items():
-                self._bans.setdefault(digest, set()).update(forbidden)
+            for digest, said in told.bans.items():
+                last = self._bans.setdefault(digest, said)
+                last.update({held: said[held] for held in said if abs(said[held]) > abs(last.get(held, 0))})
         yield from self._strays(entries.before(None))
         yield from _unknown(standings.before(None))
         yield from self._verify_bans()
@@ -209,7 +210,7 @@ class _Reading:
                 fits = (body["chain"], body["seq"], body["subject"]) == (chain.hex(), row.seq, row.subject.hex())
                 if not fits:
                     yield Problem("the entry stands in a place that is not its own", row.id, chain.hex())
-                told.hear(body)
+                told.hear(body, row.id)
                 recent = datetime.fromisoformat(body["at"]) > self._before
                 if recent and "evidence" in body and not _among(self._kept, bytes.fromhex(body["evidence"])):
                     missing.append(_Missing(row.id, chain, row.seq))
@@ -287,13 +288,11 @@ class _Reading:
             select(Ban.digest, Ban.channel, Ban.list_id).where(Ban.lifted_at.is_(None)), execution_options=_STREAMED
         )
         for digest, channel, list_id in rows:
-            forbidden = self._bans.get(digest, set())
             held = banned(channel, name_of(list_id, slugs.get(list_id)))
-            if held not in forbidden:
+            if self._bans.get(digest, {}).pop(held, 0) <= 0:
                 yield Problem(f"a ban on {_said(held)} is in force that the ledger does not know")
-            forbidden.discard(held)
         for told in self._bans.values():
-            for held in sorted(told, key=_said):
+            for held in sorted((held for held, number in told.items() if number > 0), key=_said):
                 yield Problem(f"a ban on {_said(held)} that the ledger tells of is not in force")
 
 

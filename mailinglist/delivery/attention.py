@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ..bulletins import drafts, setting
 from ..bulletins.tables import Bulletin
 from ..consent import growth, import_jobs
-from ..consent.tables import ImportJob, MailingList, Request
+from ..consent.tables import FOREMOST, ImportJob, MailingList, Request
 from ..letters import desk
 from ..observe import redact
 from ..stationery.sentences import Sentence
@@ -277,7 +277,10 @@ def _complained(session: Session, row: MailingList, now: datetime, since: dateti
 def _letters(session: Session, row: MailingList, now: datetime, since: datetime) -> Iterator[Need]:
     waiting = session.scalar(
         select(func.count()).where(
-            Request.taken_at.is_(None), Request.not_before < now - LATE, Request.list_id == row.id
+            Request.taken_at.is_(None),
+            Request.not_before < now - LATE,
+            Request.not_before > FOREMOST,  # an opt-out that is kept brings no letter
+            Request.list_id == row.id,
         )
     )  # fmt: skip
     ours = (Handoff.kind.in_(desk.KINDS), Handoff.list_id == row.id)

@@ -20,6 +20,7 @@ from sqlalchemy.orm import Session
 
 from .. import db, observe
 from ..bulletins import approvals, drafts
+from ..consent import gate
 from ..consent.tables import MailingList
 from ..errors import Fault, MailinglistError, NotAllowed
 from ..stationery.sentences import Sentence
@@ -93,7 +94,9 @@ def send(
         approval is None or approvals.only_seen_by(session, bulletin, approval.account_id, publishers)
     ):
         raise NotAllowed(_("Have it approved by somebody else."))
-    dispatch = Dispatch(bulletin_id=bulletin_id, list_id=bulletin.list_id, state="scheduled", due_at=at or now)
+    # `begin_due` goes by the database's clock: one that is ahead of it must not make “at once” a while.
+    at_once = min(now, db.clock(session))
+    dispatch = Dispatch(bulletin_id=bulletin_id, list_id=bulletin.list_id, state="scheduled", due_at=at or at_once)
     session.add(dispatch)
     session.flush()
     db.ring(session, db.BULLETINS)
@@ -194,8 +197,9 @@ def state_of(session: Session, bulletin_id: int) -> str | None:
 
 
 def goes_on(session: Session, bulletin_id: int) -> bool:
-    """Whether mails of the bulletin may go now: it is neither paused nor cancelled, and its list is not held."""
-    wanted = select(Dispatch.state).where(Dispatch.bulletin_id == bulletin_id, ~_HELD)
+    """Whether mails of the bulletin may go now: it is neither paused nor cancelled, its list is not held, and no
+    opt-out that was answered waits to be entered."""
+    wanted = select(Dispatch.state).where(Dispatch.bulletin_id == bulletin_id, ~_HELD, ~gate.opt_outs_wait())
     return session.scalar(wanted) in ("sending", "sent")
 
 

@@ -9,14 +9,16 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import dataclass
 
 from flask import Flask, current_app
+from sqlalchemy import select
 
 from .. import db, observe
-from ..consent import requests
+from ..consent import gate, requests
 from ..consent.register import tokens_of
-from ..errors import MailinglistError, RegisterUnsound
+from ..errors import MailinglistError, OptOutsWait, RegisterUnsound
 from ..settings import Settings
 from . import bounces, dispatch, handoffs, letter_desk
 from .bulletin_desk import BulletinDesk
@@ -50,15 +52,19 @@ def letters(*, stop: Stop) -> Report:
     _take_back()
     report = Report()
     while not stop():
+        _enter_opt_outs(stop)
         taken = _take_requests()
         with db.transaction() as session:
             enqueued = letter_desk.enqueue_due(session, now=db.utcnow())
         if _due(LetterDesk.kinds):
             office = _office()
             with OnDuty(_this_app()) as shift:
-                report = run(
-                    office.courier, office.letters, shift.id, gait=office.gait, stop=lambda: stop() or shift.lost
-                )
+                try:
+                    report = run(
+                        office.courier, office.letters, shift.id, gait=office.gait, stop=lambda: stop() or shift.lost
+                    )
+                except OptOutsWait:  # kept since; they are entered, and then the letters go
+                    continue
             if report.trouble:
                 break  # no mail server: the sweep comes again
         elif not taken and not enqueued:
@@ -71,15 +77,27 @@ def _take_requests() -> int:
         return requests.take(session, now=db.utcnow())
 
 
+def _enter_opt_outs(stop: Stop) -> None:
+    """Enter the opt-outs that were kept while the register was unsound: before each marketing mail, by whichever worker
+    wakes first, since their people have been told that they have left. Raises RegisterUnsound."""
+    while not stop() and _opt_outs_wait():
+        with db.transaction() as session:
+            requests.take(session, opt_outs=True, now=db.utcnow())
+
+
 def bulletins(*, stop: Stop) -> dict[int, Report]:
     """Begin the bulletins that are due, and hand over what is being sent, one bulletin after the other.
 
     Raises RegisterUnsound; a bulletin that can't be sent for a reason of its own holds up no other, and says why.
     """
     _take_back()
+    with suppress(RegisterUnsound):  # of each bulletin it is said below
+        _enter_opt_outs(stop)
     with db.transaction() as session:
-        dispatch.call_off_cancelled(session, now=db.utcnow())
-        begun = dispatch.begin_due(session, now=db.utcnow())
+        # By the clock of the database: one machine's that is ahead would begin a bulletin before its time.
+        now = db.clock(session)
+        dispatch.call_off_cancelled(session, now=now)
+        begun = dispatch.begin_due(session, now=now)
     for bulletin_id in begun:
         _log.info("bulletin_begun", bulletin=bulletin_id)
     weigh_bounces(stop=stop)
@@ -125,10 +143,14 @@ def _send(bulletin_id: int, stop: Stop) -> Report:
             def over() -> bool:
                 return stop() or shift.lost
 
-            report = run(office.courier, desk, shift.id, gait=office.gait, stop=over)
-            while report.wait and not over():  # the pace: answers are written down, and then the next go
+            while True:
+                _enter_opt_outs(over)
+                with suppress(OptOutsWait):  # kept since: they are entered, and it goes on
+                    run(office.courier, desk, shift.id, gait=office.gait, stop=over, report=report)
+                if over() or not (report.wait or _opt_outs_wait()):
+                    break
+                # The pace: answers are written down, and then the next go.
                 time.sleep(min(report.wait, _NAP))
-                report = run(office.courier, desk, shift.id, gait=office.gait, stop=over, report=report)
         _trouble(bulletin_id, report.trouble)
     with db.transaction() as session:
         if dispatch.finish(session, bulletin_id, now=db.utcnow()):
@@ -139,6 +161,11 @@ def _send(bulletin_id: int, stop: Stop) -> Report:
 def _trouble(bulletin_id: int, trouble: str | None) -> None:
     with db.transaction() as session:
         dispatch.note_trouble(session, bulletin_id, trouble)
+
+
+def _opt_outs_wait() -> bool:
+    with db.reading() as session:
+        return session.scalar(select(gate.opt_outs_wait())) is True
 
 
 def _due(kinds: Collection[str], *, about: int | None = None) -> bool:

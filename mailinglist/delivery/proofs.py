@@ -17,6 +17,7 @@ from ..consent.register import tokens_of
 from ..consent.tables import MailingList
 from ..errors import BadInput, Banned, Fault, NotAllowed
 from ..settings import Settings
+from ..stationery.sentences import noted as _
 from . import alone
 from .addressing import Addressing
 from .bulletin_desk import BulletinPaper
@@ -26,6 +27,8 @@ from .smtp import Courier
 
 _MARKS = {"fi": "[Testi]", "sv": "[Test]", "en": "[Test]"}
 """What the subject begins with, by the language of the version."""
+_LEFT = _("The owner of this address has left the list, or did not want its mails.")
+_RESTRICTED = _("The owner of this address has restricted the use of their data.")
 
 
 def proof(
@@ -39,7 +42,8 @@ def proof(
     now: datetime,
 ) -> Parcel:
     """The bulletin as it would be mailed to this address, its subject marked: as it is approved, with the sender and
-    the settings that were frozen; else as it and they are now. Raises Unknown, Banned, BadInput.
+    the settings that were frozen; else as it and they are now. Raises Unknown, Banned, NotAllowed, BadInput;
+    RegisterUnsound, OptOutsWait.
 
     `language`: which version; None: the list's, or the first. `name`: the recipient's; None: fallbacks are shown.
     Its unsubscribe link is real: it would take this very address off the list, if it were on it.
@@ -48,8 +52,8 @@ def proof(
     row = session.get_one(MailingList, bulletin.list_id)
     if bans.forbids_mail(session, bans.digests(session, address), row):
         raise Banned("Marketing to this address is forbidden.")
-    if refused := gate.left_or_muted(session, address, list_id=row.id, now=now):
-        raise NotAllowed(f"Nothing is mailed to this address: {refused}.")
+    if refused := gate.not_even_a_test(session, address, list_id=row.id, now=now):
+        raise NotAllowed(_RESTRICTED if refused == "restricted" else _LEFT)
     issue = approvals.issue_of(session, bulletin_id)
     whole = approvals.issue_editions(issue, row) if issue else drafts.editions(session, bulletin)
     if language is not None and language not in whole:

@@ -6,14 +6,14 @@ import json
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 
-from sqlalchemy import func, select
+from sqlalchemy import case, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from .. import db, migrate
 from ..consent import seals
 from ..consent.keys import assert_key
-from ..consent.tables import LedgerEntry, Request
+from ..consent.tables import FOREMOST, LedgerEntry, Request
 from ..consent.triggers import missing_triggers
 from ..delivery import handoffs
 from ..delivery.tables import Handoff
@@ -111,9 +111,16 @@ def _latest_entry(session: Session) -> datetime | None:
 
 
 def _check_requests(session: Session) -> Iterator[Finding]:
-    due = session.scalar(select(func.min(Request.not_before)).where(Request.taken_at.is_(None)))
+    since = case((Request.not_before == FOREMOST, Request.received_at), else_=Request.not_before)
+    due, kept = session.execute(
+        select(func.min(since), func.sum(case((Request.not_before == FOREMOST, 1), else_=0))).where(
+            Request.taken_at.is_(None)
+        )
+    ).one()
     if due is not None and db.utcnow() - due > _PATIENCE:
         words = f"one has waited since {due:%Y-%m-%d %H:%M:%S} UTC: no worker takes them"
+        if kept:
+            words += f"; of {kept} people who left and were told so, and no marketing goes until they are entered"
         mend = "start `mailinglist worker` and `mailinglist scheduler`, and see their logs"
         yield Finding("requests", Level.FAILURE, words, mend)
     else:

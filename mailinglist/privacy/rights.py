@@ -6,10 +6,9 @@ from collections import Counter
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..consent import register
+from ..consent import register, requests
 from ..consent.address import Address
 from ..consent.tables import Person
 from ..errors import Unknown
@@ -31,9 +30,15 @@ def erase(session: Session, address: Address, now: datetime, *, source: str = ""
 
     Raises Unknown when nobody with this address is in the register, RegisterUnsound.
     """
-    person = session.scalar(select(Person).where(Person.folded == address.folded).with_for_update())
+    requests.hold_waiting(session, address.folded)
+    person = register.held(session, Person.folded == address.folded)
     if person is None:
         raise Unknown("Nobody with this address is in the register.")
+    return erase_held(session, person, now, source=source)
+
+
+def erase_held(session: Session, person: Person, now: datetime, *, source: str = "") -> Erasure:
+    """`erase`, for a person who is locked, after `requests.hold_waiting`. Raises RegisterUnsound."""
     register.withdraw(session, person, source=source or "erasure", now=now)
     session.flush()
     return forget(session, person, now, source=source)

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import delete, func, select, update
+from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from ..consent.address import parse
@@ -97,8 +98,6 @@ def enrol(
     NotAllowed (there is one for this address).
     """
     found = parse(address)
-    if by_address(session, found.folded) is not None:
-        raise NotAllowed(_("There is an account for this address already."))
     account = Account(
         address=found.mailbox,
         folded=found.folded,
@@ -109,8 +108,13 @@ def enrol(
         created_at=now,
         created_by=by.who,
     )
-    session.add(account)
-    session.flush()
+    try:
+        with session.begin_nested():
+            session.add(account)
+    except IntegrityError:  # also where somebody else makes it in this very moment
+        if by_address(session, found.folded) is None:
+            raise
+        raise NotAllowed(_("There is an account for this address already.")) from None
     audit.note(session, "account_made", by=by, about=about(account), now=now, levels=account.levels)
     return account, issue_link(session, account, "enrol", by=by, now=now)
 

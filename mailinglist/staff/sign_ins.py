@@ -35,6 +35,8 @@ FRESH = timedelta(minutes=10)
 
 _HALF = timedelta(minutes=10)
 """Within which the second factor follows the password."""
+_APART = timedelta(minutes=1)
+"""By how much the clocks of two machines may differ."""
 _SECRET = 32  # bytes
 _LONGEST_CLIENT, _LONGEST_AGENT = 64, 300
 _PASSWORD, _BOTH = "password", "both"
@@ -85,7 +87,7 @@ def seen(session: Session, sign_in_id: int, *, now: datetime) -> None:
 
 def fresh(sign_in: SignIn, now: datetime) -> bool:
     """Whether both factors were shown in the last minutes."""
-    return sign_in.passed == _BOTH and sign_in.fresh_at is not None and now - sign_in.fresh_at < FRESH
+    return sign_in.passed == _BOTH and sign_in.fresh_at is not None and _within(sign_in.fresh_at, FRESH, now)
 
 
 def accepted_secrecy(account: Account) -> bool:
@@ -95,7 +97,13 @@ def accepted_secrecy(account: Account) -> bool:
 
 def _lives(sign_in: SignIn, now: datetime) -> bool:
     longest = LONGEST if sign_in.passed == _BOTH else _HALF
-    return now - sign_in.began_at < longest and now - sign_in.seen_at < IDLE
+    return _within(sign_in.began_at, longest, now) and _within(sign_in.seen_at, IDLE, now)
+
+
+def _within(moment: datetime, limit: timedelta, now: datetime) -> bool:
+    """Whether it was less than `limit` ago. What lies ahead was written by a clock that was wrong, and is not recent:
+    else a sign-in would last for longer by as much."""
+    return -_APART < now - moment < limit
 
 
 # ── beginning ─────────────────────────────────────────────────────────────────────────────────────────────────────────

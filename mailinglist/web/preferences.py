@@ -269,9 +269,9 @@ def _erase(token: str) -> Response:
         return pages.page("preferences_erase", brand=brand, token=token, address=address, banned=banned, until=None)
     with db.transaction() as session:
         key = own_page.read(session, token, now=now)
-        held = own_page.held(session, key)
+        held = own_page.held_to_erase(session, key)
         number, mailed_at = held.id, key.issued_at.isoformat()
-        erasure = rights.erase(session, Address(held.mailbox, held.folded), now, source=own_page.SOURCE)
+        erasure = rights.erase_held(session, held, now, source=own_page.SOURCE)
         audit.note(
             session, "erased_on_own_page", by=_THE_PERSON, about=f"person {number}", now=now, key_mailed_at=mailed_at
         )

@@ -367,6 +367,16 @@ class TestLasting:
             assert sign_ins.of(session, secret, now=NOW + 10 * MINUTE - SECOND) is not None
             assert sign_ins.of(session, secret, now=NOW + 10 * MINUTE) is None
 
+    def test_one_that_a_wrong_clock_put_into_the_future_is_neither_fresh_nor_alive(self, app: Flask) -> None:
+        with db.transaction() as session:
+            account = member(session, now=NOW)
+            ahead = NOW + timedelta(hours=3)
+            secret = whole(session, account, ahead)
+            row = row_of(session, account)
+            for moment, good in ((ahead - MINUTE + SECOND, True), (ahead - 2 * MINUTE, False), (NOW, False)):
+                assert sign_ins.fresh(row, moment) is good
+                assert (sign_ins.of(session, secret, now=moment) is not None) is good
+
     def test_freshness_passes_and_comes_back_with_both_factors(self, app: Flask) -> None:
         with db.transaction() as session:
             account = member(session, now=NOW)

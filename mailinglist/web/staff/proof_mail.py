@@ -18,7 +18,7 @@ from ...bulletins.tables import Bulletin
 from ...consent.address import Address, parse
 from ...delivery import post, proofs
 from ...delivery.parcels import Parcel
-from ...errors import BadInput, Banned, Fault, NotAllowed
+from ...errors import BadInput, Banned, Fault, NotAllowed, OptOutsWait
 from ...pace import TEST_MAIL
 from ...staff import accounts
 from ...staff.levels import Right
@@ -71,7 +71,7 @@ def send(number: int) -> Response:
                     made = proofs.proof(
                         session, number, tester.address, pages.settings(), language=language, name=tester.name, now=now
                     )  # fmt: skip
-                except (BadInput, Banned, NotAllowed) as error:
+                except (BadInput, Banned, NotAllowed, OptOutsWait) as error:
                     errors[""] = f"{tester.name}: {_why(error)}"
                     break
                 parcels.append((tester, made))
@@ -113,11 +113,9 @@ def _versions(bulletin: Bulletin) -> list[str]:
     return list(blocks.read(bulletin.source).versions) if bulletin.form == "blocks" else []
 
 
-def _why(error: BadInput | Banned | NotAllowed) -> str:
+def _why(error: BadInput | Banned | NotAllowed | OptOutsWait) -> str:
     if isinstance(error, Banned):
         return pages.say("Marketing to this address is forbidden.")
-    if isinstance(error, NotAllowed):
-        return pages.say("The owner of this address has left the list, or did not want its mails.")
     return pages.reason(error)
 
 
