@@ -7,6 +7,7 @@ variable and never shows a secret. `Settings.with_keys()` adds the keys that are
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -28,6 +29,12 @@ SETTINGS = "MAILINGLIST"
 AUTO = "auto"
 """What MAILINGLIST_INBOUND_BIND may say instead of an address: `run` takes a free port, while there is a catcher."""
 _SHORTEST_KEY = 16  # characters
+_SERVER = re.compile(
+    r"[^:]+://([^:/]*(:[^@]*)?@)?"  # user and password
+    r"(\[[^/?\]]+\]|[^/:?\[\]]*)(:[0-9]*)?([/?].*)?"
+)
+"""A database server's URL, as SQLAlchemy divides it: a password may hold a slash or a colon."""
+_NO_HOST = "its host or port can't be read; an IPv6 address stands in brackets: [::1]"
 
 Tls = Literal["none", "if-offered", "required", "implicit"]
 
@@ -259,6 +266,8 @@ class Settings(BaseSettings):
         scheme = value.get_secret_value().partition(":")[0] if value else "sqlite"
         if scheme not in ("sqlite", "postgresql", "postgresql+psycopg", "postgres"):
             raise ValueError("expected postgresql://user:password@host/name or sqlite:///file")
+        if value and scheme != "sqlite" and not _SERVER.fullmatch(value.get_secret_value()):
+            raise ValueError(_NO_HOST)
         return value
 
     @field_validator("broker_url")
@@ -266,6 +275,10 @@ class Settings(BaseSettings):
     def _known_broker(cls, value: SecretStr | None) -> SecretStr | None:
         if value and value.get_secret_value().partition(":")[0] not in ("redis", "rediss", "redis+socket", "memory"):
             raise ValueError("expected redis://host:port/number")
+        try:
+            _ = urlsplit(value.get_secret_value()).port if value else None
+        except ValueError:
+            raise ValueError(_NO_HOST) from None
         return value
 
     @field_validator("smtp_url")
@@ -376,7 +389,8 @@ class Settings(BaseSettings):
 
     @property
     def backups_kept(self) -> timedelta | None:
-        """After this time a scheduled backup is surely deleted: the next one does that. None: none are scheduled."""
+        """After this time a scheduled backup is deleted: the next one does that. None: none are scheduled. After a time
+        without backups it may be a week more (`privacy/backup.py`)."""
         if self.backup_dir is None:
             return None
         return timedelta(days=self.backup_keep, hours=self.backup_every)

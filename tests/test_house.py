@@ -16,7 +16,7 @@ PACKAGE = ROOT / "mailinglist"
 
 # From the ground up. A room imports only from floors below its own (and from itself).
 FLOORS: tuple[tuple[str, ...], ...] = (
-    ("disk", "errors", "i18n", "observe", "periods", "places"),
+    ("disk", "errors", "i18n", "moments", "observe", "periods", "places"),
     ("settings",),
     ("db", "tokens"),
     ("heartbeat", "pace", "stationery"),

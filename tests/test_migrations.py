@@ -13,7 +13,7 @@ from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from flask import Flask
-from sqlalchemy import CheckConstraint, MetaData, Table, create_engine, inspect, text
+from sqlalchemy import CheckConstraint, MetaData, Table, create_engine, inspect, select, text
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
@@ -22,9 +22,10 @@ from conftest import NOW, SECRETS
 from mailinglist import db, migrate
 from mailinglist.app import create_app
 from mailinglist.bulletins import approvals
-from mailinglist.consent import bans, lists
+from mailinglist.consent import bans, gate, lists
 from mailinglist.consent.keys import keys_of, remember
 from mailinglist.consent.states import Channel
+from mailinglist.consent.tables import FOREMOST
 from mailinglist.delivery import dispatch
 from mailinglist.delivery.tables import STATES
 from mailinglist.errors import Fault
@@ -288,6 +289,29 @@ def test_mails_of_0011_keep_what_they_have(empty: Flask) -> None:
     assert [{name: row[name] for name in before[0]} for row in after] == before
     assert {(row["writer"], row["deaths"], row["client"]) for row in after} == {(None, 0, None)}
     assert [(row["forward_at"], row["forward_tries"]) for row in after] == [(NOW, 1), (NOW, 1), (None, 0)]
+
+
+@pytest.mark.parametrize("empty", ["sqlite", "postgresql"], indirect=True)
+def test_leaves_that_0012_kept_hold_marketing_back(empty: Flask) -> None:
+    """They were answered with yes, and no gate before looked at them."""
+    made_at("0012")
+    the_list = {"id": 1, "slug": "one", "name": "One", "settings": {}, "created_at": NOW}
+    alike = {
+        "list_id": 1, "entrance": "web", "domain": "", "language": "fi", "origin": {}, "received_at": NOW,
+        "not_before": NOW, "letter_due": False,
+    }  # fmt: skip
+    asked = [("exit", None), ("exit", NOW), ("join", None)]
+    with db.transaction() as session:
+        old = MetaData()
+        old.reflect(session.connection())
+        session.execute(old.tables["lists"].insert(), [the_list])
+        rows = [{**alike, "id": n, "kind": kind, "taken_at": taken} for n, (kind, taken) in enumerate(asked, 1)]
+        session.execute(old.tables["requests"].insert(), rows)
+    migrate.upgrade(empty)
+    with db.reading() as session:
+        after = _rows(session, metadata.tables["requests"])
+        assert [row["not_before"] for row in after] == [FOREMOST, NOW, NOW]
+        assert session.scalar(select(gate.opt_outs_wait())) is True
 
 
 def _rows(session: Session, table: Table) -> list[dict[str, Any]]:

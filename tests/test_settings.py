@@ -117,7 +117,11 @@ def test_what_a_variable_means(name: str, value: str, attribute: str, meaning: o
     [
         ("database_url", f"mysql://u:{SECRET}@db/x"),
         ("database_url", SECRET),
+        ("database_url", f"postgresql://u:{SECRET}@[::1/x"),
+        ("database_url", f"postgresql://u:{SECRET}@db:port/x"),
         ("broker_url", f"amqp://u:{SECRET}@mq"),
+        ("broker_url", f"redis://:{SECRET}@[mq:1"),
+        ("broker_url", f"redis://:{SECRET}@mq:port"),
         ("smtp_url", f"http://u:{SECRET}@mx"),
         ("smtp_url", f"u:{SECRET}@mx"),
         ("smtp_url", f"smtp://u:{SECRET}@mx?starttls=maybe"),

@@ -81,7 +81,7 @@ def tidy() -> None:
         with db.transaction() as session:
             notice.refresh_all(session, _app().config[SETTINGS], now=db.utcnow())
             disclosures.tell_of_imports(session, now=db.utcnow())
-        retention.run(stop=_stopping)
+        retention.run_daily(stop=_stopping)
 
 
 @shared_task(name="seal")  # type: ignore[untyped-decorator]

@@ -26,6 +26,10 @@ _REASONS = {
 }
 UNPRINTABLE = frozenset({"Cc", "Cf", "Cs", "Co", "Zl", "Zp"})
 """Controls, marks that turn the writing around, halves of characters, private use, line and paragraph ends."""
+_UNSEEN = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u3164\ufe00-\ufe0f\uffa0\ufff0-\ufff8\U000e0000-\U000e0fff]"
+)
+"""Shown as nothing: Unicode's Default_Ignorable_Code_Point (DerivedCoreProperties.txt), less what is UNPRINTABLE."""
 _ESCAPED = re.compile(r"%[89A-Fa-f][0-9A-Fa-f]")
 # Most addresses: these need no more than this look, which takes a twentieth of the time. Labels of a domain with two
 # hyphens in a row may be A-labels, and single-label or special domains have rules of their own: those go the long way.
@@ -85,6 +89,9 @@ def _parsed_with_care(text: str) -> Address:
         raise _bad(part) from error
     if checked.local_part.casefold() != checked.local_part.lower():
         # ſmith and smith, straße and strasse fold alike, and are two mailboxes: one could keep the other off the list.
+        raise _bad("local")
+    if unicodedata.normalize("NFKC", checked.local_part) != checked.local_part or _UNSEEN.search(checked.local_part):
+        # Who reads ｍatti or a matti with a mark that nobody sees takes them for matti (RFC 8264 §9.17, UTS 39 §3).
         raise _bad("local")
     if "." not in checked.ascii_domain:
         raise _bad("domain")

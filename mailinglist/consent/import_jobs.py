@@ -24,7 +24,7 @@ from typing import Any
 from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
-from .. import db
+from .. import db, moments
 from ..errors import BadInput, NotAllowed, Unknown
 from ..observe import redact
 from . import sheet
@@ -221,7 +221,7 @@ def claim(session: Session, *, now: datetime) -> ImportJob | None:
         .where(
             ImportJob.state.in_(_AT_WORK),
             ImportJob.file.is_not(None),
-            ImportJob.beat_at.is_(None) | (ImportJob.beat_at < now - STALE),
+            or_(ImportJob.beat_at.is_(None), ImportJob.beat_at < now - STALE, ImportJob.beat_at > moments.latest(now)),
         )
         .order_by(ImportJob.id)
         .limit(1)

@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from .. import db
+from .. import db, moments
 from ..i18n import DEFAULT_LANGUAGE
 from . import confirming, journal, journal_file, lists, register
 from .address import Address, parse
@@ -129,7 +129,8 @@ def proof_wanted(session: Session, row: MailingList, *, now: datetime) -> bool:
     if mode != "auto":
         return mode == "on"
     for window, most in _ATTACK:
-        recent = select(Request.id).where(Request.received_at > now - window).limit(most + 1).subquery()
+        within = Request.received_at.between(now - window, moments.latest(now))
+        recent = select(Request.id).where(within).limit(most + 1).subquery()
         if (session.scalar(select(func.count()).select_from(recent)) or 0) > most:
             return True
     return False

@@ -12,21 +12,22 @@ A crash after the file and before the commit leaves a line for something that di
 replayed, it honours an opt-out that was asked for. The file is locked only while a piece is appended, when the
 transaction waits for nothing any more, so that no two can wait for each other. A file that can't be written stops no
 opt-out: its lines go into `journal_backlog` in the same transaction, follow later, and the alarm is loud until they
-have. The lines of leaves that are kept while the register is unsound wait there, too.
+have. Until then the head says that the file is behind: should the database be lost meanwhile, a restore knows that
+opt-outs are. The lines of leaves that are kept while the register is unsound wait there, too.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import delete, func, insert, select
 from sqlalchemy.orm import Session
 
-from .. import db, observe
-from . import journal_file
+from .. import db, moments, observe
+from . import journal_file, keys
 from .journal_file import Journal, Line, Position, Reading
 from .keys import assert_key
 from .ledger import moment
@@ -36,6 +37,9 @@ _log = observe.logger(__name__)
 
 _PIECE = 1000
 """Digests in one line: a list of a million bans is a thousand lines."""
+_SURE = timedelta(minutes=1)
+"""So long after the file refused a line, its row is in `journal_backlog` for everybody to see: it is written at the
+very end of its transaction."""
 _LINES = 50
 """Lines that are written under one lock: some ten milliseconds."""
 _INFO, _NOTED = "journal", "mailinglist_noted"
@@ -122,6 +126,7 @@ def write(session: Session) -> None:
     if not noted:
         return
     journal: Journal = session.info[_INFO]
+    refused = False
     for start in range(0, len(noted), _LINES):
         lines = [{**line, "who": [digest.hex() for digest in line["who"]]} for line in noted[start : start + _LINES]]
         try:
@@ -130,7 +135,11 @@ def write(session: Session) -> None:
             observe.count("journal_not_written", len(lines))
             _log.error("journal_not_written", lines=len(lines), error=type(error).__name__, reason=error.strerror)
             at = db.utcnow()
+            journal.fall_behind(now=at)
+            refused = True
             session.execute(insert(JournalBacklog), [{"line": line, "at": at} for line in lines])
+    if not refused:
+        _caught_up(session)
 
 
 def pass_over(session: Session) -> None:
@@ -159,14 +168,29 @@ def catch_up(session: Session, *, limit: int = 200) -> int:
         select(JournalBacklog).order_by(JournalBacklog.id).limit(limit).with_for_update(skip_locked=True)
     ).all()
     if not waiting:
+        _caught_up(session)
         return 0
     assert_key(session)  # signed with a wrong key they would be lost
     try:
         journal_of(session).append([row.line for row in waiting])
     except OSError:
+        if journal_of(session).head().behind is None:  # the head could not be written, either, when they were refused
+            journal_of(session).fall_behind(now=db.utcnow())
         return 0
     session.execute(delete(JournalBacklog).where(JournalBacklog.id.in_([row.id for row in waiting])))
     return len(waiting)
+
+
+def _caught_up(session: Session) -> None:
+    """Have the head of this machine's journal say no longer that it is behind, once no line waits for it."""
+    journal = journal_of(session)
+    behind = journal.head().behind
+    if behind is None or moments.recent(behind, db.utcnow(), _SURE):
+        return
+    # A database that was restored does not know what waited in the one that was lost: a person decides about that.
+    if keys.held(session) or session.scalar(select(JournalBacklog.id).limit(1)) is not None:
+        return
+    journal.caught_up()
 
 
 def look_through(session: Session, *, now: datetime) -> Reading:

@@ -2,7 +2,9 @@
 
 A line is JSON and holds no address: keyed digests, a list, channels, times. Each carries a MAC of its own and that of
 the line before it, so that a line that was altered, left out or put elsewhere shows. How long the journal is stands
-under a MAC in a second place, the *head*, on another disk if one is wise: so a cut tail or a missing file shows.
+under a MAC in a second place, the *head*, on another disk if one is wise: so a cut tail or a missing file shows. When
+the file takes no line, the head says that too, as `behind`, until the line is in the file: so a restore knows that one
+is missing. A version that does not know the word reads such a head as any other.
 
 The file is locked only while a piece is appended. What it is for, and who writes: `journal`.
 """
@@ -48,6 +50,8 @@ ACCEPTED = "loss_accepted"
 _BEGUN = "begun"
 _PATIENCE = 5.0
 """Seconds to wait for the file's lock; another process may have been stopped with it in hand."""
+_HEAD_PATIENCE = 1.0
+"""Seconds to wait for the head's. Without it the head is written all the same."""
 _SLOT = 512
 """Octets of each of the head's two places, which are written in turn: one of them is always whole."""
 _START = "0" * 64
@@ -97,6 +101,8 @@ class Reading:
     """The last line that fits; None: there is none."""
     accepted: list[Position] = field(default_factory=list)
     """Where a person said that opt-outs are lost: a copy from before does not know of what is missing there."""
+    behind: datetime | None = None
+    """When a line was last refused by the file, while that line is not known to be in it; None: none is missing."""
     macs: set[str] = field(default_factory=set)
     """Of every genuine line, also of those that only say how the journal goes on."""
 
@@ -112,6 +118,16 @@ class Head:
     position: Position | None
     """None: there is no head, or none that we made."""
     exists: bool
+    behind: datetime | None = None
+    """See `Reading.behind`."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Stated:
+    """What one of the head's two places says."""
+
+    position: Position
+    behind: datetime | None
 
 
 class Journal:
@@ -164,13 +180,35 @@ class Journal:
             return Head(None, exists=False)
         except OSError:
             return Head(None, exists=True)
-        slots = (self._slot(raw[start : start + _SLOT]) for start in (0, _SLOT))
-        return Head(max((slot for slot in slots if slot), key=lambda slot: slot.number, default=None), exists=True)
+        stated = self._stated(raw)
+        return Head(stated.position, exists=True, behind=stated.behind) if stated else Head(None, exists=True)
 
     def begin(self) -> None:
         """Make the journal, if there is none. Raises OSError."""
         if self.tail() is None and self.head().position is None:
             self.append([])
+
+    def fall_behind(self, *, now: datetime) -> None:
+        """Have the head say that the file has refused a line. Both places say so, the one in use last: whatever tears,
+        one of them is whole, and what is written afterwards goes on saying it."""
+        self._say(now)
+
+    def caught_up(self) -> None:
+        """Every line that the file has refused is in it by now."""
+        self._say(None)
+
+    def _say(self, behind: datetime | None) -> None:
+        try:
+            with self._head_locked() as file:
+                stated = self._stated(os.pread(file, 2 * _SLOT, 0))
+                if stated is None:  # then it does not fit the journal anyway, and that shows
+                    return
+                own = stated.position.number % 2
+                for slot in (1 - own, own):
+                    self._put(file, slot, stated.position, behind)
+        except OSError as error:
+            observe.count("journal_head_not_written")
+            _log.error("journal_head_not_written", reason=error.strerror)
 
     def genuine(self, body: bytes, mac: str) -> bool:
         """Whether a line is ours, and as it was written."""
@@ -198,33 +236,57 @@ class Journal:
             observe.count("journal_head_left")
             _log.error("journal_head_does_not_fit")
             return
-        stated = _canonical({"journal": last.journal, "mac": last.mac, "n": last.number})
-        signed = _canonical({"head": json.loads(stated), "signed": self._keys.journal_mac(b"head" + stated).hex()})
         try:
             self._head.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            file = os.open(self._head, os.O_WRONLY | os.O_CREAT, 0o600)
-            try:
-                slots = (0, 1) if renew else (last.number % 2,)
-                for slot in slots:
-                    _write_all(file, signed.ljust(_SLOT - 1) + b"\n", slot * _SLOT)
-                os.fdatasync(file)
-            finally:
-                os.close(file)
+            with self._head_locked(os.O_CREAT) as file:
+                # Once more, under the lock: another process's line may have been refused meanwhile.
+                now = self._stated(os.pread(file, 2 * _SLOT, 0)) if ours and not renew else None
+                for slot in (0, 1) if renew else (last.number % 2,):
+                    self._put(file, slot, last, now.behind if now else None)
             if not head.exists:
                 disk.sync_folder(self._head.parent)
         except OSError as error:
             observe.count("journal_head_not_written")
             _log.error("journal_head_not_written", reason=error.strerror)
 
-    def _slot(self, raw: bytes) -> Position | None:
+    @contextlib.contextmanager
+    def _head_locked(self, flags: int = 0) -> Iterator[int]:
+        """The head, open and locked. Raises OSError."""
+        file = os.open(self._head, os.O_RDWR | os.O_CLOEXEC | flags, 0o600)
+        try:
+            end = time.monotonic() + _HEAD_PATIENCE
+            with contextlib.suppress(OSError):  # a file system without locks: one machine writes there, and seldom
+                while not _lock(file) and time.monotonic() < end:
+                    time.sleep(0.002)
+            yield file
+        finally:
+            os.close(file)  # and so unlocked
+
+    def _put(self, file: int, slot: int, at: Position, behind: datetime | None) -> None:
+        said = {"journal": at.journal, "mac": at.mac, "n": at.number, **({"behind": moment(behind)} if behind else {})}
+        signed = _canonical({"head": said, "signed": self._keys.journal_mac(b"head" + _canonical(said)).hex()})
+        _write_all(file, signed.ljust(_SLOT - 1) + b"\n", slot * _SLOT)
+        os.fdatasync(file)
+
+    def _stated(self, raw: bytes) -> _Stated | None:
+        """What the head says: its later place; of two that are equally late, the one that says `behind`."""
+        found = (self._slot(raw[start : start + _SLOT]) for start in (0, _SLOT))
+        return max(
+            (stated for stated in found if stated),
+            key=lambda stated: (stated.position.number, stated.behind is not None),
+            default=None,
+        )
+
+    def _slot(self, raw: bytes) -> _Stated | None:
         try:
             said = json.loads(raw)
             stated, signed = said["head"], str(said["signed"])
             position = Position(str(stated["journal"]), int(stated["n"]), str(stated["mac"]))
+            behind = datetime.fromisoformat(stated["behind"]) if "behind" in stated else None
         except (ValueError, KeyError, TypeError):
             return None
         expected = self._keys.journal_mac(b"head" + _canonical(stated)).hex()
-        return position if hmac.compare_digest(signed.encode(), expected.encode()) else None
+        return _Stated(position, behind) if hmac.compare_digest(signed.encode(), expected.encode()) else None
 
     @contextlib.contextmanager
     def _locked(self) -> Iterator[tuple[int, bool]]:
@@ -252,6 +314,7 @@ def read(journal: Journal) -> Reading:
     """A whole journal: its lines that are genuine, and what is wrong with the rest of it. Raises OSError."""
     reading = Reading(journal.path)
     head = journal.head()  # before the file, which may grow meanwhile
+    reading.behind = head.behind
     last: Position | None = None
     headed = False
     try:

@@ -17,9 +17,9 @@ from zoneinfo import available_timezones
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from sqlalchemy import func, select
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from ..db import insert_new
 from ..errors import BadInput, Unknown
 from ..i18n import LANGUAGES, gettext
 from ..stationery.sentences import SaidBadInput
@@ -244,14 +244,14 @@ def add(session: Session, slug: str, name: str, *, now: datetime, **values: Any)
     """A new list, with its first consent texts in three languages. Raises BadInput."""
     if not _SLUG.fullmatch(slug):
         raise SaidBadInput(_("The short name may hold a–z, 0–9 and hyphens inside, at most 48 characters."))
-    row = MailingList(slug=slug, name=_name(name), settings=_checked(values), created_at=now)
-    try:
-        with session.begin_nested():
-            session.add(row)
-    except IntegrityError:  # also where somebody else makes it in this very moment
-        if session.scalar(select(MailingList.id).where(MailingList.slug == slug)) is None:
-            raise
-        raise SaidBadInput(_("There is a list “%(slug)s” already."), slug=slug) from None
+    fresh = insert_new(session, MailingList).values(
+        slug=slug, name=_name(name), settings=_checked(values), created_at=now
+    )
+    # Of two who add it at once, the second waits for the first, and is told.
+    made = session.scalar(fresh.on_conflict_do_nothing(index_elements=["slug"]).returning(MailingList.id))
+    if made is None:
+        raise SaidBadInput(_("There is a list “%(slug)s” already."), slug=slug)
+    row = session.get_one(MailingList, made)
     for language in LANGUAGES:
         _add_text(session, row, language, _default_consent(row, language), now)
     return row

@@ -11,10 +11,10 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, update
+from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
 from sqlalchemy.orm import Session
 
-from .. import db
+from .. import db, moments
 from ..errors import MailinglistError, RegisterUnsound
 from ..observe import count, logger
 from . import bans, ledger, lists, register
@@ -298,6 +298,8 @@ def _enough(
     else can bring that about. With keys it is the use of one.
     """
     acted = standing.acted_at if standing else None
+    if acted is not None and moments.ahead(acted, now):
+        acted = None  # else nothing would count until then
     for window, most in _KEY_LIMITS if kind == KEY else _ADDRESS_LIMITS:
         since = now - window if acted is None else max(now - window, acted)
         sent = session.scalar(
@@ -305,7 +307,7 @@ def _enough(
             .select_from(Request)
             .where(
                 theirs, Request.kind == kind, Request.letter.is_not(None), Request.letter_at > since,
-                Request.outcome != USED,
+                Request.letter_at <= moments.latest(now), Request.outcome != USED,
             )
         )  # fmt: skip
         if (sent or 0) >= most:
@@ -315,11 +317,10 @@ def _enough(
 
 def _load(session: Session, domains: Collection[str], now: datetime) -> _Load:
     since = now - timedelta(minutes=1)
-    total = session.scalar(select(func.count()).select_from(Request).where(Request.letter_at > since)) or 0
+    recent = (Request.letter_at > since, Request.letter_at <= moments.latest(now))
+    total = session.scalar(select(func.count()).select_from(Request).where(*recent)) or 0
     rows = session.execute(
-        select(Request.domain, func.count())
-        .where(Request.domain.in_(list(domains)), Request.letter_at > since)
-        .group_by(Request.domain)
+        select(Request.domain, func.count()).where(Request.domain.in_(list(domains)), *recent).group_by(Request.domain)
     ).all()
     return _Load(total, dict(rows))
 
@@ -328,11 +329,20 @@ def _let_go(session: Session, now: datetime) -> None:
     """The address of who is known by a ban only goes again, some hours after they asked for a key."""
     late = session.scalars(
         select(Request.id).where(
-            Request.digest.is_not(None), Request.mailbox.is_not(None), Request.letter_at < now - _ADDRESS_KEPT
+            Request.digest.is_not(None),
+            Request.mailbox.is_not(None),
+            or_(Request.letter_at < now - _ADDRESS_KEPT, Request.letter_at > moments.latest(now)),
         )
     ).all()
     if late:
         session.execute(update(Request).where(Request.id.in_(late)).values(mailbox=None, domain=""))
+
+
+def put_right(session: Session, *, now: datetime) -> int:
+    """Have what waits for a moment that no request can wait for be taken now: it came in by a clock that was ahead.
+    Returns how many requests that were."""
+    never = (Request.taken_at.is_(None), Request.not_before > moments.latest(now) + WAIT)
+    return db.changed(session.execute(update(Request).where(*never).values(not_before=now)))
 
 
 def come_back(session: Session, *, now: datetime) -> int:

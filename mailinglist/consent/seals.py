@@ -24,7 +24,7 @@ from sqlalchemy import func, select, text
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.orm import Session
 
-from .. import db
+from .. import db, moments
 from ..errors import Fault
 from ..observe import logger
 from . import ledger, merkle, signing
@@ -38,6 +38,8 @@ _CHAIN, _HASH = 16, 32  # bytes
 _ROWS = 5000
 _PATIENCE = timedelta(minutes=5)
 _NAP = 0.1  # seconds
+_LATELY = 10
+"""Seals that are looked at for a date that was wrong: there is one a day."""
 
 _log = logger(__name__)
 
@@ -184,6 +186,21 @@ def behind(session: Session) -> datetime | None:
         select(LedgerEntry.body).where(LedgerEntry.id > through).order_by(LedgerEntry.id).limit(1)
     )  # fmt: skip
     return datetime.fromisoformat(json.loads(body)["at"]) if body else None
+
+
+def wrongly_dated(session: Session, *, now: datetime, told_for: timedelta) -> datetime | None:
+    """The date of a seal that is later than now: a clock was wrong. None: there is none, or the one that was made next
+    is older than `told_for`, so that it has been told."""
+    seen: datetime | None = None
+    for content in session.scalars(select(Seal.content).order_by(Seal.number.desc()).limit(_LATELY)):
+        try:
+            at = read(content).at
+        except ValueError:
+            return None  # `verify` tells of that
+        if moments.ahead(at, now):
+            return at if seen is None or moments.recent(seen, now, told_for) else None
+        seen = at
+    return None
 
 
 def leaves(session: Session, through: int, *, start: bytes = b"", end: bytes | None = None) -> Iterator[Leaf]:

@@ -17,7 +17,7 @@ from pathlib import Path
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from .. import db
+from .. import db, moments
 from ..errors import Fault
 from . import seals
 from .tables import Seal
@@ -52,10 +52,10 @@ def seal(folder: Path, *, stop: Callable[[], bool] = lambda: False) -> seals.Sai
 
 
 def seal_due(folder: Path, *, now: datetime, stop: Callable[[], bool] = lambda: False) -> seals.Said | None:
-    """`seal`, unless the last one is younger than EVERY. Raises Fault."""
+    """`seal`, unless the last one is younger than EVERY; one that is dated later than now is not. Raises Fault."""
     with db.reading() as session:
         last = seals.newest_said(session)
-        young = last is not None and now - last.at < EVERY
+        young = last is not None and moments.recent(last.at, now, EVERY)
     if young:
         return None
     return seal(folder, stop=stop)

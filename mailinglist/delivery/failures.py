@@ -39,6 +39,8 @@ REPORTED_WITHIN = timedelta(days=30)
 _BULLETIN_WAITS = (30, 30, 60, 120, 240, 360)
 _LETTER_WAITS = (1, 5, 15, 30, 30, 60, 120, 240, 360)
 _UNSENT_WAITS = (2, 5, 15, 60, 300)
+LONGEST_WAIT = timedelta(minutes=max(*_BULLETIN_WAITS, *_LETTER_WAITS))
+"""No mail waits for longer before it is tried again."""
 
 
 def retry_at(kind: str, *, attempts: int, first: datetime, now: datetime) -> datetime | None:

@@ -46,11 +46,13 @@ from sqlalchemy import (
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
+from .. import moments
 from ..consent import register
 from ..consent.tables import Person
 from ..db import among, changed, dead_after, insert_new
 from ..observe import redact
-from .tables import OPEN_STATES, RARE_STATES, AudiencePart, Handoff, Shift
+from . import failures
+from .tables import KINDS, OPEN_STATES, RARE_STATES, AudiencePart, Dispatch, Handoff, Shift
 
 BULLETIN = "bulletin"
 PART = 100
@@ -62,6 +64,7 @@ OPEN = Handoff.state.in_([literal_column(f"'{state}'") for state in OPEN_STATES]
 _RARE = Handoff.state.in_([literal_column(f"'{state}'") for state in RARE_STATES])
 _ACCEPTED = Handoff.state == literal_column("'accepted'")
 _LETTER = Handoff.kind != literal_column(f"'{BULLETIN}'")
+_LETTERS = [kind for kind in KINDS if kind != BULLETIN]
 
 
 _NO_OBJECTS = {"synchronize_session": False}
@@ -156,6 +159,24 @@ def take_back(session: Session, *, now: datetime) -> int:
     # A net: no claim outlives its shift, but a row in nobody's hands would wait for ever.
     _make_uncertain(session, Handoff.shift_id.is_not(None) & Handoff.shift_id.not_in(select(Shift.id)), now)
     return len(dead)
+
+
+def put_right(session: Session, *, now: datetime) -> int:
+    """Have mails that wait for a moment that none can wait for go now: they were enqueued by a clock that was ahead.
+    And a beat of then counts as one of now: whose worker is dead is found so from here on. Returns how many mails."""
+    session.execute(update(Shift).where(Shift.beat_at > moments.latest(now)).values(beat_at=now))
+    never = (OPEN, Handoff.not_before > moments.latest(now) + failures.LONGEST_WAIT)
+    sending = select(Dispatch.bulletin_id).where(Dispatch.state == "sending")
+    theirs = ((Handoff.kind == BULLETIN, Handoff.about.in_(sending)), (Handoff.kind.in_(_LETTERS),))
+    return sum(
+        changed(
+            session.execute(
+                update(Handoff).where(*rows, *never).values(not_before=now),
+                execution_options={"synchronize_session": False},
+            )
+        )
+        for rows in theirs
+    )
 
 
 def _take_back_from(session: Session, shifts: Sequence[int], now: datetime) -> None:

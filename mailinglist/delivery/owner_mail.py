@@ -22,7 +22,7 @@ from flask import current_app
 from sqlalchemy import or_, update
 from sqlalchemy.orm import Session
 
-from .. import db, observe
+from .. import db, moments, observe
 from ..bulletins.drafts import look_of, sender_of
 from ..consent import lists
 from ..consent.tables import MailingList
@@ -103,7 +103,13 @@ def _due(list_id: int, settings: Settings, more: More | None, now: datetime) -> 
         own = lists.settings_of(row)
         here = now.astimezone(ZoneInfo(own.time_zone))
         last = session.get(OwnerMail, list_id)
-        tried = last is not None and last.day >= here.date() and (last.state != "failed" or last.at > now - AGAIN)
+        if last is not None and moments.ahead(last.at, now):
+            last = None  # written down by a clock that was wrong: it is not of today
+        tried = (
+            last is not None
+            and last.day >= here.date()
+            and (last.state != "failed" or moments.recent(last.at, now, AGAIN))
+        )
         if not own.owner or here.hour < FROM_HOUR or tried:
             return None
         since = (last.told_at if last else None) or now - timedelta(days=1)
@@ -122,7 +128,11 @@ def _claim(mail: _Mail, now: datetime) -> bool:
         first = db.insert_new(session, OwnerMail).values(list_id=mail.list_id, **values).on_conflict_do_nothing()
         if session.scalar(first.returning(OwnerMail.list_id)) is not None:
             return True
-        free = or_(OwnerMail.day < mail.day, (OwnerMail.state == "failed") & (OwnerMail.at <= now - AGAIN))
+        free = or_(
+            OwnerMail.day < mail.day,
+            (OwnerMail.state == "failed") & (OwnerMail.at <= now - AGAIN),
+            OwnerMail.at > moments.latest(now),
+        )
         taken = session.execute(update(OwnerMail).where(OwnerMail.list_id == mail.list_id, free).values(**values))
         return db.changed(taken) == 1
 

@@ -140,6 +140,6 @@ def _of_server(session: Session, settings: Settings, now: datetime) -> Iterator[
             _("Links in mails begin with %(address)s, which opens only on this machine."), "BASE_URL",
             address=settings.base_url,
         )  # fmt: skip
-    made = backup.last(session)
+    made = backup.last(session, now=now)
     if settings.backup_dir is None and (made is None or made.began_at < now - _BACKUP_OLD):
         yield server(_("No backup is scheduled."), "BACKUP_DIR")

@@ -10,7 +10,7 @@ from sqlalchemy import case, func, select
 from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
-from .. import db, migrate
+from .. import db, migrate, moments
 from ..consent import seals
 from ..consent.keys import assert_key
 from ..consent.tables import FOREMOST, LedgerEntry, Request
@@ -71,7 +71,7 @@ def _check_triggers(session: Session) -> Iterator[Finding]:
 
 def _check_seals(session: Session) -> Iterator[Finding]:
     since = seals.behind(session)
-    if since is not None and db.utcnow() - since > _UNSEALED:
+    if since is not None and not moments.recent(since, db.utcnow(), _UNSEALED):
         words = f"an entry of {since:%Y-%m-%d %H:%M:%S} UTC is not sealed yet"
         mend = "start `mailinglist scheduler` and `mailinglist worker`, or run `mailinglist ledger seal`"
         yield Finding("seals", Level.WARNING, words, mend)

@@ -9,7 +9,7 @@ from sqlalchemy.orm import Session
 
 from .. import db, migrate
 from ..consent import journal, journal_file, keys
-from ..privacy import backup, restore
+from ..privacy import backup, restore, wrong_clock
 from ..settings import PREFIX, Settings
 from .findings import Finding, Level, safely
 
@@ -23,6 +23,7 @@ def check(settings: Settings) -> Iterator[Finding]:
             yield from safely("restore", lambda: _check_restore(session))
             yield from safely("journal", lambda: _check_journal(session, settings))
             yield from safely("backup", lambda: _check_backup(session, settings))
+            yield from safely("dates", lambda: _check_dates(session, settings))
     except DBAPIError:
         return
 
@@ -71,7 +72,8 @@ def _one_disk(settings: Settings) -> bool:
 
 
 def _check_backup(session: Session, settings: Settings) -> Iterator[Finding]:
-    made = backup.last(session)
+    now = db.utcnow()
+    made = backup.last(session, now=now)
     since = f"the last is of {made.began_at:%Y-%m-%d %H:%M} UTC" if made else "there is none"
     if settings.backup_dir is None:
         mend = (
@@ -79,7 +81,7 @@ def _check_backup(session: Session, settings: Settings) -> Iterator[Finding]:
             "your own"
         )
         yield Finding("backup", Level.WARNING, f"none is scheduled; {since}", mend)
-    elif backup.overdue(session, settings, now=db.utcnow()):
+    elif backup.overdue(session, settings, now=now):
         mend = f"see the worker's log; is there room in {settings.backup_dir}?"
         yield Finding(
             "backup", Level.FAILURE, f"overdue: {since}, and one is wanted every {settings.backup_every} h", mend
@@ -92,3 +94,15 @@ def _check_backup(session: Session, settings: Settings) -> Iterator[Finding]:
         yield Finding("backup", Level.WARNING, f"{since}; not encrypted", mend)
     else:
         yield Finding("backup", Level.OK, f"{since}; encrypted")
+
+
+def _check_dates(session: Session, settings: Settings) -> Iterator[Finding]:
+    """What a clock left behind that was ahead, or may be: nothing where all is well."""
+    now = db.utcnow()
+    hours = wrong_clock.hours_ahead(session, now=now)
+    if hours is not None:
+        words = f"a backup or a seal has a date that comes in {hours:,} hours: a clock was ahead"
+        yield Finding("dates", Level.WARNING, words, "set every machine's clock by NTP; this is said for a week more")
+    if settings.backup_dir is not None and backup.paused(session, settings, now=now):
+        words = "for a time no backups were made, or the clock leapt ahead: old ones are kept for a week longer"
+        yield Finding("dates", Level.WARNING, words, "if the worker was not stopped, see whether the clock is right")

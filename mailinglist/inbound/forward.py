@@ -22,7 +22,7 @@ from email.utils import parseaddr
 from flask import current_app
 from sqlalchemy.orm import Session
 
-from .. import db, observe
+from .. import db, moments, observe
 from ..bulletins.editions import sender_of
 from ..consent import lists
 from ..consent.address import parse
@@ -176,13 +176,13 @@ def _letter(number: int, settings: Settings) -> _Letter | None:
 
 def _enough(session: Session, row: Spooled, now: datetime) -> bool:
     """Whether the owner has had enough for a day; the mail itself is counted already."""
-    since = now - _DAY
-    if onward.went_since(session, row.list_id, since) > MOST_A_DAY:
+    day = (now - _DAY, moments.latest(now))
+    if onward.went(session, row.list_id, *day) > MOST_A_DAY:
         return True
-    if onward.went_since(session, row.list_id, since, onward.of_writer(row)) > OF_ONE_A_DAY:
+    if onward.went(session, row.list_id, *day, onward.of_writer(row)) > OF_ONE_A_DAY:
         return True
     domain = onward.of_domain(row)
-    return domain is not None and onward.went_since(session, row.list_id, since, domain) > OF_A_DOMAIN_A_DAY
+    return domain is not None and onward.went(session, row.list_id, *day, domain) > OF_A_DOMAIN_A_DAY
 
 
 def _hand_over(courier: Courier, letter: _Letter) -> int:

@@ -24,7 +24,7 @@ from flask import Flask
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
-from .. import observe
+from .. import moments, observe
 from ..db import among, clock, dead_after, insert_new
 from ..heartbeat import Heartbeat
 from . import processes
@@ -75,6 +75,13 @@ def of_the_dead(session: Session) -> list[int]:
     silent = InHand.beat_at < clock(session) - dead_after(session)  # still, as it is taken away
     gone = delete(InHand).where(InHand.hand.in_(_dead(session)), silent).returning(InHand.mail_id)
     return sorted(session.scalars(gone, execution_options=_NO_OBJECTS))
+
+
+def put_right(session: Session) -> None:
+    """A beat by a clock that was ahead counts as one of now: whoever is dead is found so from here on."""
+    now = clock(session)
+    ahead = update(InHand).where(InHand.beat_at > moments.latest(now)).values(beat_at=now)
+    session.execute(ahead, execution_options=_NO_OBJECTS)
 
 
 def clear(session: Session) -> None:

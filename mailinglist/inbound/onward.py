@@ -17,6 +17,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
+from .. import moments
 from ..db import changed
 from .tables import IS_UNSEEN, Spooled, from_the_same, of_list
 
@@ -59,13 +60,14 @@ def begin_next(session: Session, now: datetime) -> int | None:
     return row.id
 
 
-def went_since(session: Session, list_id: int | None, since: datetime, *whose: ColumnElement[bool]) -> int:
-    """How many of a list's mails (None: of no list's) were sent on since then, or are just being; of those that are
-    `of_writer` or `of_domain`. A look at an index."""
+def went(session: Session, list_id: int | None, since: datetime, until: datetime, *whose: ColumnElement[bool]) -> int:
+    """How many of a list's mails (None: of no list's) were sent on between these moments, or are just being; of those
+    that are `of_writer` or `of_domain`. A look at an index."""
     wanted = select(func.count()).where(
         of_list(list_id),
         Spooled.forwarded.is_not(None),  # as the partial index says it
         Spooled.forward_at > since,
+        Spooled.forward_at <= until,
         Spooled.forwarded.in_([HANDING, ACCEPTED, UNCERTAIN]),
         *whose,
     )
@@ -112,6 +114,13 @@ def left_behind(session: Session, now: datetime) -> int:
     """What was being sent on when a worker died: nobody knows whether it arrived, and it is not sent again."""
     left = update(Spooled).where(IS_UNSEEN, Spooled.forwarded == HANDING, Spooled.forward_at < now - _FORGOTTEN)
     return changed(session.execute(left.values(forwarded=UNCERTAIN), execution_options=_NO_OBJECTS))
+
+
+def put_right(session: Session, *, now: datetime) -> int:
+    """The same for what is sent on (`spool.put_right`)."""
+    never = (Spooled.forwarded.in_([PENDING, HANDING]), Spooled.forward_at > moments.latest(now) + _AGAIN[-1])
+    late = update(Spooled).where(IS_UNSEEN, *never)
+    return changed(session.execute(late.values(forward_at=now), execution_options=_NO_OBJECTS))
 
 
 def come_back(session: Session) -> None:

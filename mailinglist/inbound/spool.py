@@ -17,7 +17,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, case, delete, exists, func, literal_column, or_, select, update
 from sqlalchemy.orm import Session
 
-from .. import db
+from .. import db, moments
 from ..consent import register
 from ..consent.address import Address, fold
 from ..consent.tables import Person
@@ -340,6 +340,15 @@ def again(session: Session, number: int, *, now: datetime) -> bool:
 def of_person(session: Session, person_id: int) -> list[Spooled]:
     """A person's mails, newest first, without their content."""
     return list(session.scalars(select(Spooled).where(Spooled.person_id == person_id).order_by(Spooled.id.desc())))
+
+
+def put_right(session: Session, *, now: datetime) -> int:
+    """Have mails that wait for a moment that none can wait for be handled, or sent on, now: they came in by a clock
+    that was ahead. Returns how many mails that were."""
+    never = update(Spooled).where(_IS_WAITING, Spooled.not_before > moments.latest(now) + _AGAIN[-1])
+    number = changed(session.execute(never.values(not_before=now), execution_options=_NO_OBJECTS))
+    hands.put_right(session)
+    return number + onward.put_right(session, now=now)
 
 
 def come_back(session: Session, *, now: datetime) -> int:

@@ -15,6 +15,7 @@
     backup.py       copies of the database: `snapshot` takes it, `archive` is the file
     restore.py      coming back without losing an opt-out; `replay` does again what the journal tells of
     alarms.py       opt-outs at risk, backups that are missing; `safekeeping` is the worker's side
+    wrong_clock.py  what a clock that was ahead left behind: put right, and told
 
 Owns: disclosures, tasks, what retention let go, backups and restorations.
 

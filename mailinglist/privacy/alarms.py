@@ -1,4 +1,5 @@
-"""What somebody must know who looks after the program: opt-outs that are at risk, and backups that are missing.
+"""What somebody must know who looks after the program: opt-outs that are at risk, and backups that are missing,
+and clocks that were wrong.
 
 Part of `needs`, which the console's first page and the owner's daily mail show. It only reads.
 """
@@ -17,7 +18,7 @@ from ..delivery.attention import Need, Place
 from ..settings import SETTINGS
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
-from . import backup
+from . import backup, wrong_clock
 
 
 def of_list(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:
@@ -47,7 +48,7 @@ def of_list(session: Session, row: MailingList, now: datetime) -> Iterator[Need]
         )
     settings = current_app.config[SETTINGS]
     if backup.overdue(session, settings, now=now):
-        made = backup.last(session)
+        made = backup.last(session, now=now)
         mend = _("Tell who looks after the program: the disk for backups may be full, or the worker may have stopped.")
         if made is None and backup.failed(session):
             yield _need(row, _("There is no backup: the first one failed."), mend)
@@ -56,6 +57,23 @@ def of_list(session: Session, row: MailingList, now: datetime) -> Iterator[Need]
         else:
             hours = int((now - made.began_at).total_seconds() // 3600)
             yield _need(row, _("The last backup is %(hours)s hours old."), mend, hours=hours)
+    elif settings.backup_dir is not None and backup.paused(session, settings, now=now):
+        yield _need(
+            row,
+            _("For a time no backups were made, or the clock leapt ahead. Old backups are kept for a week longer."),
+            _("Tell who looks after the program, if nobody had stopped it: the clock of its machine may be wrong."),
+        )
+    ahead = wrong_clock.hours_ahead(session, now=now)
+    if ahead is not None:
+        yield _need(
+            row,
+            _("A clock was ahead: a backup or a seal has a date that comes in %(hours)s hours."),
+            _(
+                "Tell who looks after the program. `mailinglist doctor` shows whether the clock is right now. Look "
+                "whether a scheduled bulletin went out too early."
+            ),
+            hours=ahead,
+        )
 
 
 def _need(row: MailingList, what: str, mend: str, **values: int) -> Need:

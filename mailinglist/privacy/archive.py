@@ -29,10 +29,12 @@ import hmac
 import io
 import json
 import os
+import re
+import stat
 import tarfile
 import threading
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
@@ -48,8 +50,17 @@ _GZIP = b"\x1f\x8b"
 _CHUNK = 1 << 20
 _SMALL = 16 << 20
 """Octets that `about.json` and the manifest have at most: they are read whole."""
-PART = ".part"
-"""Ends the hidden name of a file that is being written, and that its writer holds a lock on."""
+_HEADER = tarfile.BLOCKSIZE
+_LARGE = re.compile(rb"[0-9]{1,3} size=([0-9]{1,18})\n")
+"""The only extended header that we write: of a member that is larger than a plain one can say (8 GiB)."""
+_MOST = 10_000
+"""Members of a backup; ours have one for each table, and two."""
+PART = ".mailinglist.part"
+"""Ends the hidden name of a file that is being written, and that its writer holds a lock on. Nobody else's ends so."""
+
+_NO_PART = "The backup was altered: it holds what is no part of one."
+_TO_LOCK = os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC
+"""A pipe with such a name must not keep us waiting, and a link leads elsewhere."""
 
 Mac = Callable[[bytes], bytes]
 """Makes the MAC of a manifest: `Keys.backup_mac`."""
@@ -141,7 +152,9 @@ def write(path: Path, fill: Fill, *, recipient: str | None, mac: Mac) -> Content
 def clear_parts(folder: Path) -> None:
     """Delete what a crash left of backups that were never whole."""
     for part in folder.glob(f".*{PART}"):
-        with contextlib.suppress(OSError), part.open("rb") as file:
+        with contextlib.suppress(OSError), os.fdopen(os.open(part, _TO_LOCK), "rb") as file:
+            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                continue
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             part.unlink()
             part.with_name(f"{part.name}-journal").unlink(missing_ok=True)  # of SQLite's copy
@@ -276,26 +289,24 @@ def _unpacked(plain: IO[bytes], take: Callable[[str, Any], None], mac: Mac) -> C
     stated: dict[str, Any] | None = None
     try:
         with gzip.GzipFile(fileobj=plain, mode="rb") as zipped:
-            with tarfile.open(fileobj=zipped, mode="r|") as tar:
-                for info in tar:
-                    source = tar.extractfile(info) if info.type == tarfile.REGTYPE else None
-                    small = info.name not in (ABOUT, MANIFEST) or info.size <= _SMALL
-                    if source is None or stated is not None or not small or info.name in found.members:
-                        raise Fault("The backup was altered: it holds what is no part of one.")
-                    if info.name == MANIFEST:
-                        stated = json.loads(source.read())
-                        continue
-                    digested = _Digested(source)
-                    if info.name == ABOUT:
-                        found.about = json.loads(digested.read())
-                    else:
-                        take(info.name, digested)
-                    while digested.read(_CHUNK):
-                        pass
-                    found.members[info.name] = Member(info.size, digested.sha256.hexdigest())
+            for name, source in _parts_of(zipped):
+                small = name not in (ABOUT, MANIFEST) or source.size <= _SMALL
+                if stated is not None or not small or name in found.members or len(found.members) >= _MOST:
+                    raise Fault(_NO_PART)
+                if name == MANIFEST:
+                    stated = json.loads(source.read())
+                    continue
+                digested = _Digested(source)
+                if name == ABOUT:
+                    found.about = json.loads(digested.read())
+                else:
+                    take(name, digested)
+                while digested.read(_CHUNK):
+                    pass
+                found.members[name] = Member(source.size, digested.sha256.hexdigest())
             while zipped.read(_CHUNK):  # the checksum of the whole
                 pass
-    except (tarfile.TarError, gzip.BadGzipFile, EOFError, ValueError, OSError, zlib.error) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, EOFError, ValueError, OSError, zlib.error, RecursionError) as error:
         raise Fault("The backup was cut or altered.") from error
     if stated is None or ABOUT not in found.members:
         raise Fault("The backup was cut: its end is missing.")
@@ -314,10 +325,61 @@ def _unpacked(plain: IO[bytes], take: Callable[[str, Any], None], mac: Mac) -> C
     return found
 
 
+def _parts_of(tar: gzip.GzipFile) -> Iterator[tuple[str, _Part]]:
+    """The members of a tar, each with what is in it; what of it is left unread is passed over. Raises TarError,
+    EOFError; Fault: there is something that we never write.
+
+    `tarfile` itself reads extended headers whole, however long they are, and whoever put a file where backups lie could
+    have it fill the memory before the MAC is looked at. So it is asked for plain headers only.
+    """
+    while any(header := _exactly(tar, _HEADER)):
+        info = tarfile.TarInfo.frombuf(header, "utf-8", "surrogateescape")
+        size = info.size
+        if info.type == tarfile.XHDTYPE:
+            if not 0 < size <= _HEADER:
+                raise Fault(_NO_PART)
+            large = _LARGE.fullmatch(_exactly(tar, _HEADER)[:size])
+            info = tarfile.TarInfo.frombuf(_exactly(tar, _HEADER), "utf-8", "surrogateescape")
+            size = int(large[1]) if large else -1
+        if info.type != tarfile.REGTYPE or size < 0:
+            raise Fault(_NO_PART)
+        part = _Part(tar, size)
+        yield info.name, part
+        while part.read(_CHUNK):
+            pass
+        _exactly(tar, -size % _HEADER)
+
+
+def _exactly(source: gzip.GzipFile, size: int) -> bytes:
+    data = source.read(size)
+    if len(data) != size:
+        raise EOFError
+    return data
+
+
+class _Part(io.RawIOBase):
+    """One member: so many octets of a stream."""
+
+    def __init__(self, source: gzip.GzipFile, size: int) -> None:
+        self._source, self._left = source, size
+        self.size = size
+
+    def readable(self) -> bool:
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        wanted = self._left if size < 0 else min(size, self._left)
+        data = self._source.read(wanted) if wanted else b""
+        if wanted and not data:
+            raise EOFError
+        self._left -= len(data)
+        return data
+
+
 class _Digested(io.RawIOBase):
     """A stream that is digested as it is read."""
 
-    def __init__(self, source: IO[bytes]) -> None:
+    def __init__(self, source: IO[bytes] | io.RawIOBase) -> None:
         self._source = source
         self.sha256 = hashlib.sha256()
 
@@ -325,6 +387,6 @@ class _Digested(io.RawIOBase):
         return True
 
     def read(self, size: int = -1) -> bytes:
-        data = self._source.read(size)
+        data = self._source.read(size) or b""
         self.sha256.update(data)
         return data

@@ -20,7 +20,7 @@ from flask import Flask
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from .. import __version__, db, observe
+from .. import __version__, db, moments, observe
 from ..consent import journal
 from ..consent.keys import keys_of
 from ..consent.tables import JournalMark, MailingList
@@ -39,7 +39,11 @@ _AGAIN = timedelta(minutes=30)
 _LATE = timedelta(hours=2)
 """How much longer than `MAILINGLIST_BACKUP_EVERY` the last one may be ago."""
 _MARKS_COUNT = timedelta(days=2)
-"""A journal that was marked within this time is one that opt-outs go to: it belongs to the backup."""
+"""A journal that was marked within this time is one that opt-outs go to: it belongs to the backup. So does one whose
+mark is to come: it is better to ask for one too many."""
+_STEADY = timedelta(days=7)
+"""For so long backups must have followed each other before an old one is deleted. A clock that leaps ahead looks like a
+pause, and makes old what is not; by then somebody has seen that it is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +111,13 @@ def make_due(app: Flask) -> None:
             ending = ".tar.gz.age" if settings.backup_recipient else ".tar.gz"
             made = make(settings, folder / f"mailinglist-{db.utcnow().strftime(_STAMP)}{ending}")
             _log.info("backup_made", octets=made.size, rows=made.rows, seconds=round(made.seconds, 1))
-            rotate(settings, now=db.utcnow())
+            with db.reading() as session:
+                now = min(db.utcnow(), db.clock(session))  # what either clock takes for young stays
+                steady = not paused(session, settings, now=now)
+            if steady:
+                rotate(settings, now=now)
+            else:
+                _log.warning("old_backups_kept_after_a_pause")
         except BlockingIOError:
             return  # another worker is at it
         except (MailinglistError, OSError) as error:
@@ -118,10 +128,10 @@ def make_due(app: Flask) -> None:
 
 def due(session: Session, settings: Settings, *, now: datetime) -> bool:
     """Whether the scheduled backup's time has come."""
-    made, tried = last(session), _last_tried(session)
-    if made is not None and made.began_at > now - timedelta(hours=settings.backup_every):
+    made, tried = last(session, now=now), _last_tried(session)
+    if made is not None and moments.recent(made.began_at, now, timedelta(hours=settings.backup_every)):
         return False
-    return tried is None or tried.trouble is None or tried.ended_at < now - _AGAIN
+    return tried is None or tried.trouble is None or not moments.recent(tried.ended_at, now, _AGAIN)
 
 
 def overdue(session: Session, settings: Settings, *, now: datetime) -> bool:
@@ -129,17 +139,47 @@ def overdue(session: Session, settings: Settings, *, now: datetime) -> bool:
     installation is older than a backup may be."""
     if settings.backup_dir is None:
         return False
-    made = last(session)
+    made = last(session, now=now)
+    young = timedelta(hours=settings.backup_every) + _LATE
     if made is None:
         begun = session.scalar(select(func.min(MailingList.created_at)))
-        old = begun is not None and begun < now - timedelta(hours=settings.backup_every) - _LATE
+        old = begun is not None and not moments.recent(begun, now, young)
         return old or _last_tried(session) is not None
-    return made.began_at < now - timedelta(hours=settings.backup_every) - _LATE
+    return not moments.recent(made.began_at, now, young)
 
 
-def last(session: Session) -> Backup | None:
-    """The last backup that was made."""
-    return session.scalar(select(Backup).where(Backup.trouble.is_(None)).order_by(Backup.began_at.desc()).limit(1))
+def paused(session: Session, settings: Settings, *, now: datetime) -> bool:
+    """Whether, within the last week, two periods went by without a backup, as far as dates tell: the machine was off,
+    or its clock leapt ahead. Until the week is over no old backup is deleted."""
+    assert settings.backup_dir is not None
+    longest = 2 * timedelta(hours=settings.backup_every) + _LATE
+    made = select(Backup.began_at).where(Backup.trouble.is_(None), Backup.began_at <= moments.latest(now))
+    after = now
+    for began_at in session.scalars(made.order_by(Backup.began_at.desc())):
+        if after - began_at > longest:
+            return True
+        if began_at < now - _STEADY:
+            break
+        after = began_at
+    return False
+
+
+def last(session: Session, *, now: datetime) -> Backup | None:
+    """The last backup that was made; one that is dated later than now is none (`wrongly_dated`)."""
+    made = (Backup.trouble.is_(None), Backup.began_at <= moments.latest(now))
+    return session.scalar(select(Backup).where(*made).order_by(Backup.began_at.desc()).limit(1))
+
+
+def wrongly_dated(session: Session, *, now: datetime, told_for: timedelta) -> datetime | None:
+    """The date of a backup that is later than now: a clock was wrong. None: there is none, or the one that was made
+    next is older than `told_for`, so that it has been told."""
+    wrong = session.scalar(
+        select(Backup).where(Backup.began_at > moments.latest(now)).order_by(Backup.id.desc()).limit(1)
+    )
+    if wrong is None:
+        return None
+    seen = session.scalar(select(func.min(Backup.began_at)).where(Backup.id > wrong.id))
+    return wrong.began_at if seen is None or moments.recent(seen, now, told_for) else None
 
 
 def failed(session: Session) -> bool:
@@ -149,13 +189,17 @@ def failed(session: Session) -> bool:
 
 
 def _last_tried(session: Session) -> Backup | None:
-    return session.scalar(select(Backup).order_by(Backup.began_at.desc()).limit(1))
+    # By number: of two, the later one was tried later, whatever a clock said then.
+    return session.scalar(select(Backup).order_by(Backup.id.desc()).limit(1))
 
 
 def rotate(settings: Settings, *, now: datetime) -> list[str]:
-    """Delete scheduled backups that are older than they are kept; never the newest. Returns their names."""
+    """Delete scheduled backups that are older than they are kept; never the newest, nor one that is dated later than
+    now. Returns their names."""
     assert settings.backup_dir is not None
-    found = sorted((match[1], path) for path in settings.backup_dir.iterdir() if (match := _NAMED.fullmatch(path.name)))
+    end = moments.latest(now).strftime(_STAMP)
+    named = ((_NAMED.fullmatch(path.name), path) for path in settings.backup_dir.iterdir())
+    found = sorted((match[1], path) for match, path in named if match and match[1] <= end)
     until = (now - timedelta(days=settings.backup_keep)).strftime(_STAMP)
     gone = []
     for stamp, path in found[:-1]:

@@ -23,7 +23,7 @@ from flask import Flask
 from sqlalchemy import Engine, func, inspect, select, text
 from sqlalchemy.orm import Session
 
-from .. import db
+from .. import db, moments
 from ..consent import journal, journal_file, keys, ledger, requests
 from ..delivery import dispatch, letter_desk
 from ..delivery.tables import Shift
@@ -149,7 +149,7 @@ def _assert_no_shift(engine: Engine) -> None:
             beat = connection.scalar(select(func.max(Shift.beat_at)))
         connection.rollback()
     engine.dispose()
-    if beat is not None and beat > db.utcnow() - _ALIVE:
+    if beat is not None and moments.recent(beat, db.utcnow(), _ALIVE):
         raise NotAllowed("A worker was at work a moment ago: stop it, and wait for a minute.")
 
 
@@ -248,6 +248,12 @@ def _readings(
             reading.problems.append("there is no journal")
         readings.append(reading)
         troubles += [f"{each.path}: {problem}" for problem in reading.problems]
+        # What the file refused long enough before the copy was made is in the copy itself.
+        if reading.behind is not None and reading.behind > restoration.copy_of - replay.MARGIN:
+            troubles.append(
+                f"{each.path}: it took no opt-outs at {reading.behind:%Y-%m-%d %H:%M} UTC; they were in the database "
+                "only, and may be lost."
+            )
     if not restoration.journals:
         troubles.append("The backup names no journal, so nobody can tell whether one is missing.")
     for known in restoration.journals:

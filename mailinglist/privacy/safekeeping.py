@@ -1,4 +1,5 @@
-"""What the worker does every few minutes so that no opt-out can be lost: the journal, and the scheduled backup."""
+"""What the worker does every few minutes so that no opt-out can be lost: the journal, the scheduled
+backup, and dates that a wrong clock set."""
 
 from __future__ import annotations
 
@@ -8,11 +9,11 @@ from datetime import timedelta
 from flask import Flask
 from sqlalchemy import func, select
 
-from .. import db, observe
+from .. import db, moments, observe
 from ..consent import journal
 from ..consent.tables import JournalMark
 from ..settings import SETTINGS
-from . import archive, backup
+from . import archive, backup, wrong_clock
 
 _log = observe.logger(__name__)
 
@@ -21,9 +22,12 @@ _READ_EVERY = timedelta(hours=20)
 
 
 def go_on(app: Flask) -> threading.Thread:
-    """Write down what the journal would not take. Reading all of it, and a backup, go on in a thread of their own,
-    which is returned: letters share the worker, and don't wait for them."""
+    """Write down what the journal would not take, and have go on what waits for a wrong date. Reading all of the
+    journal, and a backup, go on in a thread of their own, which is returned: letters share the worker, and don't wait
+    for them."""
     with app.app_context():
+        with db.transaction() as session:
+            wrong_clock.put_right(session)
         while True:
             with db.transaction() as session:
                 if not journal.catch_up(session):
@@ -46,7 +50,7 @@ def _at_leisure(app: Flask) -> None:
 def _read_journal() -> None:
     with db.reading() as session:
         last = session.scalar(select(func.max(JournalMark.at)))
-    if last is not None and last > db.utcnow() - _READ_EVERY:
+    if last is not None and moments.recent(last, db.utcnow(), _READ_EVERY):
         return
     with db.transaction() as session:
         reading = journal.look_through(session, now=db.utcnow())

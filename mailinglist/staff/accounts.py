@@ -13,12 +13,12 @@ from datetime import datetime, timedelta
 from typing import Literal
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
+from .. import moments
 from ..consent.address import parse
 from ..consent.tables import MailingList
-from ..db import changed
+from ..db import changed, insert_new
 from ..errors import NotAllowed, TokenForged, TokenSpent, Unknown
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
 from ..stationery.sentences import SaidBadInput
@@ -98,7 +98,7 @@ def enrol(
     NotAllowed (there is one for this address).
     """
     found = parse(address)
-    account = Account(
+    fresh = insert_new(session, Account).values(
         address=found.mailbox,
         folded=found.folded,
         name=_named(name or found.mailbox),
@@ -108,13 +108,11 @@ def enrol(
         created_at=now,
         created_by=by.who,
     )
-    try:
-        with session.begin_nested():
-            session.add(account)
-    except IntegrityError:  # also where somebody else makes it in this very moment
-        if by_address(session, found.folded) is None:
-            raise
-        raise NotAllowed(_("There is an account for this address already.")) from None
+    # Of two who add it at once, the second waits for the first, and is told.
+    made = session.scalar(fresh.on_conflict_do_nothing(index_elements=["folded"]).returning(Account.id))
+    if made is None:
+        raise NotAllowed(_("There is an account for this address already."))
+    account = session.get_one(Account, made)
     audit.note(session, "account_made", by=by, about=about(account), now=now, levels=account.levels)
     return account, issue_link(session, account, "enrol", by=by, now=now)
 
@@ -155,7 +153,8 @@ def open_link(session: Session, secret: str, *, now: datetime) -> Enrolment:
     link = session.get(Enrolment, _digest(secret))
     if link is None:
         raise TokenForged("This link is not ours, or a part of it is missing.")
-    if link.used_at is not None or now >= link.expires_at or not find(session, link.account_id).usable(now):
+    young = now < link.expires_at and moments.recent(link.issued_at, now, LINK_HOLDS)
+    if link.used_at is not None or not young or not find(session, link.account_id).usable(now):
         raise TokenSpent("This link has been used, or has expired.")
     return link
 
@@ -168,8 +167,9 @@ def spend_link(session: Session, link: Enrolment, *, now: datetime) -> None:
 
 
 def _void_links(session: Session, account: Account, *, now: datetime) -> None:
-    still_open = (Enrolment.account_id == account.id, Enrolment.used_at.is_(None), Enrolment.expires_at > now)
-    session.execute(update(Enrolment).where(*still_open).values(expires_at=now))
+    # Void whatever the clock says: one that is ahead would take it for expired, and it would open again afterwards.
+    unused = (Enrolment.account_id == account.id, Enrolment.used_at.is_(None))
+    session.execute(update(Enrolment).where(*unused).values(expires_at=Enrolment.issued_at))
 
 
 def void_every_link(session: Session, *, now: datetime) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
@@ -16,6 +16,7 @@ import webauthn
 from webauthn.helpers import structs
 from webauthn.helpers.exceptions import WebAuthnException
 
+from .. import moments
 from ..stationery.sentences import SaidBadInput
 from ..stationery.sentences import noted as _
 from .tables import Account, Passkey
@@ -83,7 +84,7 @@ def registered(account: Account, answer: str, sealed: str, *, site: Site, vault:
         note = vault.open(bytes.fromhex(sealed), about=_about(account))
     except ValueError:
         note = None
-    if note is None or now.timestamp() - int.from_bytes(note[:8], "big") > _PATIENCE.total_seconds():
+    if note is None or not moments.recent(datetime.fromtimestamp(int.from_bytes(note[:8], "big"), UTC), now, _PATIENCE):
         raise SaidBadInput(_("That took too long. Please try once more."))
     try:
         found = webauthn.verify_registration_response(

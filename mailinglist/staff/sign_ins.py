@@ -2,7 +2,7 @@
 
 Half a sign-in begins with the password; the second factor makes it whole. The secret in the cookie changes with each
 step, so that one which somebody planted or saw before is worth nothing after it. A sign-in ends after 30 minutes
-without a request, and after 12 hours in any case.
+without a request, and after 12 hours in any case; one that was begun by a clock that was ahead ends when it is right.
 
 The verbs named `try_…` answer None when they refuse, and never say why: the reason is in the audit, so the entrance
 commits after a refusal too.
@@ -19,6 +19,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
+from .. import moments
 from .. import pace as paces
 from ..consent.keys import keys_of
 from ..db import changed
@@ -35,8 +36,6 @@ FRESH = timedelta(minutes=10)
 
 _HALF = timedelta(minutes=10)
 """Within which the second factor follows the password."""
-_APART = timedelta(minutes=1)
-"""By how much the clocks of two machines may differ."""
 _SECRET = 32  # bytes
 _LONGEST_CLIENT, _LONGEST_AGENT = 64, 300
 _PASSWORD, _BOTH = "password", "both"
@@ -87,7 +86,7 @@ def seen(session: Session, sign_in_id: int, *, now: datetime) -> None:
 
 def fresh(sign_in: SignIn, now: datetime) -> bool:
     """Whether both factors were shown in the last minutes."""
-    return sign_in.passed == _BOTH and sign_in.fresh_at is not None and _within(sign_in.fresh_at, FRESH, now)
+    return sign_in.passed == _BOTH and sign_in.fresh_at is not None and moments.recent(sign_in.fresh_at, now, FRESH)
 
 
 def accepted_secrecy(account: Account) -> bool:
@@ -97,13 +96,7 @@ def accepted_secrecy(account: Account) -> bool:
 
 def _lives(sign_in: SignIn, now: datetime) -> bool:
     longest = LONGEST if sign_in.passed == _BOTH else _HALF
-    return _within(sign_in.began_at, longest, now) and _within(sign_in.seen_at, IDLE, now)
-
-
-def _within(moment: datetime, limit: timedelta, now: datetime) -> bool:
-    """Whether it was less than `limit` ago. What lies ahead was written by a clock that was wrong, and is not recent:
-    else a sign-in would last for longer by as much."""
-    return -_APART < now - moment < limit
+    return moments.recent(sign_in.began_at, now, longest) and moments.recent(sign_in.seen_at, now, IDLE)
 
 
 # ── beginning ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from email_validator import SPECIAL_USE_DOMAIN_NAMES
 from hypothesis import example, given
 from hypothesis import strategies as st
@@ -44,3 +45,16 @@ def test_plain_addresses_need_one_look() -> None:
         assert address._PLAIN.match(text)
     for text in ("a@localhost", "ä@example.fi", "a@xn--4ca.fi", "a\r\n@example.fi", "a@example.fi\n", "a@b@c.fi"):
         assert not address._PLAIN.match(text)
+
+
+@pytest.mark.parametrize("local", ["\uff4datti", "matti\ufe0f", "mat\u034fti", "\u115f", "\u3164", "\ufb01", "m\u00b5"])
+def test_what_looks_like_another_s_address_is_none(local: str) -> None:
+    with pytest.raises(BadAddress) as told:
+        address.parse(f"{local}@example.fi")
+    assert told.value.reason == "local"
+
+
+def test_letters_of_every_language_are_letters() -> None:
+    for local in ("väinö", "\u7528\u6237", "\u091c\u0949\u0928", "ma\u0131ti"):
+        assert address.parse(f"{local}@example.fi").mailbox == f"{local}@example.fi"
+    assert address.parse("va\u0308ino\u0308@example.fi").mailbox == "väinö@example.fi"

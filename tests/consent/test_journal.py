@@ -189,6 +189,66 @@ def test_a_full_disk_stops_no_opt_out_and_the_lines_follow(app: Flask, monkeypat
     assert reading.problems == []
 
 
+def test_the_head_says_that_the_file_is_behind_until_it_is_not(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = db.utcnow()
+
+    def behind() -> bool:
+        with db.reading() as session:
+            return journal.journal_of(session).head().behind is not None
+
+    def forbid(number: int) -> None:
+        with db.transaction() as session:
+            bans.add(session, KEYS.digest(f"p{number}@example.fi"), [Channel.EMAIL], source="told us", now=NOW)
+
+    forbid(1)
+    append = Journal.append
+    with monkeypatch.context() as patched:
+        patched.setattr(Journal, "append", lambda *_args, **_options: (_ for _ in ()).throw(OSError(errno.ENOSPC, "")))
+        forbid(2)
+        assert behind()
+        with db.transaction() as session:
+            assert journal.catch_up(session) == 0
+    assert Journal.append is append
+    forbid(3)  # the file takes lines again, and one still waits
+    assert behind()
+    with db.transaction() as session:
+        assert journal.catch_up(session) == 1
+    assert behind(), "another transaction may be about to commit"
+    monkeypatch.setattr(db, "utcnow", lambda: now + timedelta(minutes=5))
+    with db.transaction() as session:
+        assert journal.catch_up(session) == 0
+    assert not behind()
+    with db.reading() as session:
+        reading = journal_file.read(journal.journal_of(session))
+    assert (len(reading.lines), reading.problems, reading.behind) == (3, [], None)
+
+
+@pytest.mark.parametrize("torn", [0, 1])
+def test_a_head_that_is_behind_is_so_whatever_tears_and_an_older_version_reads_it(tmp_path: Path, torn: int) -> None:
+    made = written(tmp_path)
+    before = made.head()
+    made.fall_behind(now=NOW)
+    head = tmp_path / "head" / "journal.head"
+    whole = head.read_bytes()
+    assert (made.head().position, made.head().behind) == (before.position, NOW)
+    for slot in (0, 512):  # as the version before did it: any words, under the MAC of all of them
+        said = json.loads(whole[slot : slot + 512])
+        body = json.dumps(said["head"], sort_keys=True, separators=(",", ":")).encode()
+        assert said["signed"] == KEYS.journal_mac(b"head" + body).hex()
+        assert (said["head"]["journal"], said["head"]["n"]) == (before.position.journal, 6)
+    head.write_bytes(whole[: torn * 512] + bytes(512) + whole[(torn + 1) * 512 :])
+    assert made.head().behind == NOW
+    head.write_bytes(whole)
+    made.append([line(6)])
+    assert (made.head().position.number, made.head().behind) == (7, NOW), "the next line goes on saying it"
+    made.caught_up()
+    assert (made.head().position.number, made.head().behind) == (7, None)
+    made.fall_behind(now=NOW)
+    made.append([line(7)], renew=True)
+    assert made.head().behind is None, "a person accepted it"
+    assert journal_file.read(made).problems == []
+
+
 def test_half_a_line_on_a_full_disk_is_taken_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made = written(tmp_path)
     before = made.path.read_bytes()

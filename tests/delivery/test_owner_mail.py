@@ -115,6 +115,14 @@ def test_what_a_server_refuses_is_tried_again_after_an_hour(
     assert owner_mail.send_due(now=MORNING + timedelta(hours=5)) == 0
 
 
+def test_a_mail_of_a_day_that_is_to_come_silences_none(app: Flask, caught: Caught):
+    """A clock was ahead for a while."""
+    asked()
+    for days, expected in ((40, 1), (0, 1), (0, 0), (1, 1)):
+        assert owner_mail.send_due(now=MORNING + timedelta(days=days)) == expected, days
+    assert len(caught.mails) == 3
+
+
 def test_several_workers_at_once_send_one(app: Flask, caught: Caught):
     asked()
     together = threading.Barrier(4)

@@ -14,6 +14,7 @@ import sys
 import tarfile
 import textwrap
 import threading
+import tracemalloc
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
@@ -158,7 +159,7 @@ def test_what_can_t_be_written_leaves_nothing(tmp_path: Path) -> None:
 
 
 def test_what_a_crash_left_goes_with_the_next_one_and_what_is_being_written_stays(tmp_path: Path) -> None:
-    (tmp_path / ".old.tar.gz.part").write_bytes(b"half")
+    (tmp_path / f".old.tar.gz{archive.PART}").write_bytes(b"half")
     inside = threading.Event()
     go_on = threading.Event()
 
@@ -173,7 +174,7 @@ def test_what_a_crash_left_goes_with_the_next_one_and_what_is_being_written_stay
     thread.start()
     inside.wait(10)
     archive.write(tmp_path / "quick.tar.gz", filled, recipient=None, mac=MAC)
-    assert (tmp_path / ".slow.tar.gz.part").exists()
+    assert (tmp_path / f".slow.tar.gz{archive.PART}").exists()
     go_on.set()
     thread.join(10)
     assert sorted(os.listdir(tmp_path)) == ["quick.tar.gz", "slow.tar.gz"]
@@ -277,9 +278,74 @@ def test_nothing_unencrypted_lies_beside_the_backups_and_what_a_kill_left_goes_w
     backup.make(settings, folder / "b.tar.gz.age")
     assert list(copying.iterdir()) == []
     assert os.listdir(folder) == ["b.tar.gz.age"]
-    (copying / ".left.part").write_bytes(b"half")
+    (copying / f".left{archive.PART}").write_bytes(b"half")
     safekeeping.go_on(app).join(30)
     assert list(copying.iterdir()) == [], "nor does it wait for the next backup"
+
+
+def test_only_what_is_ours_is_cleared_away_and_a_pipe_keeps_nobody_waiting(tmp_path: Path) -> None:
+    (tmp_path / ".thesis.docx.part").write_text("somebody's download")
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("somebody's")
+    (tmp_path / f".link{archive.PART}").symlink_to(elsewhere)
+    os.mkfifo(tmp_path / f".pipe{archive.PART}")
+    (tmp_path / f".old.tar.gz{archive.PART}").write_bytes(b"half")
+    cleared = threading.Thread(target=archive.clear_parts, args=(tmp_path,), daemon=True)
+    cleared.start()
+    cleared.join(5)
+    assert not cleared.is_alive()
+    names = [".link", ".pipe"]
+    assert sorted(os.listdir(tmp_path)) == sorted(
+        [".thesis.docx.part", "elsewhere", *(f"{name}{archive.PART}" for name in names)]
+    )
+
+
+def tar_of(*headers: bytes) -> bytes:
+    return gzip.compress(b"".join(headers) + bytes(1024))
+
+
+def test_no_header_fills_the_memory(tmp_path: Path) -> None:
+    """What `tarfile` would read whole, or keep: before the MAC is looked at, whoever can write there has no key."""
+
+    def header(kind: bytes, size: int) -> bytes:
+        info = tarfile.TarInfo("x")
+        info.type, info.size = kind, size
+        return info.tobuf(tarfile.USTAR_FORMAT)
+
+    sparse = b"22 GNU.sparse.major=1\n".ljust(512, b"\0")
+    plain = header(tarfile.REGTYPE, 0)
+    cases = {
+        "long": tar_of(header(tarfile.XHDTYPE, 64 << 20), bytes(64 << 20)),
+        "name": tar_of(header(tarfile.GNUTYPE_LONGNAME, 64 << 20), bytes(64 << 20)),
+        "global": tar_of(header(tarfile.XGLTYPE, 512), sparse, plain),
+        "sparse": tar_of(header(tarfile.XHDTYPE, 22), sparse, plain),
+        "nested": tar_of(*[header(tarfile.XHDTYPE, 22) + sparse] * 3000, plain),
+        "deep": tar_of(rewritten_header(archive.ABOUT, 100_000), b"[" * 100_000, bytes(-100_000 % 512)),
+        "many": tar_of(*(rewritten_header(f"t{number}", 0) for number in range(10_001))),
+    }
+    for name, data in cases.items():
+        path = tmp_path / name
+        path.write_bytes(data)
+        tracemalloc.start()
+        with pytest.raises(Fault, match=r"cut or altered|no part of one"):
+            archive.read(path, lambda *_: None, identity=None, mac=MAC)
+        _now, peak = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert peak < 8 << 20, name
+
+
+def rewritten_header(name: str, size: int) -> bytes:
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return info.tobuf(tarfile.USTAR_FORMAT)
+
+
+def test_a_table_beyond_eight_gigabytes_is_read_as_it_was_written() -> None:
+    info = tarfile.TarInfo("tables/handoffs.copy")
+    info.size = 9 << 30
+    with gzip.GzipFile(fileobj=io.BytesIO(gzip.compress(info.tobuf(tarfile.PAX_FORMAT)))) as zipped:
+        name, part = next(archive._parts_of(zipped))
+    assert (name, part.size) == ("tables/handoffs.copy", 9 << 30)
 
 
 # ── by the clock ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -307,7 +373,9 @@ def test_the_scheduled_one_is_made_once_kept_for_its_days_and_missed(app: Flask,
         assert backup.overdue(session, settings, now=now + timedelta(hours=27))
         row = the_list(session)
         assert list(alarms.of_list(session, row, now)) == []
-        [need] = alarms.of_list(session, row, backup.last(session).began_at + timedelta(hours=40))
+        [need] = alarms.of_list(
+            session, row, backup.last(session, now=now + timedelta(minutes=1)).began_at + timedelta(hours=40)
+        )
         assert need.grave
         assert need.what.values == {"hours": 40}
     for days in (10, 31, 40):

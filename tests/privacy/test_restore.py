@@ -703,6 +703,36 @@ def test_a_clock_that_was_wrong_loses_no_leave(app: Flask, tmp_path: Path, monke
         assert state(session, "matti@example.fi") == "left"
 
 
+def test_an_opt_out_that_only_the_lost_database_had_is_missed(
+    app: Flask, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal's disk was full when somebody left, and then the database was lost."""
+    with db.transaction() as session:
+        person(session, "matti@example.fi", now=NOW)
+        other = person(session, "other@example.fi", now=NOW)
+        register.leave(session, leave_token(session, other), origin=ORIGIN, now=NOW)
+    old = back_up(app, tmp_path / "old.tar.gz")
+
+    def full(*_args: object, **_options: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched, db.transaction() as session:
+        patched.setattr(journal_file.Journal, "append", full)
+        leave(session, "matti@example.fi")
+        journal.write(session)
+    done = bring_back(app, old)
+    assert not done.released
+    assert any("it took no opt-outs at" in trouble for trouble in done.troubles)
+    late = db.utcnow() + timedelta(hours=1)
+    monkeypatch.setattr(db, "utcnow", lambda: late)
+    with db.transaction() as session:
+        assert journal.catch_up(session) == 0
+    assert not restore.replay_again(app, journals=(), accept=None, by=BY).released, "no worker makes it forgotten"
+    assert restore.replay_again(app, journals=(), accept="Leaves of Tuesday: the disk was full.", by=BY).released
+    with db.reading() as session:
+        assert journal.journal_of(session).head().behind is None
+
+
 def test_a_backup_from_before_the_first_opt_out_finds_its_journal(app: Flask, tmp_path: Path) -> None:
     old = back_up(app, tmp_path / "old.tar.gz")
     with db.transaction() as session:

@@ -99,7 +99,7 @@ def test_the_console_shows_them_and_the_audit_says_who_answered(app: Flask) -> N
 
 
 def test_the_owner_of_the_first_list_is_told_by_mail(app: Flask, caught: Caught) -> None:
-    opened(due=MORNING + timedelta(days=20))
+    opened(due=MORNING + timedelta(days=20), now=MORNING)
     with db.transaction() as session:
         lists.set_value(session, making.the_list(session), "owner", "omistaja@example.fi", now=NOW)
         other = lists.add(session, "toinen", "Toinen", now=NOW)
@@ -109,3 +109,10 @@ def test_the_owner_of_the_first_list_is_told_by_mail(app: Flask, caught: Caught)
     assert "jotka odottavat vastausta: 1." in text_of(got)
     assert "/staff/tasks" in text_of(got)
     assert "Kuka" not in text_of(got)
+
+
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_what_was_asked_by_a_clock_that_was_ahead_is_urgent(app: Flask) -> None:
+    opened(now=NOW + timedelta(days=40))
+    with db.reading() as session:
+        assert tasks.count(session, now=NOW) == (1, 1), "its date is too late by as much"
