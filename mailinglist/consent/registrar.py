@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError
@@ -27,6 +27,8 @@ from .tables import MailingList, Person, Subscription
 HOW = ("phone", "paper", "mail", "visit")
 """Ways in which a person's wish reaches staff."""
 MAX_WORDS = 2000
+_FIRST_ON_EARTH = timedelta(hours=14)
+"""By how much the clock is ahead of UTC where a day begins first. Which day it is where staff sit, an entrance knows."""
 
 _TAKEN = (
     "Somebody with this address is in the register already. Record a leave for the old address instead; the new one "
@@ -272,7 +274,7 @@ def _origin(told: Told, now: datetime) -> register.Origin:
         raise BadInput("An entry by staff needs evidence: what was said or signed, and where that is found.")
     if len(words) > MAX_WORDS or not words.replace("\n", "").replace("\t", "").isprintable():
         raise BadInput(f"The evidence has at most {MAX_WORDS:,} characters, and no control characters.")
-    if told.on > now.astimezone().date():
+    if told.on > (now.astimezone(UTC) + _FIRST_ON_EARTH).date():
         raise BadInput("The day when they asked lies in the future.")
     return {"how": told.how, "evidence": words, "asked_on": told.on.isoformat(), "recorded_by": told.who}
 

@@ -378,6 +378,7 @@ FILES: Mapping[str, str] = {
     "mailinglist.db": "the tables, where no other database is set",
     "journal.head": "how long the journal is",
     "run.lock": "a process number",
+    "run.inbound": "an address of this machine",
 }
 """Files in the data directory itself (SQLite adds -wal and -shm)."""
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from datetime import date, timedelta
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from flask import Flask
@@ -97,6 +98,17 @@ def test_nothing_is_written_down_without_evidence(app: Flask, told: Told, words:
             with pytest.raises(BadInput, match=words):
                 act()
         assert len(proof.prove(session, "a@example.fi")) == 2
+
+
+def test_the_day_is_that_of_where_staff_sit(app: Flask):
+    """Half past midnight in Helsinki, while it is yesterday in UTC, by which the server's clock goes."""
+    now = datetime(2026, 11, 22, 22, 30, tzinfo=UTC)
+    with db.transaction() as session:
+        today = replace(TOLD, on=date(2026, 11, 23))
+        registrar.enter(session, the_list(session), at("a@example.fi"), today, language="fi", name=None, now=now)
+        with pytest.raises(BadInput, match="future"):
+            tomorrow = replace(TOLD, on=date(2026, 11, 24))
+            registrar.enter(session, the_list(session), at("b@example.fi"), tomorrow, language="fi", name=None, now=now)
 
 
 def test_a_ban_in_force_a_disowned_mailbox_and_who_is_on_the_list_are_refused(app: Flask):
