@@ -28,6 +28,9 @@ SETTINGS = "MAILINGLIST"
 """Key of the settings in `app.config`."""
 AUTO = "auto"
 """What MAILINGLIST_INBOUND_BIND may say instead of an address: `run` takes a free port, while there is a catcher."""
+BACKUPS_STEADY = timedelta(days=7)
+"""For so long backups must have followed each other before all old ones are deleted, and not only one for each that is
+made. A clock that leaps ahead looks like a pause, and makes old what is not; by then somebody has seen it."""
 _SHORTEST_KEY = 16  # characters
 _SERVER = re.compile(
     r"[^:]+://([^:/]*(:[^@]*)?@)?"  # user and password
@@ -389,11 +392,15 @@ class Settings(BaseSettings):
 
     @property
     def backups_kept(self) -> timedelta | None:
-        """After this time a scheduled backup is deleted: the next one does that. None: none are scheduled. After a time
-        without backups it may be a week more (`privacy/backup.py`)."""
+        """After this time at the latest a scheduled backup is deleted: the next one does that. None: none are
+        scheduled.
+
+        It counts the week more for which old ones may stay after a time without backups (`BACKUPS_STEADY`), but not
+        that time itself, in which one for each period is deleted at most.
+        """
         if self.backup_dir is None:
             return None
-        return timedelta(days=self.backup_keep, hours=self.backup_every)
+        return timedelta(days=self.backup_keep, hours=self.backup_every) + BACKUPS_STEADY
 
     @property
     def keep_days(self) -> dict[str, int]:

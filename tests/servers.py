@@ -48,11 +48,16 @@ def wait_for(fact: Callable[[], T], *, seconds: float = 10.0) -> T:
 
 
 def waits_for_a_lock() -> bool:
-    """Whether somebody waits for a lock in the app's database, on PostgreSQL. Anew each time: a transaction sees one
+    """Whether somebody waits for a lock in the app's database, on PostgreSQL."""
+    return waiting_for_locks() > 0
+
+
+def waiting_for_locks() -> int:
+    """How many connections wait for a lock in the app's database, on PostgreSQL. Anew each time: a transaction sees one
     picture of the others."""
     waiting = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
     with db.db.engine.connect() as connection:
-        return bool(connection.scalar(text(waiting)))
+        return int(connection.scalar(text(waiting)) or 0)
 
 
 def free_port() -> int:

@@ -69,7 +69,7 @@ def owners() -> None:
 
 @shared_task(name="safekeeping")  # type: ignore[untyped-decorator]
 def keep_safe() -> None:
-    """What could not be written to the journal of opt-outs, and the scheduled backup."""
+    """What could not be written to the journal of opt-outs, the scheduled backup, and what waits for a wrong date."""
     safekeeping.go_on(_app())
 
 

@@ -73,12 +73,7 @@ def assert_second(session: Session, bulletin: Bulletin, account_id: int | None, 
         raise NotAllowed(
             _("This list wants another person's approval: have it approved in the staff console, and then send it.")
         )
-    raise NotAllowed(
-        _(
-            "This list wants another person's approval: you changed this bulletin, and nobody else who may approve has "
-            "changed it since."
-        )
-    )
+    raise NotAllowed(_("You changed this bulletin, so somebody else has to approve it."))
 
 
 # ── approving ─────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from .. import db, migrate, observe
 from ..app import create_app
 from ..errors import SettingsError
-from ..local import broker, letterbox
+from ..local import broker, own_listener
 from ..settings import Settings
 from ..staff import audit
 from ..staff.audit import Actor
@@ -28,7 +28,7 @@ _log = observe.logger(__name__)
 def load() -> Settings:
     """The settings of this process, with keys, and with the listener that `mailinglist run` keeps. Raises
     SettingsError."""
-    settings = letterbox.found(Settings.load().with_keys())
+    settings = own_listener.found(Settings.load().with_keys())
     keep_log(settings)
     return settings
 

@@ -144,7 +144,21 @@ def add(
     if not source.strip():
         raise BadInput("A ban needs its source: who forbade it, and how.")
     assert_sound(session)
-    list_id, slug = _of(only)
+    return _add(session, digest, channels, _of(only), source=source, now=now, evidence=evidence)
+
+
+def _add(
+    session: Session,
+    digest: bytes,
+    channels: Iterable[Channel],
+    about: tuple[int, str | None],
+    *,
+    source: str,
+    now: datetime,
+    evidence: bytes | None = None,
+) -> tuple[Channel, ...]:
+    """`add`, about a list by its number, with what it is called (`name_of`)."""
+    list_id, slug = about
     rows = [
         {"digest": digest, "channel": c.value, "list_id": list_id, "source": source[:200], "given_at": now}
         for c in channels
@@ -204,16 +218,21 @@ def add_many(
 
 def fold_in(session: Session, person: Person, *, now: datetime) -> None:
     """Forbid by the case-folded digest, too, what is forbidden by that of the address as written alone: once the person
-    is gone, nobody knows that the two are one address. Raises RegisterUnsound."""
+    is gone, nobody knows that the two are one address. One about a list that is missing stays about that list's number.
+    Raises RegisterUnsound."""
     if person.exact_digest == person.digest:
         return
     own = in_force(session, [person.digest])
     more = [ban for ban in in_force(session, [person.exact_digest]) if ban not in own]
-    rows = {row.slug: row for row in session.scalars(select(MailingList))}
-    for slug in dict.fromkeys(ban.list for ban in more):
-        named = [ban.channel for ban in more if ban.list == slug]
-        only = rows[slug] if slug else None
-        add(session, person.digest, named, only=only, source="the address in small letters", now=now)
+    if not more:
+        return
+    exact = select(Ban.list_id, MailingList.slug).outerjoin(MailingList, MailingList.id == Ban.list_id)
+    found = session.execute(exact.where(Ban.digest == person.exact_digest, Ban.lifted_at.is_(None)).distinct()).all()
+    numbers = {name_of(list_id, slug): list_id for list_id, slug in found}
+    for name in dict.fromkeys(ban.list for ban in more):
+        named = [ban.channel for ban in more if ban.list == name]
+        about = numbers[name], name
+        _add(session, person.digest, named, about, source="the address in small letters", now=now)
 
 
 def lift(

@@ -4,7 +4,7 @@ Two kinds of mail. *Marketing*: bulletins, and the confirmation, welcome and "al
 ban of all lists or of this one, or a restriction (GDPR 18), stops these. *Service*: what a person asked for about their
 own data, such as a link to leave by; neither stops these. The same expression serves a million and one. It fails
 closed: every reading first makes sure that the bans can be read, and marketing waits while an opt-out that was answered
-is not in the register yet (`requests.keep_exit`).
+is not in the register yet (`intake.keep_exit`).
 """
 
 from __future__ import annotations

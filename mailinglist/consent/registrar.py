@@ -28,7 +28,7 @@ HOW = ("phone", "paper", "mail", "visit")
 """Ways in which a person's wish reaches staff."""
 MAX_WORDS = 2000
 _FIRST_ON_EARTH = timedelta(hours=14)
-"""By how much the clock is ahead of UTC where a day begins first. Which day it is where staff sit, an entrance knows."""
+"""By how much the clock is ahead of UTC where a day begins first. Which day it is where staff sit an entrance knows."""
 
 _TAKEN = (
     "Somebody with this address is in the register already. Record a leave for the old address instead; the new one "

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from sqlalchemy import ColumnElement, delete, exists, func, or_, select, update
+from sqlalchemy.exc import NoResultFound
 from sqlalchemy.orm import Session
 
 from .. import db, moments
@@ -48,6 +49,9 @@ WAIT = timedelta(minutes=1)
 # The address of somebody who is known by a ban only is kept for so long after the letter with a key became due: a mail
 # server may put the letter off for a while.
 _ADDRESS_KEPT = timedelta(hours=3)
+_SOON = timedelta(minutes=10)
+_UNREADABLE = (MailinglistError, NoResultFound, KeyError, TypeError, ValueError)
+"""What is raised of a kept opt-out that another version wrote, or somebody's hand."""
 
 
 @dataclass(slots=True)
@@ -66,11 +70,12 @@ class _Load:
 
 
 def take(session: Session, *, limit: int = 50, opt_outs: bool = False, now: datetime) -> int:
-    """Take up to `limit` due requests, opt-outs that were kept first, and then the oldest; returns how many were looked
-    at. 0: nothing is due.
+    """Take up to `limit` due requests, opt-outs that were kept first, and then the oldest; returns how many. 0: nothing
+    is due.
 
     Several workers share the queue: rows are locked, and those that another one holds are skipped. With `opt_outs` only
-    those that were kept, and who else is at it is waited for: at 0 they all are entered.
+    those that were kept, all of them, and who else is at it is waited for. One that can't be entered stays, and with it
+    the gate's hold on marketing, until a person has seen to it: whoever it is was told that they have left.
     """
     _let_go(session, now)
     due = Request.not_before == FOREMOST if opt_outs else Request.not_before <= now
@@ -78,11 +83,12 @@ def take(session: Session, *, limit: int = 50, opt_outs: bool = False, now: date
         select(Request)
         .where(Request.taken_at.is_(None), due)
         .order_by(Request.not_before, Request.id)
-        .limit(limit)
+        .limit(None if opt_outs else limit)
         .with_for_update(skip_locked=not opt_outs)
     ).all()
     if not waiting:
         return 0
+    stuck = 0
     load = _load(session, {request.domain for request in waiting}, now)
     # Persons are locked in one order (`register.in_order`), so that two workers can't wait for each other.
     for request in sorted(waiting, key=lambda waits: _address(session, waits)):
@@ -95,15 +101,27 @@ def take(session: Session, *, limit: int = 50, opt_outs: bool = False, now: date
                 _take_one(session, request, now)
         except RegisterUnsound:
             raise
-        except MailinglistError as error:  # one request that can't be taken must not hold up all others
-            _log.error("request_failed", request=request.id, error=type(error).__name__)
+        except _UNREADABLE as error:  # one request that can't be taken must not hold up all others
+            _log.error("request_failed", request=request.id, kind=request.kind, error=type(error).__name__)
+            if request.kind == EXIT:
+                stuck += 1
+                continue
+            if not isinstance(error, MailinglistError):
+                raise
             request.taken_at, request.outcome = now, "failed"
             request.mailbox = request.name = request.origin = None
         if request.letter_due:
             load.add(request.domain)
             db.ring(session, db.LETTERS)
     session.flush()
-    return len(waiting)
+    return len(waiting) - stuck
+
+
+def stuck(session: Session, *, now: datetime) -> int:
+    """How many opt-outs were answered more than ten minutes ago, and are not entered yet: meanwhile no marketing
+    goes."""
+    waits = (Request.taken_at.is_(None), Request.not_before == FOREMOST, Request.received_at < now - _SOON)
+    return session.scalar(select(func.count()).where(*waits)) or 0
 
 
 def _address(session: Session, request: Request) -> str:
@@ -112,7 +130,7 @@ def _address(session: Session, request: Request) -> str:
         return fold(request.mailbox or "")
     try:
         return register.address_of(session, _ticket(request).digest) or ""
-    except MailinglistError:  # it can't be read: as it is taken, that is said
+    except _UNREADABLE:  # as it is taken, that is said
         return ""
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from ..bulletins import drafts, setting
 from ..bulletins.tables import Bulletin
-from ..consent import growth, import_jobs
+from ..consent import growth, import_jobs, requests
 from ..consent.tables import FOREMOST, ImportJob, MailingList, Request
 from ..letters import desk
 from ..observe import redact
@@ -80,6 +80,7 @@ def of_list(session: Session, row: MailingList, *, now: datetime, since: datetim
     """
     found = [
         *_held(session, row),
+        *_opt_outs(session, row, now),
         *_letters(session, row, now, since or now - WEEK),
         *_stuck(session, row, now),
         *_uncertain(session, row),
@@ -268,6 +269,21 @@ def _complained(session: Session, row: MailingList, now: datetime, since: dateti
             Sentence(_("Did they want it, and is the link to leave easy to find? At 3 in 1,000 sending is held.")),
             Place.COMPLAINTS,
             row.id,
+        )
+
+
+def _opt_outs(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:
+    """Of every list: whom they are about only their tokens say."""
+    if number := requests.stuck(session, now=now):
+        yield Need(
+            Sentence(
+                _("People who were told that they have left, and are not entered yet: %(number)s. No bulletin goes."),
+                {"number": number},
+            ),
+            Sentence(_("Tell who looks after the program: the worker's log says why.")),
+            Place.LIST,
+            row.id,
+            grave=True,
         )
 
 

@@ -160,6 +160,7 @@ def call_off_cancelled(session: Session, *, now: datetime) -> None:
             _count(session, dispatch)
 
 
+_WAITS = "Nothing goes until opt-outs that were answered are entered: the worker does that, or its log says why not."
 _STANDS = "Its list is held: too many recipients complained. A publisher looks into it, and lets it go on."
 
 
@@ -302,11 +303,19 @@ def status(session: Session, bulletin_id: int) -> Status:
         first_at=first,
         last_at=last,
         due_at=dispatch.due_at,
-        trouble=_shortfall(dispatch) or troubles.in_english(dispatch.trouble or "") or (_STANDS if held else None),
+        trouble=_trouble(session, dispatch, held=held),
         held=held,
         ready_at=ready_at(session, dispatch),
         **counted,
     )
+
+
+def _trouble(session: Session, dispatch: Dispatch, *, held: bool) -> str | None:
+    known = _shortfall(dispatch) or troubles.in_english(dispatch.trouble or "")
+    if known or held:
+        return known or _STANDS
+    going = dispatch.state in ("scheduled", "sending")
+    return _WAITS if going and session.scalar(select(gate.opt_outs_wait())) else None
 
 
 def ready_at(session: Session, dispatch: Dispatch) -> datetime:

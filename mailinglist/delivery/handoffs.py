@@ -356,10 +356,9 @@ def held(session: Session, shift_id: int, rows: Sequence[int]) -> set[int]:
     return set(session.scalars(select(Handoff.id).where(*ours)))
 
 
-def moved(session: Session, mailed_to: Mapping[int, str]) -> set[int]:
-    """Those persons (by id, each with the address that a mail is written to) who have another address by now."""
-    now_at = select(Person.id, Person.mailbox).where(among(Person.id, mailed_to))
-    return {person for person, mailbox in session.execute(now_at) if mailbox != mailed_to[person]}
+def addresses(session: Session, persons: Collection[int]) -> dict[int, str]:
+    """Where these persons (by id) are mailed now; who is missing was erased."""
+    return dict(session.execute(select(Person.id, Person.mailbox).where(among(Person.id, persons))).all())
 
 
 def put_back(session: Session, shift_id: int, rows: Sequence[int], *, now: datetime) -> None:

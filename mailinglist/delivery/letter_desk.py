@@ -21,7 +21,7 @@ from ..consent import gate, lists, own_page, register, requests
 from ..consent.address import fold
 from ..consent.keys import keys_of
 from ..consent.tables import MailingList, Person
-from ..errors import BadInput
+from ..errors import BadInput, OptOutsWait
 from ..letters import desk, wordings
 from ..letters.texts import Kind, letter
 from ..settings import Settings
@@ -74,6 +74,8 @@ class LetterDesk:
     rates: Mapping[str, float] = MappingProxyType({})  # somebody is waiting for each
 
     def __init__(self, settings: Settings, tokens: Tokens, signer: Signer) -> None:
+        self.puts_off = False
+        """An opt-out can't be entered: the letters that wait for it are tried again, and hold up no others."""
         self._signer = signer
         self._settings = settings
         self._addressing = Addressing(settings, tokens)
@@ -84,14 +86,19 @@ class LetterDesk:
         return False
 
     def refusals(self, session: Session, rows: Sequence[Claimed], *, now: datetime) -> Mapping[int, str]:
-        """The gate, for each list and kind of letter."""
+        """The gate, for each list and kind of letter. Raises OptOutsWait, unless the desk `puts_off`."""
         groups: dict[tuple[str, int], dict[int, list[int]]] = {}
         for row in rows:
             groups.setdefault((row.kind, row.list_id), {}).setdefault(row.person_id, []).append(row.id)
         refused: dict[int, str] = {}
         for (kind, list_id), persons in groups.items():
             persons.pop(desk.NOBODY, None)  # a key to an address without a person: what anybody may ask for themselves
-            found = gate.refusals(session, desk.MAIL[kind], list_id=list_id, persons=list(persons), now=now)
+            try:
+                found = gate.refusals(session, desk.MAIL[kind], list_id=list_id, persons=list(persons), now=now)
+            except OptOutsWait as error:
+                if not self.puts_off:
+                    raise
+                found = dict.fromkeys(persons, Broken(str(error)))
             for person, reason in found.items():
                 refused |= dict.fromkeys(persons[person], reason)
         return refused

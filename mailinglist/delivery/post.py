@@ -52,12 +52,13 @@ def letters(*, stop: Stop) -> Report:
     _take_back()
     report = Report()
     while not stop():
-        _enter_opt_outs(stop)
+        entered = _enter_opt_outs(stop)
         taken = _take_requests()
         with db.transaction() as session:
             enqueued = letter_desk.enqueue_due(session, now=db.utcnow())
         if _due(LetterDesk.kinds):
             office = _office()
+            office.letters.puts_off = not entered
             with OnDuty(_this_app()) as shift:
                 try:
                     report = run(
@@ -77,12 +78,16 @@ def _take_requests() -> int:
         return requests.take(session, now=db.utcnow())
 
 
-def _enter_opt_outs(stop: Stop) -> None:
+def _enter_opt_outs(stop: Stop) -> bool:
     """Enter the opt-outs that were kept while the register was unsound: before each marketing mail, by whichever worker
-    wakes first, since their people have been told that they have left. Raises RegisterUnsound."""
+    wakes first, since their people have been told that they have left. False: one of them can't be entered, and the
+    next sweep tries again. Raises RegisterUnsound."""
     while not stop() and _opt_outs_wait():
         with db.transaction() as session:
-            requests.take(session, opt_outs=True, now=db.utcnow())
+            entered = requests.take(session, opt_outs=True, now=db.utcnow())
+        if not entered:
+            return not _opt_outs_wait()
+    return True
 
 
 def bulletins(*, stop: Stop) -> dict[int, Report]:
@@ -144,7 +149,8 @@ def _send(bulletin_id: int, stop: Stop) -> Report:
                 return stop() or shift.lost
 
             while True:
-                _enter_opt_outs(over)
+                if not _enter_opt_outs(over):
+                    break
                 with suppress(OptOutsWait):  # kept since: they are entered, and it goes on
                     run(office.courier, desk, shift.id, gait=office.gait, stop=over, report=report)
                 if over() or not (report.wait or _opt_outs_wait()):

@@ -281,9 +281,10 @@ class _Run:
             rows = [self._out[number] for number in held]
             refused = self._desk.refusals(session, rows, now=db.utcnow())
             # Read after the gate: what it says is of the address that a person has by now.
-            moved = handoffs.moved(session, {row.person_id: self._to[row.id] for row in rows})
-        elsewhere = {row.id for row in rows if row.person_id in moved}
-        self._put_back.update(elsewhere - refused.keys())  # written anew, to the new address
+            now_at = handoffs.addresses(session, [row.person_id for row in rows])
+        elsewhere = {row.id for row in rows if now_at.get(row.person_id, self._to[row.id]) != self._to[row.id]}
+        waits = {number for number, why in refused.items() if isinstance(why, Broken)}
+        self._put_back.update(waits | (elsewhere - refused.keys()))  # later; and written anew, to the new address
         return held - refused.keys() - elsewhere
 
     def settle(self, results: Sequence[Result]) -> None:

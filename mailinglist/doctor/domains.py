@@ -1,6 +1,7 @@
 """What the DNS says of the domains that we send as: SPF (RFC 7208), DKIM (RFC 6376), DMARC (RFC 7489).
 
-Gmail, Yahoo and Microsoft want all three of who sends much, and take no bulk mail without (REQUIREMENTS 4).
+Gmail, Yahoo and Microsoft want all three of who sends much, and take no bulk mail without (REQUIREMENTS 4). And which
+names and addresses are of the open Internet at all.
 """
 
 from __future__ import annotations
@@ -8,6 +9,8 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from email.utils import parseaddr
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
@@ -20,7 +23,10 @@ from ..settings import PREFIX, DkimKey, Settings
 from .findings import Finding, Level, reason
 
 _SECONDS = 4.0
-_PRIVATE = ("localhost", "localdomain", "local", "test", "example", "invalid", "internal")
+# Names that no public DNS has (RFC 2606, 6761, 6762, 8375, and ICANN's reservation of `internal`).
+_NEAR = ("localhost", "localdomain", "local", "internal", "home.arpa", "test", "example", "invalid")
+# Addresses in which an IPv4 address is hidden that a gateway would go to (RFC 6052).
+_TRANSLATED = ip_network("64:ff9b::/96")
 
 
 def check(settings: Settings, resolver: Resolver) -> Iterator[Finding]:
@@ -39,9 +45,40 @@ def domain_of(sender: str) -> str:
 
 
 def is_public(domain: str) -> bool:
-    """Whether a domain can be found from everywhere: its last label is none of those that are kept for tests and
-    networks of one's own."""
-    return domain.rpartition(".")[2] not in _PRIVATE
+    """Whether a domain can be found from everywhere: its end is none of those that are kept for tests and networks of
+    one's own."""
+    return not f".{domain}".endswith(tuple(f".{each}" for each in _NEAR))
+
+
+def is_open(address: str) -> bool:
+    """Whether an IP address is one of the open Internet."""
+    try:
+        found = ip_address(address.partition("%")[0])
+    except ValueError:
+        return False
+    if isinstance(found, IPv6Address):
+        hidden = found.ipv4_mapped or found.sixtofour or (found.teredo and found.teredo[1])
+        if found in _TRANSLATED:
+            hidden = IPv4Address(int(found) & 0xFFFFFFFF)
+        if hidden:
+            return is_open(str(hidden))
+        if found.is_site_local:
+            return False
+    return found.is_global and not (found.is_multicast or found.is_reserved or found.is_unspecified)
+
+
+def is_nearby(address: str) -> bool:
+    """Whether an address of the web itself says that it opens only on this machine, or in a network of its own. Asks
+    nobody."""
+    try:
+        host = (urlsplit(address.strip()).hostname or "").rstrip(".").lower()
+    except ValueError:
+        return False
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return bool(host) and ("." not in host or not is_public(host))
+    return not is_open(host)
 
 
 def _check(settings: Settings, resolver: Resolver, senders: set[str]) -> Iterator[Finding]:

@@ -24,7 +24,7 @@ _WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (read, not boun
 
 
 def check(settings: Settings, resolver: Resolver) -> Iterator[Finding]:
-    """Each way in that is set, and what waits in the spool."""
+    """Each way in that is set, where mail to each sender goes, and what waits in the spool."""
     if not settings.takes_mail:
         words = "no way in is set: bounces, complaints and answers by mail are read by nobody"
         yield Finding("incoming mail", Level.WARNING, words, f"set {PREFIX}INBOUND_BIND; see docs/operating.md")

@@ -17,7 +17,7 @@ _LITTLE_ROOM = 500 * 2**20
 
 def check_settings(settings: Settings) -> Iterator[Finding]:
     """What each value can't see by itself."""
-    public = not is_local(urlsplit(settings.base_url).hostname or "")
+    public = not _is_local(urlsplit(settings.base_url).hostname or "")
     found = []
     if public and not settings.https:
         found.append((
@@ -74,7 +74,7 @@ def _open_to_others(settings: Settings) -> Iterator[Path]:
             yield path
 
 
-def is_local(host: str) -> bool:
+def _is_local(host: str) -> bool:
     """Whether a host is this machine, or a name that stands for none."""
     try:
         return ip_address(host).is_loopback

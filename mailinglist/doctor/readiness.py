@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
-from urllib.parse import urlsplit
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -25,9 +24,8 @@ from ..staff import accounts
 from ..staff.tables import Account, Passkey
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
-from .domains import domain_of, is_public
+from .domains import domain_of, is_nearby, is_public
 from .findings import Finding, Level
-from .machine import is_local
 
 _BACKUP_OLD = timedelta(days=8)
 """Whoever makes backups on a schedule of their own has made one in this time."""
@@ -135,10 +133,10 @@ def _of_server(session: Session, settings: Settings, now: datetime) -> Iterator[
 
     if settings.uses_catcher:
         yield server(_("Mail reaches nobody yet: the built-in catcher keeps all of it."), "SMTP_URL")
-    if is_local(urlsplit(settings.base_url).hostname or ""):
+    if is_nearby(settings.base_url):
         yield server(
-            _("Links in mails begin with %(address)s, which opens only on this machine."), "BASE_URL",
-            address=settings.base_url,
+            _("Links in mails begin with %(address)s, which opens only on this machine, or in its own network."),
+            "BASE_URL", address=settings.base_url,
         )  # fmt: skip
     made = backup.last(session, now=now)
     if settings.backup_dir is None and (made is None or made.began_at < now - _BACKUP_OLD):

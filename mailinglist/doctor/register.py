@@ -120,7 +120,7 @@ def _check_requests(session: Session) -> Iterator[Finding]:
     if due is not None and db.utcnow() - due > _PATIENCE:
         words = f"one has waited since {due:%Y-%m-%d %H:%M:%S} UTC: no worker takes them"
         if kept:
-            words += f"; of {kept} people who left and were told so, and no marketing goes until they are entered"
+            words += f"; {kept} of them are opt-outs that were answered, and no marketing goes until they are entered"
         mend = "start `mailinglist worker` and `mailinglist scheduler`, and see their logs"
         yield Finding("requests", Level.FAILURE, words, mend)
     else:

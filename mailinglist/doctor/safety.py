@@ -101,8 +101,8 @@ def _check_dates(session: Session, settings: Settings) -> Iterator[Finding]:
     now = db.utcnow()
     hours = wrong_clock.hours_ahead(session, now=now)
     if hours is not None:
-        words = f"a backup or a seal has a date that comes in {hours:,} hours: a clock was ahead"
+        words = f"a backup or a seal is dated {hours:,} hours ahead: a clock was ahead"
         yield Finding("dates", Level.WARNING, words, "set every machine's clock by NTP; this is said for a week more")
     if settings.backup_dir is not None and backup.paused(session, settings, now=now):
-        words = "for a time no backups were made, or the clock leapt ahead: old ones are kept for a week longer"
+        words = "for a time no backups were made, or the clock leapt ahead: for a week old ones go one at a time"
         yield Finding("dates", Level.WARNING, words, "if the worker was not stopped, see whether the clock is right")

@@ -1,7 +1,8 @@
 """THE LETTERBOX: what comes back.
 
     reading     pure: a mail as it came, bounded, never raising
-    addresses   what our addresses mean: commands, answers, return paths, the desk; senders  … those that mails are from
+    addresses   what our addresses mean: commands, answers, return paths, the desk
+    senders     the addresses that the lists' mails are from
     intents     pure: what a mail is and asks for, out of
                   reports (bounces), feedback (complaints), robots (what no person wrote),
                   answers (what a person says: yes, no, or a question; its words are in vocabulary)

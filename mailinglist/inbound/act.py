@@ -363,7 +363,7 @@ class _Handling:
     def _sender(self) -> Address | None:
         """Who the mail says that it is from: one address, and none of ours."""
         written = self._mail.addresses("From")
-        if len(written) != 1 or self._addresses.read(written[0]) is not None:
+        if len(written) != 1 or self._addresses.sends_for_us(written[0]):
             return None
         try:
             return parse(written[0])

@@ -61,6 +61,11 @@ class Addresses:
 
     def read(self, recipient: str) -> To | None:
         """What a recipient means; None: it is no address of ours."""
+        sender_of = self._senders.get(recipient.strip().strip("<>").lower()) if self.in_domain(recipient) else None
+        return self._made(recipient) or (To(OWNER, slug=sender_of) if sender_of else None)
+
+    def _made(self, recipient: str) -> To | None:
+        """What a recipient means by how it is written: all but the senders of the lists."""
         local, _, domain = recipient.strip().strip("<>").rpartition("@")
         local = local.lower()
         if domain.lower() != self._domain:
@@ -72,10 +77,7 @@ class Addresses:
         if local.startswith("b-") and (named := self._token(Purpose.RETURN_PATH, local[2:], _HANDOFF_OCTETS)):
             return To(BOUNCE, handoff_id=int.from_bytes(named, "big"))
         slug, _, command = local.rpartition("-")
-        if slug and command in _COMMANDS:
-            return To(command, slug=slug)
-        sender_of = self._senders.get(f"{local}@{domain.lower()}")
-        return To(OWNER, slug=sender_of) if sender_of else None
+        return To(command, slug=slug) if slug and command in _COMMANDS else None
 
     def in_domain(self, recipient: str) -> bool:
         """Whether an address lies in the domain of ours, whatever it means there."""
@@ -87,9 +89,13 @@ class Addresses:
         return any(each.endswith(f".{self._domain}>") for each in lists) or next(self._handoffs(mail), None) is not None
 
     def from_us(self, mail: Mail) -> bool:
-        """Whether the mail says that it is from one of our addresses."""
-        senders = [*mail.addresses("From"), *mail.addresses("Sender")]
-        return any(sender.lower() == self._sender or self.read(sender) for sender in senders)
+        """Whether the mail says that it is from one of our addresses. That of a list's sender is somebody's mailbox as
+        well, who may join and leave by mail: what is ours of what comes from there, `sent_by_us` knows."""
+        return any(self.sends_for_us(sender) for sender in (*mail.addresses("From"), *mail.addresses("Sender")))
+
+    def sends_for_us(self, sender: str) -> bool:
+        """Whether nobody writes from this address but us."""
+        return sender.lower() == self._sender or self._made(sender) is not None
 
     def handoff_named(self, mail: Mail) -> int | None:
         """The handoff that a report about one of our mails names by a signed id: in the Message-ID or the return path

@@ -5,7 +5,7 @@
     supervisor ─┬─ broker      embedded Valkey on a private unix socket, while no MAILINGLIST_BROKER_URL is set
                 ├─ catcher     takes every mail and shows it, while no MAILINGLIST_SMTP_URL is set
                 ├─ web · worker · scheduler
-                ├─ inbound     takes mail that is answered, while MAILINGLIST_INBOUND_BIND is set
+                ├─ inbound     takes mail that comes in, where MAILINGLIST_INBOUND_BIND or _IMAP is set
                 └─ (first, and once) db upgrade
 
     supervisor.py   what is started, in which order, and what the terminal says
@@ -13,7 +13,7 @@
     tether.py       the program that ties a child to its parent's life
     broker.py       the embedded broker's folder, command line and URL
     first_sign_in.py  the link for the first member of staff, while nobody has set up an account
-    letterbox.py    incoming mail, while the catcher takes what is sent
+    own_listener.py    incoming mail, while the catcher takes what is sent
     ports.py        opening a listening address, or saying in one line why not
     logs.py         tails and caps of the children's log files
     catcher/        the mail catcher: SMTP in, web page and JSON out; answers that go back in

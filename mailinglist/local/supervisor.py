@@ -17,7 +17,7 @@ import click
 
 from ..errors import Fault
 from ..settings import PREFIX, HostPort, Settings
-from . import broker, first_sign_in, letterbox, logs, ports, ready
+from . import broker, first_sign_in, logs, own_listener, ports, ready
 from .children import Child, Children, Death
 
 WORKERS = ("letters", "bulletins", "inbound")
@@ -38,20 +38,20 @@ def run(settings: Settings) -> int:
     database can't be brought up to date, or a role does not come up.
     """
     settings = settings.model_copy(update={"data_dir": settings.data_dir.absolute()})
-    own_letterbox = letterbox.wanted(settings)
+    listens_itself = own_listener.wanted(settings)
     with (
         _alone(settings.data_dir),
         broker.folder(settings.data_dir) as broker_folder,
-        letterbox.opened(settings) as settings,
+        own_listener.opened(settings) as settings,
     ):
         _require_addresses(settings)
         _say(f"Starting. Data and logs are in {_short(settings.data_dir)}. Ctrl-C stops.")
         _say(_links_elsewhere(settings))
-        if own_letterbox:
+        if listens_itself:
             _say("Mails can be answered in the mail catcher.")
         terminal = _Terminal()
         with Children(on_death=terminal.tell) as children:
-            plan = _Plan(settings, broker_folder, tells_listener=not own_letterbox)
+            plan = _Plan(settings, broker_folder, tells_listener=not listens_itself)
             if not plan.bring_up(children):
                 return 0
             terminal.starting = False

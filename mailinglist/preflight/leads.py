@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from urllib.parse import urlsplit
 
+from ..doctor.domains import is_nearby
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
 from .findings import Finding, Level, Where
-from .links import Answer, Outcome, is_nearby
+from .links import Answer, Outcome
 from .matter import Matter
 
 MOST = 30

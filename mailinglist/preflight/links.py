@@ -18,13 +18,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from enum import Enum
 from functools import cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Address, IPv6Address
 from typing import NamedTuple
 from urllib.parse import urljoin, urlsplit
 
 from dns.exception import DNSException
 from dns.resolver import Resolver
 from markdown_it.common.normalize_url import normalizeLink
+
+from ..doctor.domains import is_open
 
 SECONDS = 3.0
 """For one question: name, connection, head of the answer."""
@@ -39,10 +41,6 @@ _ADDRESSES = 4
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 # Below 1024 only those of the web: a question over HTTP is a nuisance at a mail server's door.
 _LOWEST_OTHER_PORT = 1024
-# Addresses in which an IPv4 address is hidden that a gateway would go to (RFC 6052).
-_TRANSLATED = ip_network("64:ff9b::/96")
-# Names that no public DNS has (RFC 6761, 6762, 8375, and ICANN's reservation of `internal`).
-_NEAR = ("localhost", "localdomain", "local", "internal", "home.arpa")
 
 Address = IPv4Address | IPv6Address
 Lookup = Callable[[str, int], Sequence[str]]
@@ -104,36 +102,6 @@ class _Failed(Exception):
         self.outcome = outcome
 
 
-def is_public(address: str) -> bool:
-    """Whether an IP address is one of the open Internet."""
-    try:
-        found = ip_address(address.partition("%")[0])
-    except ValueError:
-        return False
-    if isinstance(found, IPv6Address):
-        hidden = found.ipv4_mapped or found.sixtofour or (found.teredo and found.teredo[1])
-        if found in _TRANSLATED:
-            hidden = IPv4Address(int(found) & 0xFFFFFFFF)
-        if hidden:
-            return is_public(str(hidden))
-        if found.is_site_local:
-            return False
-    return found.is_global and not (found.is_multicast or found.is_reserved or found.is_unspecified)
-
-
-def is_nearby(address: str) -> bool:
-    """Whether the address itself says that it opens only on this machine, or in a network of its own. Asks nobody."""
-    try:
-        host = (urlsplit(address.strip()).hostname or "").rstrip(".").lower()
-    except ValueError:
-        return False
-    try:
-        ip_address(host.partition("%")[0])
-    except ValueError:
-        return bool(host) and ("." not in host or host.endswith(tuple(f".{each}" for each in _NEAR)))
-    return not is_public(host)
-
-
 def knows_names() -> bool:
     """Whether the resolver of this machine knows the names of the Internet: it is asked for the root's servers. Some
     only know a network of their own, and say of every other name that there is none."""
@@ -157,7 +125,7 @@ def check(
     own: str,
     seconds: float,
     lookup: Lookup = resolve,
-    permitted: Callable[[str], bool] = is_public,
+    permitted: Callable[[str], bool] = is_open,
     trust: ssl.SSLContext | None = None,
     knows: Callable[[], bool] = knows_names,
 ) -> dict[str, Answer]:

@@ -1,5 +1,5 @@
-"""What somebody must know who looks after the program: opt-outs that are at risk, and backups that are missing,
-and clocks that were wrong.
+"""What somebody must know who looks after the program: opt-outs at risk, backups that are missing, and clocks that
+were wrong.
 
 Part of `needs`, which the console's first page and the owner's daily mail show. It only reads.
 """
@@ -60,14 +60,17 @@ def of_list(session: Session, row: MailingList, now: datetime) -> Iterator[Need]
     elif settings.backup_dir is not None and backup.paused(session, settings, now=now):
         yield _need(
             row,
-            _("For a time no backups were made, or the clock leapt ahead. Old backups are kept for a week longer."),
+            _(
+                "For a time no backups were made, or the clock leapt ahead. For a week old backups are deleted only "
+                "one at a time."
+            ),
             _("Tell who looks after the program, if nobody had stopped it: the clock of its machine may be wrong."),
         )
     ahead = wrong_clock.hours_ahead(session, now=now)
     if ahead is not None:
         yield _need(
             row,
-            _("A clock was ahead: a backup or a seal has a date that comes in %(hours)s hours."),
+            _("A clock was ahead: a backup or a seal is dated %(hours)s hours ahead."),
             _(
                 "Tell who looks after the program. `mailinglist doctor` shows whether the clock is right now. Look "
                 "whether a scheduled bulletin went out too early."

@@ -25,7 +25,7 @@ from ..consent import journal
 from ..consent.keys import keys_of
 from ..consent.tables import JournalMark, MailingList
 from ..errors import MailinglistError, NotAllowed
-from ..settings import SETTINGS, Settings
+from ..settings import BACKUPS_STEADY, SETTINGS, Settings
 from . import archive, snapshot
 from .tables import Backup
 
@@ -41,9 +41,6 @@ _LATE = timedelta(hours=2)
 _MARKS_COUNT = timedelta(days=2)
 """A journal that was marked within this time is one that opt-outs go to: it belongs to the backup. So does one whose
 mark is to come: it is better to ask for one too many."""
-_STEADY = timedelta(days=7)
-"""For so long backups must have followed each other before an old one is deleted. A clock that leaps ahead looks like a
-pause, and makes old what is not; by then somebody has seen that it is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,22 +105,39 @@ def make_due(app: Flask) -> None:
             with db.reading() as session:
                 if not due(session, settings, now=db.utcnow()):
                     return
-            ending = ".tar.gz.age" if settings.backup_recipient else ".tar.gz"
-            made = make(settings, folder / f"mailinglist-{db.utcnow().strftime(_STAMP)}{ending}")
-            _log.info("backup_made", octets=made.size, rows=made.rows, seconds=round(made.seconds, 1))
-            with db.reading() as session:
-                now = min(db.utcnow(), db.clock(session))  # what either clock takes for young stays
-                steady = not paused(session, settings, now=now)
-            if steady:
-                rotate(settings, now=now)
-            else:
-                _log.warning("old_backups_kept_after_a_pause")
+            done = False
+            try:
+                ending = ".tar.gz.age" if settings.backup_recipient else ".tar.gz"
+                made = make(settings, folder / f"mailinglist-{db.utcnow().strftime(_STAMP)}{ending}")
+                _log.info("backup_made", octets=made.size, rows=made.rows, seconds=round(made.seconds, 1))
+                done = True
+            finally:  # also when it failed: where old ones fill the disk, none could be made any more
+                _let_go(settings, made=done)
         except BlockingIOError:
             return  # another worker is at it
         except (MailinglistError, OSError) as error:
             _log.error("scheduled_backup_failed", error=type(error).__name__)
         finally:
             os.close(file)
+
+
+def _let_go(settings: Settings, *, made: bool) -> None:
+    """After a try: let all go that are over their time, where backups follow each other. Else one, and of the tries of
+    a period that fail only the first lets one go: a clock that leapt ahead for an hour costs one backup at most."""
+    with db.reading() as session:
+        now = min(db.utcnow(), db.clock(session))  # what either clock takes for young stays
+        tries = session.scalars(select(Backup.ended_at).order_by(Backup.id.desc()).limit(2)).all()
+        steady = made and not paused(session, settings, now=now)
+    if made and not steady:
+        _log.warning("old_backups_kept_after_a_pause")
+    if steady:
+        rotate(settings, now=now)
+    elif made or len({_period(ended_at, settings) for ended_at in tries}) == len(tries):
+        rotate(settings, now=now, most=1)
+
+
+def _period(at: datetime, settings: Settings) -> int:
+    return int(at.timestamp()) // (settings.backup_every * 3600)
 
 
 def due(session: Session, settings: Settings, *, now: datetime) -> bool:
@@ -150,7 +164,7 @@ def overdue(session: Session, settings: Settings, *, now: datetime) -> bool:
 
 def paused(session: Session, settings: Settings, *, now: datetime) -> bool:
     """Whether, within the last week, two periods went by without a backup, as far as dates tell: the machine was off,
-    or its clock leapt ahead. Until the week is over no old backup is deleted."""
+    or its clock leapt ahead. Until the week is over, each backup that is made lets one old one go, and no more."""
     assert settings.backup_dir is not None
     longest = 2 * timedelta(hours=settings.backup_every) + _LATE
     made = select(Backup.began_at).where(Backup.trouble.is_(None), Backup.began_at <= moments.latest(now))
@@ -158,7 +172,7 @@ def paused(session: Session, settings: Settings, *, now: datetime) -> bool:
     for began_at in session.scalars(made.order_by(Backup.began_at.desc())):
         if after - began_at > longest:
             return True
-        if began_at < now - _STEADY:
+        if began_at < now - BACKUPS_STEADY:
             break
         after = began_at
     return False
@@ -193,21 +207,19 @@ def _last_tried(session: Session) -> Backup | None:
     return session.scalar(select(Backup).order_by(Backup.id.desc()).limit(1))
 
 
-def rotate(settings: Settings, *, now: datetime) -> list[str]:
-    """Delete scheduled backups that are older than they are kept; never the newest, nor one that is dated later than
-    now. Returns their names."""
+def rotate(settings: Settings, *, now: datetime, most: int | None = None) -> list[str]:
+    """Delete scheduled backups that are older than they are kept, the oldest first, and `most` at most; never the
+    newest, nor one that is dated later than now. Returns their names."""
     assert settings.backup_dir is not None
     end = moments.latest(now).strftime(_STAMP)
     named = ((_NAMED.fullmatch(path.name), path) for path in settings.backup_dir.iterdir())
     found = sorted((match[1], path) for match, path in named if match and match[1] <= end)
     until = (now - timedelta(days=settings.backup_keep)).strftime(_STAMP)
-    gone = []
-    for stamp, path in found[:-1]:
-        if stamp < until:
-            with suppress(FileNotFoundError):
-                path.unlink()
-            gone.append(path.name)
-    return gone
+    over = [path for stamp, path in found[:-1] if stamp < until][:most]
+    for path in over:
+        with suppress(FileNotFoundError):
+            path.unlink()
+    return [path.name for path in over]
 
 
 def _journals(now: datetime) -> list[dict[str, Any]]:

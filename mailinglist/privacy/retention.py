@@ -15,7 +15,7 @@ from typing import NamedTuple
 from sqlalchemy import ColumnElement, exists, func, select
 from sqlalchemy.orm import Session
 
-from .. import db
+from .. import db, moments
 from ..consent import evidence, import_jobs, register, requests
 from ..consent.states import State
 from ..consent.tables import Person, Request, Subscription
@@ -33,7 +33,11 @@ _MANY = 2_000
 # Some thirty statements each: so many take a quarter of a second on two busy cores, and are locked for no longer.
 _PERSONS = 10
 _LEAP = 2
-"""Days between two runs that look like a leap of the clock, and not like a day."""
+"""More days than this between two runs look like a leap of the clock."""
+_AGAIN = timedelta(hours=6)
+"""After a run that let nothing go because of such a leap, the next one waits for so long at least."""
+_SKIPPED = "skipped"
+"""Names the walk that holds when that was, in seconds since 1970; 0: the run before was one."""
 _DAY = "day"
 """Names the walk that holds the day of the last run, as a number (`date.toordinal`)."""
 _SOURCE = "retention"
@@ -106,19 +110,26 @@ def run(*, stop: Callable[[], bool]) -> dict[str, int]:
 
 
 def run_daily(*, stop: Callable[[], bool]) -> dict[str, int] | None:
-    """`run`, for the scheduler. None: the run before was not yesterday, and so nothing goes before the next one.
+    """`run`, for the scheduler. None: the run before was more than two days ago, and so nothing goes before the
+    next one, which comes some hours later.
 
     A clock that leaps ahead makes old what is young, and what is let go does not come back. When it does, it is seldom
-    wrong for more than a day; and when the machine was off, a day more does no harm.
+    wrong for more than a day; and when the machine was off, a run more does no harm. One run is left out and not two:
+    else a machine that is on once a week would never let anything go.
     """
     with db.transaction() as session:
-        today = _now(session).toordinal()
-        before = _walked(session, _DAY)
+        now = _now(session)
+        today, before = now.toordinal(), _walked(session, _DAY)
+        skipped = _walked(session, _SKIPPED)
+        waiting = bool(skipped) and moments.recent(datetime.fromtimestamp(skipped, UTC), now, _AGAIN)
+        leapt = not skipped and today - before > _LEAP
+        began = int(now.timestamp()) if leapt and before else 0  # the first run of all says nothing of a clock
         _walk_on(session, _DAY, today)
-    if today - before > _LEAP:
+        if not waiting:
+            _walk_on(session, _SKIPPED, began)
+    if leapt:
         _log.warning("retention_waits_a_day", days=today - before if before else None)
-        return None
-    return run(stop=stop)
+    return None if leapt or waiting else run(stop=stop)
 
 
 def _now(session: Session) -> datetime:

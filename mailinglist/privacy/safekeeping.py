@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from flask import Flask
 from sqlalchemy import func, select
+from sqlalchemy.exc import SQLAlchemyError
 
 from .. import db, moments, observe
 from ..consent import journal
@@ -26,12 +27,15 @@ def go_on(app: Flask) -> threading.Thread:
     journal, and a backup, go on in a thread of their own, which is returned: letters share the worker, and don't wait
     for them."""
     with app.app_context():
-        with db.transaction() as session:
-            wrong_clock.put_right(session)
         while True:
             with db.transaction() as session:
                 if not journal.catch_up(session):
                     break
+        try:
+            with db.transaction() as session:
+                wrong_clock.put_right(session)
+        except SQLAlchemyError as error:  # the next time tries again; the backup must not wait for it
+            _log.error("dates_not_put_right", exc_info=error)
     thread = threading.Thread(target=_at_leisure, args=(app,), name="safekeeping", daemon=True)
     thread.start()
     return thread

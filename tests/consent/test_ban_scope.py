@@ -99,6 +99,21 @@ def test_it_stops_its_own_list_on_every_way_out_and_no_other(app: Flask) -> None
         assert _problems(session) == []
 
 
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_one_about_a_list_that_is_missing_outlives_the_address_as_written(app: Flask) -> None:
+    with db.transaction() as session:
+        made = person(session, "Matti@example.fi", now=NOW)
+        bans.add(session, made.exact_digest, [Channel.POST], source="said so", now=NOW)
+        session.add(Ban(digest=made.exact_digest, channel="email", list_id=4711, source="a list of old", given_at=NOW))
+        bans.fold_in(session, made, now=NOW)
+        rows = session.execute(select(Ban.channel, Ban.list_id).where(Ban.digest == made.digest)).all()
+        assert sorted(rows) == [("email", 4711), ("post", 0)]
+        assert len(bans.in_force(session, [made.digest, made.exact_digest])) == 2
+        assert _problems(session) == [
+            "a ban on email of list number 4711 alone is in force that the ledger does not know"
+        ]
+
+
 def test_a_letter_that_is_out_confirms_no_list_that_was_forbidden_since(app: Flask) -> None:
     with db.transaction() as session:
         row = the_list(session)

@@ -1,22 +1,18 @@
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 
 import pytest
 from flask import Flask
-from sqlalchemy import func, select, text
+from sqlalchemy import func, select
 
 from conftest import NOW
 from mailinglist import db
 from mailinglist.consent import ledger, lists
 from mailinglist.consent.tables import ConsentText
-from mailinglist.errors import BadInput, MailinglistError, Unknown
+from mailinglist.errors import BadInput, Unknown
 from mailinglist.i18n import LANGUAGES
-from mailinglist.staff import accounts
-from mailinglist.staff.audit import Actor
 from making import the_list
-from servers import wait_for
 
 BIDI = "\u202e"
 """Right-to-left override: what follows is read backwards."""
@@ -203,34 +199,3 @@ def test_values_that_are_refused_change_nothing(app: Flask):
             assert told, (key, value)
             assert "\n" not in told, (key, value)
             assert the_list(session).settings == before, (key, value)
-
-
-@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
-@pytest.mark.parametrize("what", ["list", "account"])
-def test_of_two_who_add_the_same_at_once_the_second_is_told(app: Flask, what: str):
-    def add(session) -> None:
-        if what == "list":
-            lists.add(session, "uusi", "Uusi", now=NOW)
-        else:
-            accounts.enrol(session, "maija@example.fi", levels=["editor"], by=Actor(None, "root", ""), now=NOW)
-
-    told: list[MailinglistError] = []
-
-    def second() -> None:
-        with app.app_context():
-            try:
-                with db.transaction() as session:
-                    add(session)
-            except MailinglistError as error:
-                told.append(error)
-
-    thread = threading.Thread(target=second)
-    with db.transaction() as session:
-        add(session)
-        session.flush()
-        thread.start()
-        waits = text("SELECT count(*) FROM pg_locks WHERE NOT granted")
-        wait_for(lambda: session.scalar(waits), seconds=20)
-    thread.join(20)
-    [error] = told
-    assert "already" in str(error)

@@ -34,7 +34,7 @@ from mailinglist.privacy import rights
 from mailinglist.staff import accounts
 from mailinglist.staff.audit import Actor
 from making import ORIGIN, ask, person, the_list
-from servers import wait_for, waits_for_a_lock
+from servers import wait_for, waiting_for_locks, waits_for_a_lock
 
 OLD, NEW = address.parse("vanha@example.fi"), address.parse("uusi@example.fi")
 TOLD = registrar.Told("phone", "said so", date(2026, 11, 2), "Maija")
@@ -141,20 +141,13 @@ def take() -> int:
         return requests.take(session, now=LATER)
 
 
-def waiting() -> int:
-    found = "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
-    with db.db.engine.connect() as connection:
-        return connection.scalar(text(found)) or 0
-
-
 def erase_by_staff() -> None:
     with db.transaction() as session:
         erase(session)
 
 
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 def test_what_was_asked_before_an_erasure_goes_with_it_also_from_the_hands_of_a_worker(app: Flask):
-    if not on_postgres():
-        pytest.skip("nobody else writes meanwhile")
     with db.transaction() as session:
         number = person(session, OLD.mailbox, now=NOW).id
     write_down()
@@ -164,7 +157,7 @@ def test_what_was_asked_before_an_erasure_goes_with_it_also_from_the_hands_of_a_
             erasing = threads.submit(there, app, erase_by_staff)
             wait_for(waits_for_a_lock)
             taking = threads.submit(there, app, take)
-            wait_for(lambda: taking.done() or waiting() == 2)
+            wait_for(lambda: taking.done() or waiting_for_locks() == 2)
         taking.result(20)
         erasing.result(20)
     with db.reading() as session:
@@ -172,9 +165,8 @@ def test_what_was_asked_before_an_erasure_goes_with_it_also_from_the_hands_of_a_
         assert session.scalars(select(Request.id)).all() == []
 
 
+@pytest.mark.parametrize("databases", ["postgresql"], indirect=True)
 def test_what_is_asked_while_an_erasure_goes_on_comes_after_it(app: Flask):
-    if not on_postgres():
-        pytest.skip("nobody else writes meanwhile")
     with db.transaction() as session:
         number = person(session, OLD.mailbox, now=NOW).id
     with ThreadPoolExecutor(1) as thread:

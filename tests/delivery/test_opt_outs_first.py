@@ -17,7 +17,7 @@ from mailinglist.consent import address, bans, gate, intake, lists, register, re
 from mailinglist.consent.gate import Mail
 from mailinglist.consent.states import ALL_CHANNELS
 from mailinglist.consent.tables import Person, Request
-from mailinglist.delivery import dispatch, post, proofs
+from mailinglist.delivery import attention, dispatch, post, proofs
 from mailinglist.delivery.tables import Dispatch, Handoff
 from mailinglist.errors import NotAllowed, OptOutsWait
 from mailinglist.settings import Settings
@@ -171,6 +171,40 @@ def test_one_that_is_kept_while_letters_go_is_entered_and_they_go_on(
     with db.reading() as session:
         replies = session.scalars(select(Handoff.reply).where(Handoff.kind == "welcome", Handoff.state == "excluded"))
         assert replies.all() == ["left"]
+
+
+@pytest.mark.parametrize("fault", ["of a version to come", "cut"])
+def test_one_that_can_not_be_entered_holds_marketing_back_and_nothing_else(app: Flask, caught: Caught, fault: str):
+    crowded(2)
+    keep("p0@example.fi")
+    with db.transaction() as session:
+        request = session.scalars(select(Request)).one()
+        whole = dict(request.origin or {})
+        spoilt = (
+            {**whole, "ticket": "02" + whole["ticket"][2:]} if fault == "of a version to come" else {"how": "button"}
+        )
+        request.origin = spoilt
+        row = the_list(session)
+        for kind, mailbox in ((requests.JOIN, "new@example.fi"), (requests.LEAVE, "p1@example.fi")):
+            intake.write_down(
+                session, row, address.parse(mailbox), kind=kind, entrance="web", language="fi", origin=ORIGIN,
+                text=lists.current_text(session, row, "fi"), now=db.utcnow(),
+            )  # fmt: skip
+    bulletin = scheduled()
+    for _ in range(2):
+        post.bulletins(stop=never)
+        post.letters(stop=never)
+    assert [recipient for _, recipient, _ in caught.mails] == ["p1@example.fi"], "the link to leave by, asked for"
+    assert "opt-outs" in str(account(bulletin).trouble)
+    with db.transaction() as session:
+        request = session.scalars(select(Request).where(Request.kind == "exit")).one()
+        assert (request.taken_at, request.origin) == (None, spoilt)
+        request.origin = whole  # seen to
+        told = attention.of_list(session, the_list(session), now=db.utcnow() + timedelta(minutes=11))
+        assert any("are not entered yet" in need.what.words for need in told)
+    post.bulletins(stop=never)
+    assert [recipient for _, recipient, _ in caught.mails] == ["p1@example.fi"] * 2
+    assert account(bulletin).trouble is None
 
 
 def test_a_test_mail_does_not_go_to_who_has_restricted_the_use_of_their_data(app: Flask, settings: Settings):

@@ -7,17 +7,17 @@ import re
 import pytest
 from flask import Flask
 
-from arriving import DOMAIN, TAKES_MAIL, comes, request
+from arriving import DOMAIN, LEAVE, TAKES_MAIL, comes, request
 from catching import Caught, text_of
 from commanding import ROOT
 from listening import listening
 from mailinglist import db
 from mailinglist.consent import lists
 from mailinglist.consent.tables import MailingList
-from mailinglist.inbound import forward, handle, senders
+from mailinglist.inbound import forward, handle, intents, senders
 from mailinglist.inbound.tables import OWNER
 from mailinglist.settings import Settings
-from making import the_list
+from making import person, the_list
 from spooled import keep, rows
 
 SENDER = f"tiedote@{DOMAIN}"
@@ -84,6 +84,20 @@ def test_it_is_the_owners_of_its_list_and_no_command(app: Flask) -> None:
     for to, slug in ((SENDER, lists.DEFAULT_SLUG), (f"Toinen@{DOMAIN}", "toinen")):
         came = comes(app, request(to, "poista", body="Poistakaa minut listalta."), to)
         assert (came.state, came.outcome, slug_of(came.list_id)) == (OWNER, "for-a-person", slug)
+
+
+@on_sqlite
+def test_whose_address_is_a_lists_sender_joins_and_leaves_by_mail_as_anybody(app: Flask) -> None:
+    choir = f"kuoro@{DOMAIN}"
+    another("kuoro", f"Kuoro <{choir}>")
+    with db.transaction() as session:
+        person(session, choir, now=db.utcnow())
+    leave, join = request(LEAVE, "poista"), request(f"kuoro-join@{DOMAIN}")
+    for raw, to in ((leave, LEAVE), (join, f"kuoro-join@{DOMAIN}")):
+        came = comes(app, raw.replace(b"matti@example.fi", choir.encode()), to, sender=choir)
+        assert (came.kind, came.outcome) == (intents.COMMAND, "letter" if to == LEAVE else "asked")
+    own = comes(app, leave.replace(b"matti@example.fi", SENDER.encode()), LEAVE, sender=SENDER)
+    assert own.outcome == "for-a-person", "what all mails are from is nobody's"
 
 
 @on_sqlite

@@ -16,7 +16,7 @@ import pytest
 
 from keeping import alive
 from mailinglist.errors import Fault
-from mailinglist.local import broker, letterbox, ports, supervisor
+from mailinglist.local import broker, own_listener, ports, supervisor
 from mailinglist.settings import HostPort, Settings
 from running import ROLES, Run, get
 from servers import wait_for
@@ -63,7 +63,7 @@ def _the_letter_is_answered_in_the_catcher(run: Run) -> None:
         assert b"took your answer" in answer.read()
     wait_for(lambda: run.caught() == [["matti@example.fi"]] * 2, seconds=20)  # the welcome letter
     # What a command in another terminal knows: the listener of this run.
-    found = letterbox.found(Settings.of(data_dir=run.data_dir))
+    found = own_listener.found(Settings.of(data_dir=run.data_dir))
     assert found.inbound_address is not None
     smtplib.LMTP(found.inbound_address.host, found.inbound_address.port, timeout=5).quit()
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from mailinglist.doctor import domains
 from mailinglist.preflight import links
 from mailinglist.preflight.links import Answer, Outcome
 from servers import free_port
@@ -188,7 +189,7 @@ def test_each_hop_is_looked_at_like_the_first(location: str, meant: Outcome):
 
             assert outcome(
                 f"http://www.example.fi:{one.port}/", lookup=pinned,
-                permitted=lambda address: address == LOOPBACK or links.is_public(address),
+                permitted=lambda address: address == LOOPBACK or domains.is_open(address),
             ) is meant  # fmt: skip
         assert inside.asked == []
 
@@ -209,7 +210,7 @@ def test_each_hop_is_looked_at_like_the_first(location: str, meant: Outcome):
     ],
 )  # fmt: skip
 def test_what_is_public(address: str, public: bool):
-    assert links.is_public(address) is public
+    assert domains.is_open(address) is public
 
 
 @pytest.mark.parametrize(
@@ -217,7 +218,7 @@ def test_what_is_public(address: str, public: bool):
 )
 def test_nothing_of_this_machine_is_asked(host: str):
     with server("200 OK") as one:
-        found = outcome(f"http://{host}:{one.port}/", lookup=links.resolve, permitted=links.is_public)
+        found = outcome(f"http://{host}:{one.port}/", lookup=links.resolve, permitted=domains.is_open)
     assert found in (Outcome.PRIVATE, Outcome.NAMELESS)
     assert one.asked == []
 
@@ -227,7 +228,7 @@ def test_our_own_base_url_may_lie_anywhere_but_only_itself():
         base = f"http://127.0.0.1:{own.port}/lista"
         answers = ask(
             f"http://127.0.0.1:{own.port}/join", f"http://127.0.0.1:{other.port}/",
-            own=base, lookup=links.resolve, permitted=links.is_public,
+            own=base, lookup=links.resolve, permitted=domains.is_open,
         )  # fmt: skip
     assert [each.outcome for each in answers.values()] == [Outcome.FINE, Outcome.PRIVATE]
     assert other.asked == []
@@ -298,12 +299,14 @@ def test_a_machine_that_can_look_up_no_names_says_nothing_of_the_page():
     [
         ("http://127.0.0.1:8000/", True), ("http://localhost/", True), ("http://intranet/x", True),
         ("https://nas.local/", True), ("http://10.0.0.8/", True), ("http://[::1]:80/", True),
-        ("http://[fe80::1%25eth0]/", True), ("http://2130706433/", True), ("https://www.example.fi/", False),
+        ("http://[fe80::1%25eth0]/", True),
+        ("http://pi.home.arpa./", True), ("http://lists.test/", True),
+        ("http://2130706433/", True), ("https://www.example.fi/", False),
         ("http://localhost.example.fi/", False), ("http://8.8.8.8/", False), ("http://[::1", False), ("", False),
     ],
 )  # fmt: skip
 def test_what_opens_only_here_is_seen_without_asking(address: str, nearby: bool):
-    assert links.is_nearby(address) is nearby
+    assert domains.is_nearby(address) is nearby
 
 
 @pytest.mark.parametrize("said", [b"220 mail.example.fi ESMTP\r\n", b"HTTP/1.1 hello\r\n\r\n", b"\r\n\r\n"])

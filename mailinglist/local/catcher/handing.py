@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import smtplib
 from dataclasses import dataclass
 
@@ -12,9 +11,9 @@ from .outgoing import NAME, Outgoing
 
 _SECONDS = 20.0
 _IN_WORDS = {
-    "5.1.1": "The list’s mail server has no such address. A mail server elsewhere would send the mail back.",
+    "5.1.1": "The list's mail server has no such address. A mail server elsewhere would send the mail back.",
     "5.3.4": "The mail is too large.",
-    "4.3.0": "It can’t be kept just now. A mail server would try again; press the button again in a moment.",
+    "4.3.0": "It can't be kept just now. A mail server would try again; press the button again in a moment.",
     "4.3.1": "There is no room for it just now. A mail server would try again later.",
     "4.3.2": "Too many connections at once. A mail server would try again later.",
 }
@@ -39,7 +38,7 @@ def listener(settings: Settings) -> HostPort | None:
     if bind is None or not settings.uses_catcher:
         return None
     at = ports.reachable(bind)
-    return at if at.host == "localhost" or _is_loopback(at.host) else None
+    return at if ports.is_loopback(at.host) else None
 
 
 def hand_in(mail: Outgoing, at: HostPort) -> Answer:
@@ -69,10 +68,3 @@ def _answer(code: int, said: bytes | str) -> Answer:
         return Answer(True, "", reply)
     other = "It was not taken just now. A mail server would try again later." if code < 500 else "It was refused."
     return Answer(False, _IN_WORDS.get(text.partition(" ")[0], other), reply)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -34,7 +34,7 @@ def look() -> Response:
     typed = request.args.get("address", "").strip()[:400]
     errors: dict[str, str] = {}
     with frame.looking() as session:
-        names = _names(session)
+        names = lists.names(session, pages.language())
     listing = _listing(names)
     found, number = None, None
     address = persons.parsed(typed, errors) if "address" in request.args else None
@@ -145,7 +145,7 @@ def _forbid(typed: str, number: int | None) -> Response:
                 fresh = registrar.forbid(session, address, chosen, said, only=only, now=db.utcnow())
                 held = register.find(session, address)
                 found = held.id if held else None
-                names = _names(session)
+                names = lists.names(session, pages.language())
                 scope = {"list": only.id} if only else {}
                 audit.note(
                     session, "ban_added", by=frame.actor(), about=_about(found), now=db.utcnow(),
@@ -179,7 +179,7 @@ def _lift(typed: str, number: int | None) -> Response:
                 lifted = registrar.lift(session, address, which, said, now=db.utcnow())
                 held = register.find(session, address)
                 found = held.id if held else None
-                names = _names(session)
+                names = lists.names(session, pages.language())
                 audit.note(
                     session, "ban_lifted", by=frame.actor(), about=_about(found), now=db.utcnow(),
                     channels=[_key(each) for each in lifted], how=said.how,
@@ -217,10 +217,6 @@ def _single(names: Mapping[str, str]) -> list[tuple[str, str]]:
     return [(slug, _only(name)) for slug, name in names.items()]
 
 
-def _names(session: Session) -> dict[str, str]:
-    return lists.names(session, pages.language())
-
-
 def _values() -> dict[str, Any]:
     return {"channels": request.form.getlist("channels"), "list": request.form.get("list", ""), **told.typed()}
 
@@ -238,7 +234,7 @@ def _back(number: int | None, done: str) -> Response:
 def _form(typed: str, number: int | None, values: dict[str, Any], errors: dict[str, str] | None = None) -> Response:
     action = url_for("bans_pages.add") if number is None else url_for("bans_pages.add_for_person", number=number)
     with frame.looking() as session:
-        scopes = [("", pages.say("All lists")), *_single(_names(session))]
+        scopes = [("", pages.say("All lists")), *_single(lists.names(session, pages.language()))]
     return _page("ban", typed, number, values, errors, action=action, channels=words.channels(), scopes=scopes)
 
 
@@ -256,7 +252,7 @@ def _in_force(typed: str) -> list[tuple[str, str, str]]:
     except BadInput:
         return words.channels()
     with frame.looking() as session:
-        held, names = bans.check(session, address).forbidden, _names(session)
+        held, names = bans.check(session, address).forbidden, lists.names(session, pages.language())
     hints = {key: hint for key, _said_so, hint in words.channels()}
     return [(_key(each), _said(each, names), hints[each.channel.value]) for each in held]
 

@@ -7,25 +7,25 @@ from pathlib import Path
 import pytest
 
 from mailinglist.errors import SettingsError
-from mailinglist.local import letterbox
+from mailinglist.local import own_listener
 from mailinglist.settings import Settings
 
 
 def test_commands_find_it_while_run_holds_it_and_not_afterwards(tmp_path: Path) -> None:
     here, elsewhere = Settings.of(data_dir=tmp_path, inbound_bind="auto"), Settings.of(data_dir=tmp_path)
-    assert letterbox.found(elsewhere) == elsewhere
-    with letterbox.opened(here) as opened:
+    assert own_listener.found(elsewhere) == elsewhere
+    with own_listener.opened(here) as opened:
         assert opened.takes_mail
         assert opened.inbound_address is not None
         assert opened.inbound_address.host == "127.0.0.1"
         for settings in (here, elsewhere, opened):
-            assert letterbox.found(settings) == opened
+            assert own_listener.found(settings) == opened
         signpost = (tmp_path / "run.inbound").read_text()
-    assert letterbox.found(elsewhere) == elsewhere
+    assert own_listener.found(elsewhere) == elsewhere
     (tmp_path / "run.inbound").write_text(signpost)  # left behind by a `kill -9`
-    assert letterbox.found(elsewhere) == elsewhere
-    with letterbox.opened(here) as opened:
-        assert letterbox.found(elsewhere) == opened
+    assert own_listener.found(elsewhere) == elsewhere
+    with own_listener.opened(here) as opened:
+        assert own_listener.found(elsewhere) == opened
 
 
 @pytest.mark.parametrize(
@@ -33,14 +33,17 @@ def test_commands_find_it_while_run_holds_it_and_not_afterwards(tmp_path: Path) 
 )
 def test_what_was_set_stands(tmp_path: Path, given: dict[str, str]) -> None:
     settings = Settings.of(data_dir=tmp_path, **given)
-    with letterbox.opened(Settings.of(data_dir=tmp_path, inbound_bind="auto")), letterbox.opened(settings) as opened:
+    with (
+        own_listener.opened(Settings.of(data_dir=tmp_path, inbound_bind="auto")),
+        own_listener.opened(settings) as opened,
+    ):
         assert opened == settings
-        assert letterbox.found(settings) == settings
+        assert own_listener.found(settings) == settings
 
 
 def test_nothing_is_opened_unasked_nor_where_mail_goes_to_real_people(tmp_path: Path) -> None:
     settings = Settings.of(data_dir=tmp_path)
-    with letterbox.opened(settings) as opened:
+    with own_listener.opened(settings) as opened:
         assert opened == settings
     with pytest.raises(SettingsError, match="INBOUND_BIND: auto is for the mail catcher"):
-        letterbox.wanted(Settings.of(data_dir=tmp_path, smtp_url="smtp://mx.example.fi", inbound_bind="auto"))
+        own_listener.wanted(Settings.of(data_dir=tmp_path, smtp_url="smtp://mx.example.fi", inbound_bind="auto"))

@@ -30,7 +30,7 @@ def wanted(settings: Settings) -> bool:
 
 @contextmanager
 def opened(settings: Settings) -> Iterator[Settings]:
-    """These settings, with a free address for the listener where one is `wanted`; `find` knows it as long."""
+    """These settings, with a free address for the listener where one is `wanted`; `found` knows it for as long."""
     if not wanted(settings):
         yield settings
         return
