@@ -160,9 +160,10 @@ def test_while_none_can_be_made_one_goes_in_each_period(
 
     old = of_days(backups, *range(28, 40))
     monkeypatch.setattr(archive, "write", full)
+    noon = timedelta(hours=12) - timedelta(seconds=db.utcnow().timestamp() % 86400)  # a period is a day in UTC
     for day, left in ((0, 11), (1, 10), (2, 9)):
         for minutes in (0, 40, 80):
-            clock(day * DAY + timedelta(minutes=minutes))
+            clock(day * DAY + noon + timedelta(minutes=minutes))
             backup.make_due(app)
         assert kept(backups) == [path.name for path in old][12 - left :], day
     clock(40 * DAY)
