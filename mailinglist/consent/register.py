@@ -87,6 +87,11 @@ def sorted_by_address(session: Session, persons: Sequence[int]) -> Sequence[int]
     return session.scalars(select(Person.id).where(db.among(Person.id, persons)).order_by(in_order())).all()
 
 
+def mailboxes(session: Session, persons: Collection[int]) -> dict[int, str]:
+    """The addresses, as they are now, of persons by id, not locked; who is missing was erased."""
+    return dict(session.execute(select(Person.id, Person.mailbox).where(db.among(Person.id, persons))).all())
+
+
 def address_of(session: Session, digest: bytes) -> str | None:
     """The case-folded address of the person whom a link with this keyed digest names (`owner`), not locked."""
     address = session.scalar(select(Person.folded).where(Person.digest == digest))

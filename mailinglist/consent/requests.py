@@ -49,7 +49,6 @@ WAIT = timedelta(minutes=1)
 # The address of somebody who is known by a ban only is kept for so long after the letter with a key became due: a mail
 # server may put the letter off for a while.
 _ADDRESS_KEPT = timedelta(hours=3)
-_SOON = timedelta(minutes=10)
 _UNREADABLE = (MailinglistError, NoResultFound, KeyError, TypeError, ValueError)
 """What is raised of a kept opt-out that another version wrote, or somebody's hand."""
 
@@ -117,10 +116,9 @@ def take(session: Session, *, limit: int = 50, opt_outs: bool = False, now: date
     return len(waiting) - stuck
 
 
-def stuck(session: Session, *, now: datetime) -> int:
-    """How many opt-outs were answered more than ten minutes ago, and are not entered yet: meanwhile no marketing
-    goes."""
-    waits = (Request.taken_at.is_(None), Request.not_before == FOREMOST, Request.received_at < now - _SOON)
+def stuck(session: Session, *, before: datetime) -> int:
+    """How many opt-outs that were answered before this moment are not entered yet: meanwhile no marketing goes."""
+    waits = (Request.taken_at.is_(None), Request.not_before == FOREMOST, Request.received_at < before)
     return session.scalar(select(func.count()).where(*waits)) or 0
 
 

@@ -274,7 +274,7 @@ def _complained(session: Session, row: MailingList, now: datetime, since: dateti
 
 def _opt_outs(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:
     """Of every list: whom they are about only their tokens say."""
-    if number := requests.stuck(session, now=now):
+    if number := requests.stuck(session, before=now - LATE):
         yield Need(
             Sentence(
                 _("People who were told that they have left, and are not entered yet: %(number)s. No bulletin goes."),

@@ -356,11 +356,6 @@ def held(session: Session, shift_id: int, rows: Sequence[int]) -> set[int]:
     return set(session.scalars(select(Handoff.id).where(*ours)))
 
 
-def addresses(session: Session, persons: Collection[int]) -> dict[int, str]:
-    """Where these persons (by id) are mailed now; who is missing was erased."""
-    return dict(session.execute(select(Person.id, Person.mailbox).where(among(Person.id, persons))).all())
-
-
 def put_back(session: Session, shift_id: int, rows: Sequence[int], *, now: datetime) -> None:
     """Rows that this shift claimed and that were not tried after all wait again, as if they had not been claimed."""
     session.execute(

@@ -21,6 +21,7 @@ from sqlalchemy.exc import InternalError, OperationalError
 from sqlalchemy.orm import Session
 
 from .. import db, observe
+from ..consent import register
 from . import bounces, failures, handoffs, pacing
 from .bounces import Refused
 from .dkim import Seal, sealed
@@ -281,7 +282,7 @@ class _Run:
             rows = [self._out[number] for number in held]
             refused = self._desk.refusals(session, rows, now=db.utcnow())
             # Read after the gate: what it says is of the address that a person has by now.
-            now_at = handoffs.addresses(session, [row.person_id for row in rows])
+            now_at = register.mailboxes(session, [row.person_id for row in rows])
         elsewhere = {row.id for row in rows if now_at.get(row.person_id, self._to[row.id]) != self._to[row.id]}
         waits = {number for number, why in refused.items() if isinstance(why, Broken)}
         self._put_back.update(waits | (elsewhere - refused.keys()))  # later; and written anew, to the new address

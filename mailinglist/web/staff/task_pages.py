@@ -8,11 +8,10 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from flask import Response, request
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ... import db
-from ...consent.tables import Person
+from ...consent import register
 from ...errors import BadInput, NotAllowed, Unknown
 from ...privacy import tasks
 from ...privacy.tables import Task
@@ -77,7 +76,7 @@ def _index(errors: Mapping[str, str] | None = None, typed: Mapping[int, str] | N
 
 def _addresses(session: Session, found: Sequence[Task]) -> dict[int, str]:
     persons = {task.person_id for task in found if task.person_id is not None}
-    return dict(session.execute(select(Person.id, Person.mailbox).where(Person.id.in_(persons))).all())
+    return register.mailboxes(session, persons)
 
 
 def _shown(task: Task, addresses: Mapping[int, str], now: datetime) -> Shown:
