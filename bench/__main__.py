@@ -62,6 +62,8 @@ def main() -> None:
     forbidding.add_argument("--lines", type=int, default=1_000_000, help="of the list that is looked up")
     forbidding.add_argument("--people", type=int, default=100_000, help="on the list, for the gate")
     forbidding.add_argument("--imported", type=int, default=100_000, help="new bans that are taken in from a file")
+    forbidding.add_argument("--sent", type=int, default=20_000, help="recipients of the bulletin; 0: none is sent")
+    forbidding.add_argument("--rounds", type=int, default=5, help="bulletins, with and without bans each")
     forbidding.add_argument("--database", choices=DATABASES, default="postgresql")
     forbidding.set_defaults(main=bans.main)
 

@@ -1,4 +1,5 @@
-"""A million bans: how long a list of a million lines takes to be looked up, and what they cost at the gate.
+"""A million bans: how long a list of a million lines takes to be looked up, and what they cost: at the gate, and in a
+bulletin that is sent, beside the same without them.
 
 The bans are written straight into their table, without a ledger: nothing that is measured reads one. The list is looked
 up by the real command, in a process of its own, from a file, into a file.
@@ -12,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterable
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,7 @@ from mailinglist.consent.tables import Ban
 from mailinglist.settings import Settings
 
 from . import register, stage
+from .stage import Contestant
 
 _BATCH = 20_000
 _GROUP = 500
@@ -34,8 +37,10 @@ _BANNED_EACH = 100
 """One of so many who are on the list is banned, besides those in no register."""
 
 
-def main(*, bans: int, lines: int, people: int, imported: int, database: str) -> None:
+def main(*, bans: int, lines: int, people: int, imported: int, sent: int, rounds: int, database: str) -> None:
     """Print the figures."""
+    if sent:
+        _sending(bans, sent, rounds)
     server_of = stage.postgres(needed=True) if database == "postgresql" else nullcontext()
     with stage.folder() as folder, server_of as server:
         url = server.url(server.create("bans")) if server else f"sqlite:///{folder}/bans.db"
@@ -64,6 +69,33 @@ def main(*, bans: int, lines: int, people: int, imported: int, database: str) ->
         if imported:
             fresh = (f"new{n}@elsewhere.fi" for n in range(imported))
             _run(settings, folder, f"{imported:,} new bans, taken in", "import", fresh)
+
+
+def _sending(bans: int, recipients: int, rounds: int) -> None:
+    """A bulletin's whole path on both databases, in turns without bans and with those of people on no list."""
+    with stage.folder() as folder, stage.sink() as (port, sink), stage.postgres() as server:
+        contestants = []
+        for name, most in (("free", 0), ("banned", bans)):
+            for database, url in stage.databases(folder, server, name):
+                app = stage.application(folder / f"{name}-{database}", url, port, 4)
+                stage.fill(app, recipients)
+                with app.app_context():
+                    _forbid(0, most)
+                send = partial(stage.whole_path, app, recipients, 10)
+                contestants.append(Contestant(_named(database, most), send, server if "Post" in database else None))
+        figures = stage.in_turns(contestants, rounds, sink)
+        print(f"\n{recipients:,} recipients, 10 KB, with {bans:,} bans and without, {stage.machine()}; ", end="")
+        print("µs of processor a mail: of the sender, of PostgreSQL")
+        for name, found in figures.items():
+            bare = _named(name.partition(" ")[0], 0)
+            ratio = stage.ratio([each.rate for each in found], [each.rate for each in figures[bare]], bare)
+            rate, sender, server_of = (stage.median(found, part) for part in ("rate", "sender", "database"))
+            print(f"{name:<20} {rate:>9,.0f}/s  {ratio}  {sender:6.1f} {server_of:6.1f}")
+        print(flush=True)
+
+
+def _named(database: str, bans: int) -> str:
+    return f"{database} {'with' if bans else 'without'}"
 
 
 def _stranger(number: int) -> str:

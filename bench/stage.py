@@ -92,11 +92,11 @@ def sink() -> Iterator[tuple[int, int]]:
 # ── the program ───────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def databases(folder: Path, server: servers.Postgres | None) -> Iterator[tuple[str, str]]:
-    """Fresh databases: name and URL of each."""
-    yield "SQLite", f"sqlite:///{folder}/bench.db"
+def databases(folder: Path, server: servers.Postgres | None, name: str = "bench") -> Iterator[tuple[str, str]]:
+    """Fresh databases of this `name`: what each runs on, and its URL."""
+    yield "SQLite", f"sqlite:///{folder}/{name}.db"
     if server is not None:
-        yield "PostgreSQL", server.url(server.create("bench"))
+        yield "PostgreSQL", server.url(server.create(name))
 
 
 def application(folder: Path, url: str, port: int, connections: int, **more: object) -> Flask:
