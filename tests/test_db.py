@@ -15,7 +15,7 @@ from conftest import NOW
 from mailinglist import db
 from mailinglist.consent import gate, requests
 from mailinglist.consent.tables import Person
-from mailinglist.delivery import dispatch, handoffs
+from mailinglist.delivery import account, dispatch, handoffs
 from mailinglist.delivery.tables import Handoff, Line, Shift
 from making import person
 
@@ -238,7 +238,7 @@ def test_among_reads_only_the_rows_it_names(app: Flask) -> None:
         (lambda s: handoffs.claim(s, 1, kinds=("bulletin",), about=1, limit=9, now=NOW), "ix_handoffs_open"),
         (lambda s: handoffs.claim(s, 1, kinds=("confirm", "leave"), limit=9, now=NOW), "ix_handoffs_open"),
         (lambda s: handoffs.any_due(s, kinds=("bulletin",), about=1, now=NOW), "ix_handoffs_open"),
-        (lambda s: handoffs.unfinished(s, 4), "ix_handoffs_open"),
+        (lambda s: account.unfinished(s, 4), "ix_handoffs_open"),
         (lambda s: handoffs.end_shift(s, 1, now=NOW), "ix_handoffs_held"),
         (dispatch.moving, "ix_handoffs_open"),
         (lambda s: requests.letters_due(s, limit=9), "ix_requests_letter"),

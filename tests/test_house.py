@@ -130,7 +130,7 @@ WRITERS = {
     "AuditEntry": {"staff/audit.py"},
     "Dispatch": {"delivery/dispatch.py"},
     "AudiencePart": {"delivery/handoffs.py"},
-    "Handoff": {"delivery/handoffs.py"},
+    "Handoff": {"delivery/handoffs.py", "delivery/account.py", "delivery/server_words.py"},
     "Shift": {"delivery/handoffs.py"},
     "Line": {"delivery/pacing.py"},
     "OwnerMail": {"delivery/owner_mail.py"},

@@ -15,7 +15,7 @@ from .. import db, preflight
 from ..bulletins import approvals, drafts
 from ..consent import lists, register
 from ..consent.address import parse
-from ..delivery import dispatch, handoffs
+from ..delivery import account, dispatch
 from ..delivery.dispatch import Status
 from ..errors import BadInput, NotAllowed
 from ..settings import SETTINGS, Settings
@@ -202,7 +202,7 @@ def uncertain(number: int, as_json: bool) -> None:
     """Who may or may not have got a bulletin: nobody knows, and a person decides (`settle`)."""
     with opened(), db.transaction() as session:
         dispatch.status(session, number)
-        rows = handoffs.uncertain(session, number)
+        rows = account.uncertain(session, number)
         record(session, "recipients_seen", about=f"bulletin {number}", number=len(rows))
     if as_json:
         output.document([{"address": mailbox, "since": output.exact(at)} for mailbox, at in rows])

@@ -2,6 +2,8 @@
 
     dispatch       a bulletin on its way: scheduled, sending, paused, sent, cancelled; its account
     handoffs       one row per (kind, about, person): enqueue, claim, settle, take back; shifts
+    account        how many of an audience are in which state; what a person decides about the uncertain
+    server_words   what mail servers said of somebody's mail: until it is erased
     run            claim → gate → hand over → settle, for whatever desk
     bulletin_desk  one bulletin's mails        letter_desk   the letters' mails
     post           what a worker does when the bell rings

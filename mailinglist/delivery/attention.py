@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 
-from sqlalchemy import func, literal_column, or_, select
+from sqlalchemy import func, or_, select
 from sqlalchemy.orm import Session
 
 from ..bulletins import drafts, setting
@@ -23,7 +23,7 @@ from ..observe import redact
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
 from . import bounces, complaints, dispatch, handoffs, troubles
-from .tables import RARE_STATES, Bounce, Complaint, Dispatch, Handoff
+from .tables import Bounce, Complaint, Dispatch, Handoff
 
 LATE = timedelta(minutes=10)
 """A letter that nobody has tried to hand over for so long: somebody is waiting at a screen."""
@@ -41,9 +41,6 @@ _FEWEST_FAILURES = 10
 
 # Servers' answers may come a while after a bulletin has begun.
 _A_DAY = timedelta(days=1)
-
-# Spelt out as in the index of rows that are out of the ordinary, which serves only who names just these.
-_RARE = Handoff.state.in_([literal_column(f"'{state}'") for state in RARE_STATES])
 
 
 class Place(StrEnum):
@@ -179,7 +176,8 @@ def _uncertain(session: Session, row: MailingList) -> Iterator[Need]:
     rows = session.execute(
         select(Handoff.about, Bulletin.subject, func.count())
         .join(Bulletin, Bulletin.id == Handoff.about)
-        .where(Handoff.kind == handoffs.BULLETIN, Handoff.about.in_(of_this), _RARE, Handoff.state == "uncertain")
+        .where(Handoff.kind == handoffs.BULLETIN, Handoff.about.in_(of_this))
+        .where(handoffs.RARE, Handoff.state == "uncertain")
         .group_by(Handoff.about, Bulletin.subject)
         .order_by(Handoff.about.desc())
     )
@@ -211,7 +209,7 @@ def _failed(session: Session, row: MailingList, since: datetime) -> Iterator[Nee
     counted = (
         select(Handoff.about, func.count())
         .where(Handoff.kind == handoffs.BULLETIN, Handoff.about.in_([number for number, *_rest in sent]))
-        .where(_RARE, Handoff.state == "rejected")
+        .where(handoffs.RARE, Handoff.state == "rejected")
         .group_by(Handoff.about)
     )
     failed = Counter(dict(session.execute(counted).all()))
@@ -314,7 +312,7 @@ def _letters(session: Session, row: MailingList, now: datetime, since: datetime)
         )
     failed = session.execute(
         select(Handoff.state, func.count())
-        .where(*ours, _RARE, Handoff.state.in_(("rejected", "uncertain")), Handoff.settled_at > since)
+        .where(*ours, handoffs.RARE, Handoff.state.in_(("rejected", "uncertain")), Handoff.settled_at > since)
         .group_by(Handoff.state)
     )
     words = {

@@ -25,7 +25,7 @@ from ..consent.tables import MailingList
 from ..errors import Fault, MailinglistError, NotAllowed
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
-from . import audience_query, handoffs, troubles
+from . import account, audience_query, handoffs, troubles
 from .tables import RARE_STATES, Dispatch, Hold
 
 _log = observe.logger(__name__)
@@ -149,14 +149,14 @@ def call_off_cancelled(session: Session, *, now: datetime) -> None:
     """What came back to a cancelled bulletin while it was being cancelled does not wait for another try; and who had no
     row yet gets one, some at each call."""
     rows = session.scalars(
-        select(Dispatch.bulletin_id).where(Dispatch.state == "cancelled", handoffs.open_rows(Dispatch.bulletin_id))
+        select(Dispatch.bulletin_id).where(Dispatch.state == "cancelled", account.open_rows(Dispatch.bulletin_id))
     )
     for bulletin_id in rows.all():
         handoffs.call_off(session, bulletin_id, now=now)
         handoffs.call_off_parts(session, bulletin_id, most=_CALLED_OFF_AT_ONCE, now=now)
     uncounted = (Dispatch.state == "cancelled", Dispatch.rows.is_(None), Dispatch.audience.is_not(None))
     for dispatch in session.scalars(select(Dispatch).where(*uncounted).with_for_update(skip_locked=True)).all():
-        if not handoffs.unfinished(session, dispatch.bulletin_id):
+        if not account.unfinished(session, dispatch.bulletin_id):
             _count(session, dispatch)
 
 
@@ -184,8 +184,8 @@ def moving(session: Session) -> list[int]:
         session.scalars(
             select(Dispatch.bulletin_id)
             .where(
-                (Dispatch.state == "sending") | ((Dispatch.state == "sent") & handoffs.open_rows(Dispatch.bulletin_id)),
-                ~_HELD | ~handoffs.open_rows(Dispatch.bulletin_id),
+                (Dispatch.state == "sending") | ((Dispatch.state == "sent") & account.open_rows(Dispatch.bulletin_id)),
+                ~_HELD | ~account.open_rows(Dispatch.bulletin_id),
             )
             .order_by(Dispatch.due_at)
         )
@@ -207,7 +207,7 @@ def goes_on(session: Session, bulletin_id: int) -> bool:
 def finish(session: Session, bulletin_id: int, *, now: datetime) -> bool:
     """`sent`, once nothing is pending. Returns whether it came to that now."""
     dispatch = _locked(session, bulletin_id)
-    if dispatch.state != "sending" or handoffs.unfinished(session, bulletin_id):
+    if dispatch.state != "sending" or account.unfinished(session, bulletin_id):
         return False
     _count(session, dispatch)
     dispatch.state, dispatch.ended_at, dispatch.trouble = "sent", now, None
@@ -216,7 +216,7 @@ def finish(session: Session, bulletin_id: int, *, now: datetime) -> bool:
 
 def _count(session: Session, dispatch: Dispatch) -> None:
     """Everybody has a row now: count them, each."""
-    dispatch.rows = handoffs.recount(session, dispatch.bulletin_id)
+    dispatch.rows = account.recount(session, dispatch.bulletin_id)
     if dispatch.rows != dispatch.audience:
         _log.error(
             "account_does_not_add_up", bulletin=dispatch.bulletin_id, rows=dispatch.rows, audience=dispatch.audience
@@ -267,7 +267,7 @@ def resolve(
     dispatch = _existing(session, bulletin_id)
     if resend and dispatch.state == "cancelled":
         raise NotAllowed(f"Bulletin {bulletin_id} is cancelled: nothing of it is sent again.")
-    number = handoffs.resolve(session, bulletin_id, resend=resend, by=by, only=only, now=now)
+    number = account.resolve(session, bulletin_id, resend=resend, by=by, only=only, now=now)
     if resend and number and dispatch.state == "sent":
         dispatch.state, dispatch.ended_at = "sending", None
         db.ring(session, db.BULLETINS)
@@ -282,8 +282,8 @@ def status(session: Session, bulletin_id: int) -> Status:
     if dispatch is None:
         state = "draft" if approvals.issue_of(session, bulletin_id) is None else "approved"
         return Status(state, 0, 0, 0, 0, 0, 0, 0, None, None, None, None)
-    found = handoffs.counts(session, bulletin_id)
-    first, last = handoffs.acceptances(session, bulletin_id)
+    found = account.counts(session, bulletin_id)
+    first, last = account.acceptances(session, bulletin_id)
     audience = dispatch.audience or 0
     held = (
         dispatch.state in ("scheduled", "sending")
@@ -344,9 +344,7 @@ def _move(session: Session, bulletin_id: int, verb: str) -> Dispatch:
     dispatch = _existing(session, bulletin_id)
     sources, target = _MOVES[verb]
     # `sent` may have deferred rows, which go on for four days: that can be cancelled too.
-    lingering = (
-        verb == "cancel" and dispatch.state == "sent" and session.scalar(select(handoffs.open_rows(bulletin_id)))
-    )
+    lingering = verb == "cancel" and dispatch.state == "sent" and session.scalar(select(account.open_rows(bulletin_id)))
     if dispatch.state not in sources and not lingering:
         raise NotAllowed(f"Bulletin {bulletin_id} is {dispatch.state}: there is nothing to {verb}.")
     dispatch.state = target

@@ -1,5 +1,5 @@
-"""One row per (kind, about, person): enqueue, claim, settle, take back. The only writer of handoffs, of the parts of an
-audience, and of shifts.
+"""One row per (kind, about, person): enqueue, claim, settle, take back. The only writer of the parts of an audience and
+of shifts; of handoffs with `account`, where a person decides, and `server_words`, which are forgotten.
 
     pending ─claim→ handing ─answer→ accepted | rejected | deferred ─(in time)→ handing
                        ├─gate─→ excluded
@@ -41,14 +41,12 @@ from sqlalchemy import (
     literal_column,
     select,
     text,
-    union_all,
     update,
 )
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from .. import moments
 from ..consent import register
-from ..consent.tables import Person
 from ..db import among, changed, dead_after, insert_new
 from ..observe import redact
 from . import failures
@@ -61,13 +59,10 @@ PART = 100
 # Spelt out, not as parameters: SQLite uses a partial index only where it can see that the query is within it.
 OPEN = Handoff.state.in_([literal_column(f"'{state}'") for state in OPEN_STATES])
 """SQL: the row may go, now or later."""
-_RARE = Handoff.state.in_([literal_column(f"'{state}'") for state in RARE_STATES])
-_ACCEPTED = Handoff.state == literal_column("'accepted'")
-_LETTER = Handoff.kind != literal_column(f"'{BULLETIN}'")
+RARE = Handoff.state.in_([literal_column(f"'{state}'") for state in RARE_STATES])
+"""SQL: it is out of the ordinary: the account counts these."""
 _LETTERS = [kind for kind in KINDS if kind != BULLETIN]
-
-
-_NO_OBJECTS = {"synchronize_session": False}
+NO_OBJECTS = {"synchronize_session": False}
 
 
 class Claimed(NamedTuple):
@@ -126,7 +121,7 @@ def fan_out(session: Session, *, bulletin_id: int, list_id: int, members: Select
         .order_by(active.c.part)
     )
     session.execute(insert(AudiencePart).from_select(["bulletin_id", "list_id", "size", "persons"], source))
-    return session.scalar(_in_parts(bulletin_id)) or 0
+    return session.scalar(in_parts(bulletin_id)) or 0
 
 
 # ── shifts ────────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -172,7 +167,7 @@ def put_right(session: Session, *, now: datetime) -> int:
         changed(
             session.execute(
                 update(Handoff).where(*rows, *never).values(not_before=now),
-                execution_options={"synchronize_session": False},
+                execution_options=NO_OBJECTS,
             )
         )
         for rows in theirs
@@ -195,7 +190,7 @@ def _make_uncertain(session: Session, held: ColumnElement[bool], now: datetime) 
             settled_at=now,
             reply="the worker stopped before the server's answer was written down",
         ),
-        execution_options=_NO_OBJECTS,
+        execution_options=NO_OBJECTS,
     )
 
 
@@ -214,7 +209,7 @@ def come_back(session: Session, cancelled: Collection[int], *, now: datetime) ->
     called_off = (Handoff.kind == BULLETIN) & among(Handoff.about, cancelled)
     total = 0
     for rows in (Handoff.state == "handing", OPEN & ~called_off):
-        total += changed(session.execute(update(Handoff).where(rows).values(**fate), execution_options=_NO_OBJECTS))
+        total += changed(session.execute(update(Handoff).where(rows).values(**fate), execution_options=NO_OBJECTS))
     waiting = select(AudiencePart.bulletin_id).where(~among(AudiencePart.bulletin_id, cancelled)).distinct()
     for about in session.scalars(waiting).all():
         while True:
@@ -241,7 +236,7 @@ def claim(
     look_up_by_key(session)
     values = {"kinds": list(kinds), "bulletin": about, "now": now, "most": limit, "shift": shift_id}
     claim_them = _CLAIM if about is None else _CLAIM_OF_ONE
-    rows = session.execute(claim_them, values, execution_options=_NO_OBJECTS)
+    rows = session.execute(claim_them, values, execution_options=NO_OBJECTS)
     found = sorted((Claimed(*row[:]) for row in rows), key=lambda row: row.id)
     if about is not None and len(found) < limit:
         found += _claim_parts(session, shift_id, about=about, limit=limit - len(found), now=now)
@@ -298,7 +293,7 @@ def _taken_parts(session: Session, about: int, number: int) -> tuple[int, list[i
         .where(AudiencePart.id.in_(wanted.with_for_update(skip_locked=True).scalar_subquery()))
         .returning(AudiencePart.id, AudiencePart.list_id, AudiencePart.persons)
     )
-    taken = sorted(session.execute(gone, execution_options=_NO_OBJECTS))
+    taken = sorted(session.execute(gone, execution_options=NO_OBJECTS))
     return (taken[0].list_id if taken else 0), [person for part in taken for person in part.persons]
 
 
@@ -346,7 +341,7 @@ def exclude(session: Session, shift_id: int, reasons: Mapping[int, str], *, now:
             update(Handoff)
             .where(among(Handoff.id, numbers), Handoff.shift_id == shift_id, Handoff.state == "handing")
             .values(state="excluded", shift_id=None, settled_at=now, reply=reason),
-            execution_options={"synchronize_session": False},
+            execution_options=NO_OBJECTS,
         )
 
 
@@ -367,7 +362,7 @@ def put_back(session: Session, shift_id: int, rows: Sequence[int], *, now: datet
             not_before=now,
             attempts=Handoff.attempts - 1,
         ),
-        execution_options=_NO_OBJECTS,
+        execution_options=NO_OBJECTS,
     )
 
 
@@ -455,92 +450,15 @@ def look_up_by_key(session: Session) -> None:
         session.execute(_BY_KEY)
 
 
-# ── the account ───────────────────────────────────────────────────────────────────────────────────────────────────────
+# ── what has no row yet, and what is called off ───────────────────────────────────────────────────────────────────────
 
 
-def counts(session: Session, bulletin_id: int) -> dict[str, int]:
-    """How many of one bulletin's audience are in each state but `accepted`; `waiting`: have no row yet.
-
-    Everybody else is accepted: so the account costs as much as it has exceptions, whatever the audience. One statement,
-    so that nobody is seen twice on the way from one state to another.
-    """
-    ours = (Handoff.kind == BULLETIN, Handoff.about == bulletin_id)
-    # In expressions, so that the index of what is held serves, and not the key with all of the bulletin's rows.
-    in_hand = (Handoff.shift_id.is_not(None), Handoff.kind + "" == BULLETIN, Handoff.about + 0 == bulletin_id)
-    rows = session.execute(
-        union_all(
-            select(Handoff.state, func.count()).where(*ours, _RARE).group_by(Handoff.state),
-            select(literal_column("'pending'"), func.count()).where(*ours, OPEN, Handoff.state == "pending"),
-            select(literal_column("'handing'"), func.count()).where(*in_hand),
-            select(literal_column("'waiting'"), _in_parts(bulletin_id).scalar_subquery()),
-        )
-    )
-    return dict(rows.all())
-
-
-def recount(session: Session, bulletin_id: int) -> int:
-    """How many rows one bulletin has, each of them looked at: once all have gone, as many as its audience."""
-    return session.scalar(select(func.count()).where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id)) or 0
-
-
-def acceptances(session: Session, bulletin_id: int) -> tuple[datetime | None, datetime | None]:
-    """First and last acceptance of one bulletin. Two look-ups in an index."""
-    accepted = select(Handoff.settled_at).where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, _ACCEPTED)
-    first = session.scalar(accepted.order_by(Handoff.settled_at).limit(1))
-    return first, session.scalar(accepted.order_by(Handoff.settled_at.desc()).limit(1))
-
-
-def unfinished(session: Session, bulletin_id: int) -> bool:
-    """Whether anything is pending or being handed over. Look-ups in the indexes, not a count; in one statement, so that
-    a row on its way from one state to another is seen in one of them."""
-    ours = (Handoff.kind == BULLETIN, Handoff.about == bulletin_id)
-    pending = exists().where(*ours, OPEN, Handoff.state == "pending")
-    in_hand = exists().where(*ours, Handoff.shift_id.is_not(None))
-    return bool(session.scalar(select(_parts_of(bulletin_id) | pending | in_hand)))
-
-
-def uncertain(session: Session, bulletin_id: int) -> list[tuple[str | None, datetime | None]]:
-    """Who may or may not have got the bulletin: the address (None: erased), and since when nobody knows."""
-    rows = session.execute(
-        select(Person.mailbox, Handoff.settled_at)
-        .select_from(Handoff)
-        .outerjoin(Person, Person.id == Handoff.person_id)
-        .where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state == "uncertain")
-        .order_by(Handoff.id)
-    )
-    return [(mailbox, at) for mailbox, at in rows]
-
-
-def resolve(
-    session: Session, bulletin_id: int, *, resend: bool, by: str, only: Collection[int] | None = None, now: datetime
-) -> int:
-    """A person has decided about the uncertain rows, or `only` those with these ids: they count as accepted, or go once
-    more. Returns how many."""
-    values: dict[str, object] = (
-        {
-            "state": "pending", "not_before": now, "attempts": 0, "first_tried_at": None,
-            "reply": f"sent again: {by} decided",
-        }
-        if resend
-        else {"state": "accepted", "reply": f"counted as accepted: {by} decided"}
-    )  # fmt: skip
-    wanted = update(Handoff).where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, Handoff.state == "uncertain")
-    if only is not None:
-        wanted = wanted.where(among(Handoff.id, only))
-    return changed(session.execute(wanted.values(**values), execution_options=_NO_OBJECTS))
-
-
-def open_rows(bulletin_id: ColumnElement[int] | InstrumentedAttribute[int] | int) -> ColumnElement[bool]:
-    """SQL: the bulletin has rows that may go, now or later, or somebody who has no row yet."""
-    return exists().where(Handoff.kind == BULLETIN, Handoff.about == bulletin_id, OPEN) | _parts_of(bulletin_id)
-
-
-def _parts_of(bulletin_id: ColumnElement[int] | InstrumentedAttribute[int] | int) -> ColumnElement[bool]:
+def parts_of(bulletin_id: ColumnElement[int] | InstrumentedAttribute[int] | int) -> ColumnElement[bool]:
     """SQL: some of the bulletin's audience have no row yet."""
     return exists().where(AudiencePart.bulletin_id == bulletin_id)
 
 
-def _in_parts(bulletin_id: int) -> Select[int]:
+def in_parts(bulletin_id: int) -> Select[int]:
     """SQL: how many they are."""
     return select(func.coalesce(func.sum(AudiencePart.size), 0)).where(AudiencePart.bulletin_id == bulletin_id)
 
@@ -575,61 +493,4 @@ def any_due(session: Session, *, kinds: Collection[str], about: int | None, now:
         wanted = wanted.where(Handoff.about == about)
     if session.scalar(wanted.limit(1)) is not None:
         return True
-    return about is not None and bool(session.scalar(select(_parts_of(about))))
-
-
-def forget(session: Session, person_id: int) -> int:
-    """Delete what servers said about this person. The rows stay, for the account: numbers and states, and no name.
-
-    Returns how many rows are kept.
-    """
-    theirs = (Handoff.person_id == person_id, Handoff.kind == BULLETIN, Handoff.about.in_(select(_every_bulletin())))
-    kept = 0
-    for rows in (theirs, (Handoff.person_id == person_id, _LETTER)):
-        made = session.execute(
-            update(Handoff).where(*rows).values(reply=None), execution_options={"synchronize_session": False}
-        )
-        kept += changed(made)
-    return kept
-
-
-def forget_answers(session: Session, *, after: int, before: datetime, limit: int) -> tuple[int, int]:
-    """Delete what servers said, of the next `limit` rows after this id that were settled before this moment.
-
-    Rows are made in the order of time, so that one walk through the ids is enough, and none is looked at again. Returns
-    how many answers went, and the last id that was looked at: `after` itself at the end of the walk.
-    """
-    rows = session.execute(
-        select(Handoff.id, func.coalesce(Handoff.settled_at, Handoff.not_before), Handoff.reply.is_not(None))
-        .where(Handoff.id > after)
-        .order_by(Handoff.id)
-        .limit(limit)
-    ).all()
-    last, answered = after, []
-    for number, at, said in rows:
-        if at.replace(tzinfo=at.tzinfo or UTC) >= before:
-            break
-        last = number
-        if said:
-            answered.append(number)
-    session.execute(
-        update(Handoff).where(among(Handoff.id, answered)).values(reply=None),
-        execution_options={"synchronize_session": False},
-    )
-    return len(answered), last
-
-
-def answered(session: Session, *, after: int, before: datetime) -> int:
-    """How many answers `forget_answers` would delete."""
-    at = func.coalesce(Handoff.settled_at, Handoff.not_before)
-    wanted = (Handoff.id > after, at < before, Handoff.reply.is_not(None))
-    return session.scalar(select(func.count()).select_from(Handoff).where(*wanted)) or 0
-
-
-def _every_bulletin() -> ColumnElement[int]:
-    """SQL: the bulletins that have rows, found by leaps through the key: an index by person would cost every mail."""
-    ours = Handoff.kind == BULLETIN
-    leap = select(func.min(Handoff.about).label("about")).where(ours).cte("leap", recursive=True, nesting=True)
-    further = select(func.min(Handoff.about)).where(ours, Handoff.about > leap.c.about).scalar_subquery()
-    leap = leap.union_all(select(further).where(leap.c.about.is_not(None)))
-    return leap.c.about
+    return about is not None and bool(session.scalar(select(parts_of(about))))

@@ -20,7 +20,7 @@ from ..consent import evidence, import_jobs, register, requests
 from ..consent.states import State
 from ..consent.tables import Person, Request, Subscription
 from ..db import insert_new
-from ..delivery import bounces, handoffs
+from ..delivery import bounces, server_words
 from ..inbound import spool, unseen
 from ..observe import count, logger
 from ..staff import accounts, audit, sign_ins
@@ -336,14 +336,14 @@ def _unread_due(session: Session, before: datetime) -> int:
 def _clear_answers(session: Session, before: datetime, _now: datetime) -> Step:
     """A stretch of the walk through all mails, each of which is passed once: most have no answer."""
     after = _walked(session, "answers")
-    number, last = handoffs.forget_answers(session, after=after, before=before, limit=_MANY)
+    number, last = server_words.forget_answers(session, after=after, before=before, limit=_MANY)
     if last > after:
         _walk_on(session, "answers", last)
     return Step(number, more=last > after)
 
 
 def _answers_due(session: Session, before: datetime) -> int:
-    return handoffs.answered(session, after=_walked(session, "answers"), before=before)
+    return server_words.answered(session, after=_walked(session, "answers"), before=before)
 
 
 RULES: tuple[Rule, ...] = (

@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from ..consent import bans, evidence, import_jobs, keys, people, register, requests
 from ..consent.address import Address
 from ..consent.tables import LedgerEntry, Person
-from ..delivery import bounces, complaints, handoffs, received, returned
+from ..delivery import bounces, complaints, received, returned, server_words
 from ..inbound import reading, spool
 from ..staff import audit
 from . import disclosures, tasks
@@ -149,7 +149,7 @@ def _mails_export(session: Session, person: Person) -> list[received.Received]:
 def _mails_forget(session: Session, person: Person, _asked: Asked) -> Erasure:
     why = "under a number that is never used again, without what mail servers said: the count of each mailing adds up"
     counts = {
-        "mails handed over": handoffs.forget(session, person.id),
+        "mails handed over": server_words.forget(session, person.id),
         "mails that failed": bounces.forget(session, person.id),
         "complaints": complaints.count_of(session, person.id),
     }

@@ -17,7 +17,7 @@ from mailinglist import db
 from mailinglist.bulletins import drafts
 from mailinglist.consent import address, register
 from mailinglist.consent.tables import Person, Subscription
-from mailinglist.delivery import dispatch, handoffs
+from mailinglist.delivery import account, dispatch, handoffs, server_words
 from mailinglist.delivery.dispatch import Status
 from mailinglist.delivery.handoffs import PART, Settled
 from mailinglist.delivery.tables import AudiencePart, Handoff
@@ -66,7 +66,7 @@ def claimed(session: Session, shift: int, number: int, limit: int) -> list[hando
     return handoffs.claim(session, shift, kinds=[handoffs.BULLETIN], about=number, limit=limit, now=NOW)
 
 
-def account(session: Session, number: int) -> Status:
+def adds_up(session: Session, number: int) -> Status:
     """The account; it adds up, and its parts are what the rows say."""
     found = dispatch.status(session, number)
     assert sum(getattr(found, name) for name in STATES) == found.audience
@@ -95,7 +95,7 @@ def test_each_of_the_audience_is_claimed_once(app: Flask):
     with db.transaction() as session:
         subscribe(session, people)
         number = begun(session)
-        assert account(session, number).pending == people
+        assert adds_up(session, number).pending == people
         assert everybody(session) == []
         shift = handoffs.begin_shift(session, now=NOW)
     taken: list[int] = []
@@ -105,13 +105,13 @@ def test_each_of_the_audience_is_claimed_once(app: Flask):
     assert sorted(taken) == list(range(1, people + 1))
     with db.reading() as session:
         assert everybody(session) == sorted(taken)
-        assert account(session, number).pending == people
+        assert adds_up(session, number).pending == people
 
 
 def _in_own_transaction(shift: int, number: int, limit: int) -> list[handoffs.Claimed]:
     with db.transaction() as session:
         rows = claimed(session, shift, number, limit)
-        account(session, number)
+        adds_up(session, number)
     return rows
 
 
@@ -125,7 +125,7 @@ def test_a_claim_that_is_not_committed_takes_nobody(app: Flask):
         raise ZeroDivisionError
     with db.transaction() as session:
         assert everybody(session) == []
-        assert account(session, number).pending == PART + 1
+        assert adds_up(session, number).pending == PART + 1
         assert len(claimed(session, shift, number, 10 * PART)) == PART + 1
 
 
@@ -149,7 +149,7 @@ def test_a_shift_that_was_taken_for_dead_claims_nobody(app: Flask):
         shift = handoffs.begin_shift(session, now=NOW)
         handoffs.end_shift(session, shift, now=NOW)
         assert claimed(session, shift, number, 10) == []
-        assert account(session, number).pending == 3
+        assert adds_up(session, number).pending == 3
 
 
 def test_the_audience_is_who_was_active_when_it_began(app: Flask):
@@ -159,7 +159,7 @@ def test_the_audience_is_who_was_active_when_it_began(app: Flask):
         person(session, "late@example.fi", now=NOW)
         register.leave(session, leave_token(session, leaves), origin=ORIGIN, now=NOW + timedelta(seconds=2))
         rights.erase(session, address.parse("goes@example.fi"), NOW + timedelta(seconds=2))
-        assert account(session, number).audience == 3
+        assert adds_up(session, number).audience == 3
         shift = handoffs.begin_shift(session, now=NOW)
         assert [row.person_id for row in claimed(session, shift, number, 10)] == [stays.id, leaves.id, goes.id]
 
@@ -178,7 +178,7 @@ def test_not_sent_before_everybody_has_had_their_turn(app: Flask):
         assert not dispatch.finish(session, number, now=NOW)
         handoffs.settle(session, shift, [Settled(row.id, "accepted", NOW) for row in rows])
         assert dispatch.finish(session, number, now=NOW)
-        found = account(session, number)
+        found = adds_up(session, number)
     assert (found.state, found.accepted, found.trouble) == ("sent", PART + 5, None)
 
 
@@ -196,8 +196,8 @@ def test_every_state_is_in_the_account(app: Flask):
         settled = [Settled(row.id, state, at) for row, (state, at) in zip(rows, fates, strict=False)]
         handoffs.settle(session, shift, settled)
         handoffs.exclude(session, shift, {row.id: "left" for row in rows[-6:]}, now=NOW)
-        found = account(session, number)
-        assert account(session, other).pending == 3 * PART
+        found = adds_up(session, number)
+        assert adds_up(session, other).pending == 3 * PART
     assert {name: getattr(found, name) for name in STATES[:5]} == {
         "accepted": 45, "deferred": 4, "rejected": 3, "excluded": 6, "uncertain": 2,
     }  # fmt: skip
@@ -224,7 +224,7 @@ def test_paused_it_waits_and_goes_on_with_the_same_audience(app: Flask):
         shift = handoffs.begin_shift(session, now=NOW)
         first = claimed(session, shift, number, PART)
         dispatch.pause(session, number)
-        assert account(session, number).pending == PART + 2
+        assert adds_up(session, number).pending == PART + 2
         dispatch.resume(session, number, now=NOW)
         rest = claimed(session, shift, number, PART)
     assert len({row.person_id for row in first + rest}) == PART + 2
@@ -240,14 +240,14 @@ def test_cancelled_the_rest_is_excluded_at_once_and_row_by_row_later(app: Flask,
         handoffs.settle(session, shift, [Settled(row.id, "accepted", NOW) for row in rows])
         dispatch.cancel(session, number, now=NOW)
         rows_then = len(everybody(session))
-        found = account(session, number)
+        found = adds_up(session, number)
         assert rows_then == PART
         assert (found.accepted, found.excluded, found.pending) == (10, 3 * PART - 10, 0)
     for expected in (2 * PART, 3 * PART, 3 * PART):
         with db.transaction() as session:
             dispatch.call_off_cancelled(session, now=NOW)
             assert len(everybody(session)) == expected
-            assert account(session, number).excluded == 3 * PART - 10
+            assert adds_up(session, number).excluded == 3 * PART - 10
     with db.reading() as session:
         said = session.scalars(select(Handoff.reply).where(Handoff.state == "excluded").distinct()).all()
     assert said == ["cancelled"]
@@ -286,7 +286,7 @@ def test_an_audience_of_nobody_is_sent(app: Flask):
     with db.transaction() as session:
         number = begun(session)
         assert dispatch.finish(session, number, now=NOW)
-        assert account(session, number).audience == 0
+        assert adds_up(session, number).audience == 0
 
 
 # ── what it costs ─────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -318,8 +318,8 @@ def test_a_look_at_the_account_reads_no_accepted_row_but_two(app: Flask):
         session.execute(text("ANALYZE"))
     with db.reading() as session:
         with told() as statements:
-            handoffs.counts(session, number)
-            handoffs.acceptances(session, number)
+            account.counts(session, number)
+            account.acceptances(session, number)
         explain = "EXPLAIN QUERY PLAN " if db.db.engine.dialect.name == "sqlite" else "EXPLAIN "
         connection = session.connection()
         plan = "\n".join(
@@ -342,7 +342,7 @@ def test_forgetting_finds_a_persons_rows_in_bulletins_and_letters(app: Flask):
             for who in (1, 2, 3):
                 handoffs.enqueue(session, kind=kind, about=about, list_id=1, person_id=who, now=NOW)
         session.execute(update(Handoff).values(reply="said"))
-        assert handoffs.forget(session, 2) == 5
-        assert handoffs.forget(session, 4) == 0
+        assert server_words.forget(session, 2) == 5
+        assert server_words.forget(session, 4) == 0
         kept = session.scalars(select(Handoff.person_id).where(Handoff.reply.is_not(None)))
         assert sorted(kept) == [1] * 5 + [3] * 5

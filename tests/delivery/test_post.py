@@ -20,7 +20,7 @@ from mailinglist.bulletins import drafts
 from mailinglist.consent import address, bans, confirming, gate, intake, lists, register, requests
 from mailinglist.consent.states import Channel, State
 from mailinglist.consent.tables import Person
-from mailinglist.delivery import dispatch, handoffs, post, run
+from mailinglist.delivery import account, dispatch, handoffs, post, run
 from mailinglist.delivery.dkim import Signer
 from mailinglist.delivery.parcels import Parcel
 from mailinglist.delivery.smtp import Courier
@@ -244,7 +244,7 @@ def test_a_person_decides_about_uncertain_mails(app: Flask, caught: Caught, rese
     with db.transaction() as session:
         status = dispatch.status(session, bulletin)
         assert (status.state, status.accepted, status.uncertain) == ("sent", 1, 2)
-        assert len(handoffs.uncertain(session, bulletin)) == 2
+        assert len(account.uncertain(session, bulletin)) == 2
         assert dispatch.resolve(session, bulletin, resend=resend, by="minna", now=db.utcnow()) == 2
     post.bulletins(stop=never)
     with db.reading() as session:
