@@ -46,7 +46,7 @@ def letter(session: Session, request: Request, *, now: datetime, days: int = 7) 
     assert request.person_id is not None
     assert request.text_id is not None
     assert request.epoch is not None
-    issued = register.issue_confirmation(
+    issued = confirming.issue(
         session, request_id=request.id, person_id=request.person_id, list_id=request.list_id, text_id=request.text_id,
         epoch=request.epoch, days=days, now=now,
     )  # fmt: skip

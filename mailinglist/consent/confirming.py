@@ -1,12 +1,14 @@
-"""What comes of a confirmation letter: its link is opened or pressed, or the letter is answered; yes, no, or "I did not
-ask for this". A part of the register; `register.issue_confirmation` makes the link.
+"""A confirmation letter's link, and what comes of it: it is opened or pressed, or the letter is answered; yes, no, or
+"I did not ask for this". A part of the register.
 """
 
 from __future__ import annotations
 
+import hashlib
+import secrets
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import Enum
 
 from sqlalchemy import select, update
@@ -18,6 +20,8 @@ from ..tokens import Purpose
 from . import bans, journal, journal_file, ledger, lists, notices, register
 from .states import Basis, Channel, Event, State, move
 from .tables import Confirmation, ConsentText, MailingList, Person, Subscription
+
+_TOKEN_BYTES = 16  # 128 bits from the operating system (ASVS 5.0 §7.2.3)
 
 
 class Door(Enum):
@@ -42,6 +46,43 @@ class Knock:
     confirmation: Confirmation
 
 
+def issue(
+    session: Session,
+    *,
+    request_id: int,
+    person_id: int,
+    list_id: int,
+    text_id: int,
+    epoch: int,
+    days: int,
+    now: datetime,
+) -> tuple[str, str, datetime] | None:
+    """A fresh confirmation token for one letter: (confirm token, not-me token, good until). Only its digest is kept.
+
+    None when the request is no longer open: the person left, disowned it or was erased since.
+    """
+    person = session.get(Person, person_id)
+    standing = register.subscription(session, person_id, list_id)
+    if person is None or standing is None or standing.epoch != epoch:
+        return None
+    secret = secrets.token_bytes(_TOKEN_BYTES)
+    until = now + timedelta(days=days)
+    session.add(
+        Confirmation(
+            digest=_hidden(secret), request_id=request_id, person_id=person_id, list_id=list_id, text_id=text_id,
+            address=person.digest, epoch=epoch, issued_at=now, expires_at=until,
+        )
+    )  # fmt: skip
+    session.flush()
+    tokens = register.tokens_of(session)
+    return tokens.issue(Purpose.CONFIRM, secret), tokens.issue(Purpose.NOT_ME, secret), until
+
+
+def _hidden(secret: bytes) -> bytes:
+    """What is kept of a confirmation link's secret."""
+    return hashlib.sha256(secret).digest()
+
+
 def knock(session: Session, token: str, *, now: datetime, purpose: Purpose = Purpose.CONFIRM) -> Knock:
     """What this confirmation (or not-me) link leads to; changes nothing. Raises TokenForged, TokenSpent."""
     return knock_by_answer(session, register.tokens_of(session).read(purpose, token), now=now)
@@ -49,7 +90,7 @@ def knock(session: Session, token: str, *, now: datetime, purpose: Purpose = Pur
 
 def knock_by_answer(session: Session, secret: bytes, *, now: datetime) -> Knock:
     """The same for an answer to the letter: its address held the link's secret, signed. Raises TokenSpent."""
-    found = session.scalar(select(Confirmation).where(Confirmation.digest == register.hidden(secret)))
+    found = session.scalar(select(Confirmation).where(Confirmation.digest == _hidden(secret)))
     person = session.get(Person, found.person_id) if found else None
     standing = register.subscription(session, found.person_id, found.list_id) if found else None
     if found is None or person is None or standing is None:

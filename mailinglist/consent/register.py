@@ -8,7 +8,6 @@ each other.
 
 from __future__ import annotations
 
-import hashlib
 import secrets
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -36,7 +35,6 @@ from .tables import (
     Subscription,
 )
 
-_TOKEN_BYTES = 16  # 128 bits from the operating system (ASVS 5.0 §7.2.3)
 _MUTED_FOR = timedelta(days=365)
 
 Origin = dict[str, Any]
@@ -195,38 +193,6 @@ def ask(
     )  # fmt: skip
     ledger.append(session, person.chain, person.digest, fact, now=now)
     return standing
-
-
-def issue_confirmation(
-    session: Session,
-    *,
-    request_id: int,
-    person_id: int,
-    list_id: int,
-    text_id: int,
-    epoch: int,
-    days: int,
-    now: datetime,
-) -> tuple[str, str, datetime] | None:
-    """A fresh confirmation token for one letter: (confirm token, not-me token, good until). Only its digest is kept.
-
-    None when the request is no longer open: the person left, disowned it or was erased since.
-    """
-    person = session.get(Person, person_id)
-    standing = subscription(session, person_id, list_id)
-    if person is None or standing is None or standing.epoch != epoch:
-        return None
-    secret = secrets.token_bytes(_TOKEN_BYTES)
-    until = now + timedelta(days=days)
-    session.add(
-        Confirmation(
-            digest=hidden(secret), request_id=request_id, person_id=person_id, list_id=list_id, text_id=text_id,
-            address=person.digest, epoch=epoch, issued_at=now, expires_at=until,
-        )
-    )  # fmt: skip
-    session.flush()
-    tokens = tokens_of(session)
-    return tokens.issue(Purpose.CONFIRM, secret), tokens.issue(Purpose.NOT_ME, secret), until
 
 
 def disowned(session: Session, person: Person, row: MailingList, *, source: str, origin: Origin, now: datetime) -> None:
@@ -529,8 +495,3 @@ def forget(session: Session, person: Person, *, source: str = "", now: datetime)
     session.execute(delete(Person).where(Person.id == person.id))
     session.expire_all()
     return {"persons": 1, **counts}
-
-
-def hidden(secret: bytes) -> bytes:
-    """What is kept of a confirmation link's secret."""
-    return hashlib.sha256(secret).digest()

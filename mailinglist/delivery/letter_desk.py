@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 
 from .. import i18n, observe
 from ..bulletins.drafts import look_of, sender_of
-from ..consent import gate, lists, own_page, register, requests
+from ..consent import confirming, gate, lists, own_page, requests
 from ..consent.address import fold
 from ..consent.keys import keys_of
 from ..consent.tables import MailingList, Person
@@ -172,7 +172,7 @@ class LetterDesk:
         request = found.request
         if request is None or request.epoch is None or found.text is None:
             return None
-        issued = register.issue_confirmation(
+        issued = confirming.issue(
             session, request_id=request.id, person_id=person.id, list_id=found.list.id, text_id=found.text.id,
             epoch=request.epoch, days=lists.settings_of(found.list).confirm_days or self._settings.confirm_days,
             now=now,

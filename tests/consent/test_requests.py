@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 
 from conftest import NOW
 from mailinglist import db
-from mailinglist.consent import address, confirming, intake, lists, register, requests
+from mailinglist.consent import address, confirming, intake, lists, requests
 from mailinglist.consent.states import State
 from mailinglist.consent.tables import Person, Request
 from making import ORIGIN, ask, leave_token, person, the_list
@@ -132,7 +132,7 @@ def test_the_browser_that_asked_is_known_again_in_any_letter_of_the_episode(app:
         first = ask(session, "a@example.fi", now=NOW, browser=b"1" * 16)
         joined = ask(session, "a@example.fi", now=NOW + MINUTE, browser=b"2" * 16)
         assert joined.outcome == "joined"
-        issued = register.issue_confirmation(
+        issued = confirming.issue(
             session, request_id=first.id, person_id=first.person_id, list_id=first.list_id, text_id=first.text_id,
             epoch=first.epoch, days=7, now=NOW,
         )  # fmt: skip
@@ -145,7 +145,7 @@ def test_the_browser_that_asked_is_known_again_in_any_letter_of_the_episode(app:
 def test_asking_again_from_a_spent_link_writes_a_request_down(app: Flask):
     with db.transaction() as session:
         asked = ask(session, "a@example.fi", now=NOW)
-        issued = register.issue_confirmation(
+        issued = confirming.issue(
             session, request_id=asked.id, person_id=asked.person_id, list_id=asked.list_id, text_id=asked.text_id,
             epoch=asked.epoch, days=7, now=NOW,
         )  # fmt: skip

@@ -239,7 +239,7 @@ def _confirm_link(session, request: Request, now: datetime) -> str:
     assert request.person_id
     assert request.text_id
     assert request.epoch is not None
-    issued = register.issue_confirmation(
+    issued = confirming.issue(
         session, request_id=request.id, person_id=request.person_id, list_id=request.list_id, text_id=request.text_id,
         epoch=request.epoch, days=7, now=now,
     )  # fmt: skip
