@@ -76,6 +76,13 @@ def crowd(session: Session, number: int, *, now: datetime) -> None:
     transfer.take_in(session, the_list(session), consignment, who="test", now=now)
 
 
+def named(session: Session, *people: tuple[str, str], now: datetime) -> None:
+    """Active persons on the default list, by address and name, by an import."""
+    data = "email,name\n" + "".join(f'{mailbox},"{name}"\n' for mailbox, name in people)
+    consignment = transfer.read(data.encode(), basis=Basis.CONSENT, source="test", file="people.csv")
+    transfer.take_in(session, the_list(session), consignment, who="test", now=now)
+
+
 def leave_token(session: Session, made: Person, dispatch: int = 0) -> str:
     """An unsubscribe token for the default list."""
     return register.unsubscribe_token(register.tokens_of(session), the_list(session).id, made.digest, dispatch)

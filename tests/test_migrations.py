@@ -247,7 +247,7 @@ def test_bans_of_0009_are_about_all_lists(empty: Flask) -> None:
     migrate.upgrade(empty)
     with db.transaction() as session:
         assert _rows(session, metadata.tables["bans"]) == [
-            {**row, "id": number, "list_id": 0} for number, row in enumerate(before, 1)
+            {**row, "id": number, "list_id": 0, "name_digest": None} for number, row in enumerate(before, 1)
         ]
         row = lists.find(session, "one")
         assert bans.forbids_mail(session, [digest], row)

@@ -12,11 +12,11 @@ import click
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..consent import ban_lists, ledger, lists, register
+from ..consent import ban_lists, bans_by_name, ledger, lists, register
 from ..consent import bans as register_of_bans
 from ..consent.address import parse
 from ..consent.ban_lists import Found, Row
-from ..consent.bans import Forbidden
+from ..consent.bans import Forbidden, Standing
 from ..consent.keys import keys_of
 from ..consent.sheet import Refusal
 from ..consent.states import Channel, channels
@@ -62,7 +62,9 @@ def add(address: str, channel: str, slug: str | None, source: str) -> None:
 
 @bans.command()
 @click.argument("address", required=False)
+@click.option("--name", metavar="NAME", help="Ask about a name instead: has somebody of this name forbidden it?")
 @click.option("--file", type=click.File("rb"), help="Ask about every line of a file instead; - is standard input.")
+@click.option("--names", is_flag=True, help="With --file: each line is a name, if the first does not name columns.")
 @click.option("--channel", type=_CHANNELS, default="all", help="Ask about one channel; any of them if not given.")
 @click.option(
     "--list", "slug", metavar="SLUG", help="Ask what counts for this list; without it, a ban of any list counts."
@@ -70,28 +72,40 @@ def add(address: str, channel: str, slug: str | None, source: str) -> None:
 @click.option("--banned-only", is_flag=True, help="With --file: leave out the lines that are free.")
 @output.as_json
 def check(
-    address: str | None, file: BinaryIO | None, channel: str, slug: str | None, banned_only: bool, as_json: bool
+    address: str | None,
+    name: str | None,
+    file: BinaryIO | None,
+    names: bool,
+    channel: str,
+    slug: str | None,
+    banned_only: bool,
+    as_json: bool,
 ) -> int:
     """Ask whether marketing to an address is forbidden: exit 0 free, 1 banned, 3 not known.
 
     A ban of one list alone is told with its list; with --list those of other lists don't count.
 
+    With --name, for systems that hold no e-mail address: banned means that somebody of this name has forbidden it. It
+    may be another person of the same name; leave them out all the same, or ask for the address. The order of the words,
+    commas, capitals and small letters make no difference; accents and hyphens do. A ban that came as an address alone
+    has no name, so that free is no proof. Mail of this program goes by the address, and no name stops it.
+
     With --file, about many, so that another system can clean its list: addresses or their SHA-256 in hex, one a line or
-    in a column named email, address or sha256. Names can't be looked up: of who is banned only a keyed code of the
-    address is held. Prints CSV (line, given, banned, channels, one_list), with --json one object a line, and on stderr
-    how many. Exits 1 if any is banned.
+    in a column named email, address or sha256; names in a column named name, nimi or namn, or, with --names, one a
+    line. With both columns both are asked, and one is enough. Prints CSV (line, given, banned, channels, one_list, by),
+    with --json one object a line, and on stderr how many; by says whether the address or the name was found. Exits 1 if
+    any is banned.
     """
-    if (address is None) == (file is None):
-        raise click.UsageError("Give an address, or --file.")
+    if sum(each is not None for each in (address, name, file)) != 1:
+        raise click.UsageError("Give an address, --name, or --file.")
+    if names and file is None:
+        raise click.UsageError("--names says what is in a file: give --file, too; or one name with --name.")
     wanted = channels(channel)
     if file is not None:
-        return _check_file(file.read(), wanted, slug, banned_only=banned_only, as_json=as_json)
-    found = parse(address or "")
-    with opened(), db.transaction() as session:
-        standing = register_of_bans.check(session, found, lists.find(session, slug) if slug else None)
-        person = register.find(session, found)
-        record(session, "ban_checked", about=f"person {person.id}" if person else "")
-    banned = any(name in standing.channels for name in wanted)
+        return _check_file(file.read(), wanted, slug, named=names, banned_only=banned_only, as_json=as_json)
+    with opened():
+        standing = _standing_of_name(name, slug) if name is not None else _standing(address or "", slug)
+    banned = any(each in standing.channels for each in wanted)
     if as_json:
         told = {"banned": banned, "channels": standing.channels, "in_force": _plain(standing.forbidden)}
         output.document(told)
@@ -102,13 +116,32 @@ def check(
     return 1 if banned else 0 if standing.known else _NOT_KNOWN
 
 
-def _check_file(data: bytes, wanted: tuple[Channel, ...], slug: str | None, *, banned_only: bool, as_json: bool) -> int:
+def _standing(address: str, slug: str | None) -> Standing:
+    found = parse(address)
+    with db.transaction() as session:
+        standing = register_of_bans.check(session, found, lists.find(session, slug) if slug else None)
+        person = register.find(session, found)
+        record(session, "ban_checked", about=f"person {person.id}" if person else "")
+    return standing
+
+
+def _standing_of_name(name: str, slug: str | None) -> Standing:
+    with db.reading() as session:  # it may take a second or two, in which others write
+        standing = bans_by_name.check(session, name, lists.find(session, slug) if slug else None)
+    with db.transaction() as session:
+        record(session, "ban_checked")
+    return standing
+
+
+def _check_file(
+    data: bytes, wanted: tuple[Channel, ...], slug: str | None, *, named: bool, banned_only: bool, as_json: bool
+) -> int:
     asked = banned = 0
     refused: list[Refusal] = []
 
     def read() -> Iterator[Row]:
-        for row in ban_lists.rows(data):
-            if not row.sha256:
+        for row in ban_lists.rows(data, named=named):
+            if row.reason:
                 refused.append(Refusal(row.line, row.reason))
             yield row
 
@@ -140,7 +173,7 @@ def _objects(found: Iterator[Found]) -> Iterator[str]:
     for each in found:
         told = {
             "line": each.row.line, "given": each.row.text, "banned": bool(each.forbidden), "channels": each.channels,
-            "in_force": _plain(each.forbidden),
+            "in_force": _plain(each.forbidden), "by": each.by,
         }  # fmt: skip
         yield json.dumps(told, ensure_ascii=False) + "\n"
 
@@ -154,7 +187,8 @@ def _objects(found: Iterator[Found]) -> Iterator[str]:
 def import_(file: BinaryIO, channel: str, slug: str | None, source: str | None, as_json: bool) -> int:
     """Take in a list of bans: addresses, or the SHA-256 of addresses in hex, one a line or in a column of a CSV file.
 
-    The column is named email, address or sha256; other columns are not read. The whole file is read before the first
+    The column is named email, address or sha256; other columns are not read, and a list of names alone is refused: a
+    ban by a name could not be matched to an address, and would stop no mail. The whole file is read before the first
     ban is written. Then they are, in pieces; what is forbidden already is left alone, so that an import that was broken
     off is simply given again.
     """

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ..db import insert_new
 from ..errors import BadInput, NotAllowed
-from . import gate, journal, journal_file, ledger
+from . import gate, journal, journal_file, ledger, names
 from .address import Address
 from .keys import assert_sound, keys_of
 from .states import Channel
@@ -159,10 +159,12 @@ def _add(
 ) -> tuple[Channel, ...]:
     """`add`, about a list by its number, with what it is called (`name_of`)."""
     list_id, slug = about
+    name = _names(session, [digest]).get(digest)
     rows = [
-        {"digest": digest, "channel": c.value, "list_id": list_id, "source": source[:200], "given_at": now}
+        {"digest": digest, "channel": c.value, "list_id": list_id, "source": source[:200], "given_at": now,
+         "name_digest": name}
         for c in channels
-    ]
+    ]  # fmt: skip
     # Two clicks at once: the second finds the first one's row, and adds nothing.
     statement = insert_new(session, Ban).values(rows).on_conflict_do_nothing(**_THE_SAME).returning(Ban.channel)
     fresh = tuple(Channel(name) for name in sorted(session.scalars(statement)))
@@ -191,11 +193,13 @@ def add_many(
     changed = 0
     for start in range(0, len(wanted), _CHUNK):
         part = list(dict.fromkeys(wanted[start : start + _CHUNK]))
+        known = _names(session, part)
         rows = [
-            {"digest": digest, "channel": c.value, "list_id": list_id, "source": source[:200], "given_at": now}
+            {"digest": digest, "channel": c.value, "list_id": list_id, "source": source[:200], "given_at": now,
+             "name_digest": known.get(digest)}
             for digest in part
             for c in channels
-        ]
+        ]  # fmt: skip
         new = insert_new(session, Ban).values(rows).on_conflict_do_nothing(**_THE_SAME)
         fresh: dict[bytes, list[str]] = {}
         for digest, channel in session.execute(new.returning(Ban.digest, Ban.channel)):
@@ -299,7 +303,9 @@ def _lift(
             found.setdefault((digest, ban.list), []).append(ban.channel)
     if not found:
         return ()
-    session.execute(update(Ban).where(Ban.id.in_(numbers)).values(lifted_at=now, lifted_by=words[:500]))
+    session.execute(
+        update(Ban).where(Ban.id.in_(numbers)).values(lifted_at=now, lifted_by=words[:500], name_digest=None)
+    )
     filed = ledger.file_evidence(session, evidence, person_id=person_id, now=now)
     for (digest, one), channels in found.items():
         fact = ledger.Fact(ledger.BAN_LIFTED, list=one, channels=channels, source=source, evidence=filed)
@@ -308,9 +314,27 @@ def _lift(
     return in_order({Forbidden(channel, one) for (_, one), channels in found.items() for channel in channels})
 
 
+def keep_name(session: Session, person: Person) -> None:
+    """An erasure's share, while it is known whose they are: the person's bans in force get the keyed digest of the
+    name, so that they are found by it afterwards. Who has no ban, or no name, leaves nothing of it."""
+    key = names.key(person.name or "")
+    if key:
+        own = Ban.digest.in_([person.digest, person.exact_digest])
+        name = keys_of(session).name_digest(key)
+        session.execute(update(Ban).where(own, Ban.lifted_at.is_(None)).values(name_digest=name))
+
+
 def forget_words(session: Session, wanted: Sequence[bytes]) -> None:
     """An erasure's share: the bans of these digests stay, without words that may name the person."""
     session.execute(update(Ban).where(Ban.digest.in_(list(wanted))).values(source="erased", lifted_by=None))
+
+
+def _names(session: Session, wanted: Sequence[bytes]) -> dict[bytes, bytes]:
+    """The digests of names that the bans of these addresses have: what is forbidden after an erasure gets them too, so
+    that the name is known for as long as anything is forbidden."""
+    kept = select(Ban.digest, Ban.name_digest).where(Ban.digest.in_(wanted), Ban.lifted_at.is_(None))
+    rows = session.execute(kept.where(Ban.name_digest.is_not(None)))
+    return {digest: name for digest, name in rows if name is not None}
 
 
 def _chain(session: Session, digest: bytes) -> bytes:

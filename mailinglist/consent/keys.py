@@ -1,6 +1,6 @@
-"""The register's keys: keyed digests of addresses, and the MAC of chain heads.
+"""The register's keys: keyed digests of addresses and of names, and the MAC of chain heads.
 
-Both come from the ban key by HKDF (RFC 5869), each with a label of its own. The ban key can't be exchanged: the
+They come from the ban key by HKDF (RFC 5869), each with a label of its own. The ban key can't be exchanged: the
 digests of people whose address is no longer known can't be made again (REQUIREMENTS 2.5).
 """
 
@@ -27,6 +27,7 @@ class Keys:
 
     def __init__(self, ban_secret: bytes) -> None:
         self._ban = _derive(ban_secret, b"mailinglist ban")
+        self._name = _derive(ban_secret, b"mailinglist ban name")
         self._ledger = _derive(ban_secret, b"mailinglist ledger head")
         self._issues = _derive(ban_secret, b"mailinglist frozen issue")
         self._journal = _derive(ban_secret, b"mailinglist journal")
@@ -40,6 +41,11 @@ class Keys:
     def digest_of_sha256(self, sha256: bytes) -> bytes:
         """The keyed digest of an address of which only the SHA-256 is known."""
         return hmac.digest(self._ban, sha256, "sha256")
+
+    def name_digest(self, key: str) -> bytes:
+        """The keyed digest of a name, by what it is compared by (`names.key`). With a key of its own, so that what is
+        typed as a name never has the digest of an address."""
+        return hmac.digest(self._name, key.encode(), "sha256")
 
     def seal(self, content: bytes) -> bytes:
         """A MAC of a frozen issue: who can write the database but has no key can't make another that fits."""

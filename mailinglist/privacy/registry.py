@@ -172,11 +172,13 @@ HOLDINGS: tuple[Holding, ...] = (
     _subscribers(
         "bans",
         "consent",
-        "marketing bans: keyed digest of the address, channel, the list if it is about one alone, source, dates",
+        "marketing bans: keyed digest of the address, after an erasure of the name too, channel, the list if it is "
+        "about one alone, source, dates",
         Why.BAN,
         "until it is lifted",
         exported="register.bans",
-        erased="kept: keyed digests, so that no later import or sign-up is mailed (GDPR 21(3))",
+        erased="kept: keyed digests of the address and of the name, so that no later import or sign-up is mailed, and "
+        "who asks by name is told (GDPR 21(3))",
     ),
     _subscribers(
         "notes",

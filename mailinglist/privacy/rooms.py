@@ -112,6 +112,7 @@ def _told(entry: Mapping[str, Any]) -> dict[str, Any]:
 def _register_forget(session: Session, person: Person, asked: Asked) -> Erasure:
     named = [person.digest, person.exact_digest]
     bans.fold_in(session, person, now=asked.now)
+    bans.keep_name(session, person)
     deleted = Counter(register.forget(session, person, source=asked.source, now=asked.now))
     deleted["requests"] += requests.forget(session, person)  # after the confirmations, which point to them
     deleted["evidence"] += evidence.forget_of_bans(session, named)
@@ -125,7 +126,10 @@ def _bans(session: Session, person: Person) -> tuple[Kept, ...]:
     forbidden = bans.in_force(session, bans.digests(session, Address(person.mailbox, person.folded)))
     if not forbidden:
         return ()
-    why = "as a keyed hash of the address, so that no later import or sign-up is mailed (GDPR 21(3))"
+    why = (
+        "as keyed hashes of the address and of the name, if one was given, so that no later import or sign-up is "
+        "mailed, and other systems that ask by name are told (GDPR 21(3))"
+    )
     return (Kept(f"marketing bans ({', '.join(map(str, forbidden))})", len(forbidden), why),)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from mailinglist.consent.tables import KeyCheck
 from mailinglist.settings import Settings
 from mailinglist.staff import audit
 from mailinglist.staff.tables import AuditEntry
-from making import person
+from making import named, person
 
 
 @pytest.fixture
@@ -115,21 +116,56 @@ def test_a_file_is_looked_up_for_another_system(app: Flask, cli: Commands, tmp_p
     outcome = cli("bans", "check", "--file", str(file))
     assert outcome.code == 1
     assert outcome.out.splitlines() == [
-        "line,given,banned,channels,one_list", "2,A@example.fi,yes,email,", "3,'+b@example.fi,yes,post,",
-        "4,c@example.fi,no,,",
+        "line,given,banned,channels,one_list,by", "2,A@example.fi,yes,email,,address",
+        "3,'+b@example.fi,yes,post,,address", "4,c@example.fi,no,,,",
     ]  # fmt: skip
     assert "line 5: neither an address nor a SHA-256" in outcome.err
     assert "3 asked about, 2 banned, 1 refused." in outcome.err
     only = cli("bans", "check", "--file", str(file), "--banned-only", "--channel", "email", "--json")
     in_force = [{"channel": "email", "list": None}]
     assert only.json == {
-        "line": 2, "given": "A@example.fi", "banned": True, "channels": ["email"], "in_force": in_force
+        "line": 2, "given": "A@example.fi", "banned": True, "channels": ["email"], "in_force": in_force,
+        "by": ["address"],
     }  # fmt: skip
     assert cli("bans", "check").code == 2
     assert cli("bans", "check", "a@example.fi", "--file", str(file)).code == 2
     with db.reading() as session:
         found = session.scalars(select(AuditEntry.detail).where(AuditEntry.act == "bans_looked_up")).all()
     assert found == [{"asked": 3, "banned": 2}, {"asked": 3, "banned": 1}]
+
+
+def test_systems_without_addresses_ask_by_name(app: Flask, cli: Commands, tmp_path: Path):
+    with db.transaction() as session:
+        named(session, ("matti@example.fi", "Matti Virtanen"), ("maija@example.fi", "Maija Mäki"), now=NOW)
+    cli("bans", "add", "matti@example.fi", "--channel", "post", "--source", "letter")
+    found = cli("bans", "check", "--name", "VIRTANEN, Matti", "--json")
+    in_force = [{"channel": "post", "list": None}]
+    assert (found.code, found.json) == (1, {"banned": True, "channels": ["post"], "in_force": in_force})
+    assert cli("bans", "check", "--name", "Matti Virtanen", "--channel", "phone").code == 0
+    assert (cli("bans", "check", "--name", "Maija Mäki").code, cli("bans", "check", "--name", "Nemo").code) == (0, 3)
+    for wrong in (["--name", "a@example.fi"], ["--name", ""], ["a@example.fi", "--name", "Matti"], ["--names"]):
+        assert cli("bans", "check", *wrong).code == 2, wrong
+    file = tmp_path / "post.txt"
+    file.write_text("Virtanen, Matti\nMaija Mäki\nmatti@exampel.fi\n")
+    outcome = cli("bans", "check", "--file", file, "--names")
+    assert outcome.out.splitlines() == [
+        "line,given,banned,channels,one_list,by", '1,"Virtanen, Matti",yes,post,,name', "2,Maija Mäki,no,,,",
+    ]  # fmt: skip
+    assert outcome.code == 1
+    assert "line 3: an address where a name belongs" in outcome.err
+    file.write_text("email;nimi\nmatti@example.fi;Matti Virtanen\nnew@example.fi;Matti Virtanen\n")
+    both = cli("bans", "check", "--file", file, "--json")
+    assert [json.loads(line)["by"] for line in both.out.splitlines()] == [["address", "name"], ["name"]]
+    with db.reading() as session:
+        assert {line.about for line in audit.search(session, act="ban_checked")} == {""}, "a name is in no audit"
+
+
+def test_a_file_of_names_alone_is_not_taken_in(app: Flask, cli: Commands, tmp_path: Path):
+    file = tmp_path / "post.csv"
+    file.write_text("nimi\nMatti Virtanen\n")
+    outcome = cli("bans", "import", file)
+    assert outcome.code == 2
+    assert "A ban by a name alone can't be taken in" in outcome.err
 
 
 def test_bans_of_one_list_alone(app: Flask, cli: Commands, tmp_path: Path):
@@ -152,12 +188,13 @@ def test_bans_of_one_list_alone(app: Flask, cli: Commands, tmp_path: Path):
     file.write_text("a@example.fi\nb@example.fi\n")
     assert cli("bans", "import", file, "--channel", "all", *other, "--json").json["added"] == 2
     assert cli("bans", "check", "--file", file).out.splitlines()[1:] == [
-        "1,a@example.fi,yes,email post phone disclosure,email:toinen post:toinen phone:toinen disclosure:toinen",
-        "2,b@example.fi,yes,email post phone disclosure,email:toinen post:toinen phone:toinen disclosure:toinen",
+        f"{number},{who}@example.fi,yes,email post phone disclosure,"
+        "email:toinen post:toinen phone:toinen disclosure:toinen,address"
+        for number, who in ((1, "a"), (2, "b"))
     ]
     assert cli("bans", "check", "--file", file, *one).code == 0
     assert cli("bans", "check", "--file", file, "--channel", "email", *other).out.splitlines()[1] == (
-        "1,a@example.fi,yes,email,email:toinen"
+        "1,a@example.fi,yes,email,email:toinen,address"
     )
     how = ("--channel", "email", "--evidence", "rang")
     assert cli("bans", "lift", "a@example.fi", *how).code == 1, "there is none of all lists"

@@ -142,4 +142,4 @@ def test_a_list_is_looked_up_by_address_as_written_and_folded_and_by_sha256(
         (asked[0], ("email",)), (asked[1], ()), (asked[2], ("post",)), (asked[3], ()), (asked[4], ("post",)),
     ]  # fmt: skip
     table = "".join(ban_lists.table(answers)).splitlines()
-    assert table[:2] == ["line,given,banned,channels,one_list", "1,Matti@EXAMPLE.fi,yes,email,"]
+    assert table[:2] == ["line,given,banned,channels,one_list,by", "1,Matti@EXAMPLE.fi,yes,email,,address"]

@@ -1,5 +1,5 @@
-"""After an erasure the address is nowhere: not in the files of the database, a dump, the data folder or the logs; nor
-is its unkeyed SHA-1, SHA-256 or MD5."""
+"""After an erasure neither the address nor the name is anywhere: not in the files of the database, a dump, the data
+folder or the logs; nor is the unkeyed SHA-1, SHA-256 or MD5 of either."""
 
 from __future__ import annotations
 
@@ -19,9 +19,11 @@ from mailinglist import db
 from mailinglist.consent import (
     address,
     bans,
+    bans_by_name,
     import_errand,
     import_jobs,
     ledger,
+    names,
     notes,
     registrar,
     verification,
@@ -40,6 +42,7 @@ from mailinglist.staff.audit import Actor
 from making import ask, person, the_list
 from searching import found
 
+NAME = "Xaver Nimikäinen"
 FIRST, WRITTEN = "Matti.Vanhanen@Example.fi", "Matti.Meikalainen@Example.fi"
 OTHER, OWNERS = "somebody.else@example.fi", "owner@example.org"
 TOLD = Told("phone", f"{WRITTEN} rang", date(2026, 11, 1), "Maija")
@@ -93,7 +96,7 @@ def live(mailbox: str) -> int:
         number = person(session, FIRST, now=NOW).id
         row = the_list(session)
         registrar.correct_address(session, number, found_by, TOLD, now=NOW)
-        registrar.correct_details(session, number, TOLD, name="Matti", language="sv", now=NOW)
+        registrar.correct_details(session, number, TOLD, name=NAME, language="sv", now=NOW)
         notes.add(session, number, "note", f"{WRITTEN} was {FIRST}", on=NOW, who="Maija", now=NOW)
         handoffs.enqueue(session, kind="bulletin", about=1, list_id=row.id, person_id=number, now=NOW)
         shift = handoffs.begin_shift(session, now=NOW)
@@ -119,7 +122,7 @@ def live(mailbox: str) -> int:
             reference="T/17", by=Actor(None, "root", ""), now=NOW,
         )  # fmt: skip
     ask_again(mailbox)
-    for data in (f"email,name\n{WRITTEN},Matti\n{OTHER},Else\n", f"email\n{WRITTEN.upper()}\n"):
+    for data in (f"email,name\n{WRITTEN},{NAME}\n{OTHER},Else\n", f"email\n{WRITTEN.upper()}\n"):
         with db.transaction() as session:
             job = import_jobs.upload(session, the_list(session), data.encode(), file_name="f.csv", who="Maija", now=NOW)
             meanings = ["email", "name"][: len(job.columns)]
@@ -145,11 +148,14 @@ def test_nothing_is_found_anywhere(
     assert any("mails.db" in place for place in before)
     assert any("persons" in place or "mailinglist.db" in place for place in before)
     assert found(settings, postgres, FIRST), "in a note, and in the catcher"
+    assert found(settings, postgres, NAME)
     assert leftovers.cut(db.db.engine)  # what is deleted lies in the file itself, too
     with db.transaction() as session:
         erasure = rights.erase(session, address.parse(WRITTEN.upper()), NOW + timedelta(hours=1))
     assert found(settings, postgres, WRITTEN) == []
     assert found(settings, postgres, FIRST) == []
+    for name in (NAME, names.key(NAME)):
+        assert found(settings, postgres, name) == []
     assert found(settings, postgres, OTHER), "others stay, and this test finds what there is"
     assert [each.to for each in caught.newest()] == [[OWNERS]] * 2 + [[OTHER]] * 2
     assert erasure.recipients == ("Tax office",)
@@ -159,6 +165,7 @@ def test_nothing_is_found_anywhere(
         assert (task.kind, task.person_id) == ("tell_recipient", number)
         assert "T/17" in task.words
         assert bans.check(session, address.parse(WRITTEN)).channels == ("post", "phone")
+        assert bans_by_name.check(session, NAME).channels == ("post", "phone"), "by its keyed digest"
         assert [job.trouble for job in session.query(ImportJob).order_by(ImportJob.id)] == [
             None, "it named somebody who was erased since",
         ]  # fmt: skip

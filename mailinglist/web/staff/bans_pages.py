@@ -1,5 +1,5 @@
-"""Marketing bans: looking whether an address is banned, forbidding, and lifting on evidence. For persons, by their
-number, and for addresses that are in no register: a ban outlives the person (REQUIREMENTS 2.5)."""
+"""Marketing bans: looking whether an address is banned, or somebody of a name, forbidding, and lifting on evidence. For
+persons, by their number, and for addresses that are in no register: a ban outlives the person (REQUIREMENTS 2.5)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from flask import Response, request, url_for
 from sqlalchemy.orm import Session
 
 from ... import db
-from ...consent import bans, bans_held, lists, register, registrar
+from ...consent import bans, bans_by_name, bans_held, lists, register, registrar
+from ...consent import names as names_of_persons
 from ...consent.address import Address, parse
 from ...consent.bans import Forbidden
 from ...consent.states import Channel
@@ -29,8 +30,8 @@ _ALL = "all lists"
 
 
 def look() -> Response:
-    """GET: the form, and whether marketing to the address that was asked about is forbidden; and the bans in force,
-    filtered, once somebody asks for them."""
+    """GET: the forms, and whether marketing to the address that was asked about is forbidden, or to somebody of the
+    name; and the bans in force, filtered, once somebody asks for them."""
     typed = request.args.get("address", "").strip()[:400]
     errors: dict[str, str] = {}
     with frame.looking() as session:
@@ -44,12 +45,29 @@ def look() -> Response:
             held = register.find(session, address)
             number = held.id if held else None
         _checked(number)
+    of_name = _of_name(errors)
     return frame.page(
         "registry/bans", 422 if errors else 200, here="bans", errors=errors, typed=typed,
+        name=request.args.get("name", "").strip()[:400], of_name=of_name,
+        of_name_forbidden=[_said(each, names) for each in of_name or ()],
         address=address.mailbox if address else "", found=found, number=number,
         forbidden=[_said(each, names) for each in found.forbidden] if found else [],
         **listing,
     )  # fmt: skip
+
+
+def _of_name(errors: dict[str, str]) -> tuple[Forbidden, ...] | None:
+    """What somebody of the name that was asked about has forbidden; None: nobody asked about a name."""
+    if "name" not in request.args:
+        return None
+    typed = request.args["name"].strip()
+    if names_of_persons.fault(typed):
+        errors["name"] = pages.say("Write the name of a person: letters, at most 200 characters, and no address.")
+        return None
+    with frame.looking() as session:
+        found = bans_by_name.in_force(session, typed)
+    _checked(None)
+    return found
 
 
 def _listing(names: Mapping[str, str]) -> dict[str, Any]:

@@ -105,7 +105,10 @@ def _reasons() -> list[tuple[str, str]]:
     return [
         (
             pages.say("Marketing bans"),
-            pages.say("As a keyed hash of the address, so that no later import or sign-up is mailed (GDPR 21(3))."),
+            pages.say(
+                "As keyed hashes of the address and of the name, if one was given, so that no later import or sign-up "
+                "is mailed, and other systems that ask by name are told (GDPR 21(3))."
+            ),
         ),
         (
             pages.say("Entries of the consent history"),

@@ -18,7 +18,7 @@ from mailinglist.consent.states import Channel
 from mailinglist.staff.levels import Level
 from mailinglist.staff.tables import AuditEntry
 from mailinglist.web import registry_words
-from making import person
+from making import named, person
 
 TOLD = {"how": "phone", "on": "2026-11-02", "words": "Call 17, asked for it"}
 
@@ -106,6 +106,26 @@ def test_a_ban_given_in_an_answer_is_found_by_how_it_was_given(desk: staffing.Si
 def test_what_a_restore_did_again_is_said_in_words(app: Flask) -> None:
     with app.test_request_context("/staff/"):
         assert registry_words.way("journal") == registry_words.way("journal of opt-outs") != "journal of opt-outs"
+
+
+def test_somebody_of_a_name_is_looked_up_and_the_answer_says_what_that_means(desk: staffing.Signed) -> None:
+    with db.transaction() as session:
+        named(session, ("matti@example.fi", "Matti <Virtanen>"), ("maija@example.fi", "Maija Mäki"), now=NOW)
+        bans.add(session, keys.keys_of(session).digest("matti@example.fi"), [Channel.POST], source="letter", now=NOW)
+    for name, said in (
+        ("<VIRTANEN>, matti", "Somebody of this name has forbidden marketing"),
+        ("Maija Mäki", "No ban is known by this name"),
+        ("Nemo", "No ban is known by this name"),
+    ):
+        text = html.unescape(desk.get("/staff/bans", query_string={"name": name}).text)
+        assert said in text
+        assert ("It may be another person of the same name" in text) is ("Virtanen" in name.title())
+        assert "no name stops it" in text
+    wrong = desk.get("/staff/bans", query_string={"name": "matti@example.fi"})
+    assert (wrong.status_code, "Write the name of a person" in wrong.text) == (422, True)
+    with db.reading() as session:
+        noted = session.execute(select(AuditEntry.about, AuditEntry.detail).where(AuditEntry.act == "ban_checked"))
+        assert noted.all() == [("", {})] * 3, "a name is in no audit"
 
 
 def test_bans_are_paged_by_their_numbers(desk: staffing.Signed, monkeypatch: pytest.MonkeyPatch) -> None:
