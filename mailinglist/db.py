@@ -8,7 +8,7 @@ installed is called. The database is the truth; the broker only rings the bell.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -57,6 +57,10 @@ BELLS = (REQUESTS, LETTERS, BULLETINS, IMPORTS, INBOUND)
 Ringer = Callable[[frozenset[str]], None]
 LastAct = Callable[[Session], None]
 """What is done at the very end of a transaction, when everything is flushed: the journal's lines go to the disk."""
+
+NO_OBJECTS: Mapping[str, Any] = {"synchronize_session": False}
+"""For an UPDATE or DELETE of rows of which the session holds no objects that are looked at afterwards: else SQLAlchemy
+looks through what it holds, and where it can't tell by itself which rows were meant, asks the database first."""
 
 _RINGING = "mailinglist_bells"
 _EXTENSION = "mailinglist_session"

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from commanding import environment
 from mailinglist.errors import SettingsError
-from mailinglist.settings import DkimKey, HostPort, Mailbox, Relay, Settings
+from mailinglist.settings import DkimKey, HostPort, Mailbox, Relay, Settings, is_loopback
 
 SECRET = "hush-hush-hush-hush"
 
@@ -291,3 +291,16 @@ def test_a_data_directory_that_can_not_be_written_is_said(tmp_path: Path) -> Non
         load(data_dir=str(tmp_path / "file")).with_keys()
     with pytest.raises(SettingsError, match=r"^MAILINGLIST_BAN_KEY: "):
         load(data_dir=str(tmp_path / "file"), secret_keys=SECRET).with_keys()
+
+
+@pytest.mark.parametrize(
+    ("host", "is_one"),
+    [
+        ("127.0.0.1", True), ("127.8.9.10", True), ("::1", True), ("::1%lo", True), ("::ffff:127.0.0.1", True),
+        ("localhost", True), ("LocalHost", True),
+        ("0.0.0.0", False), ("::", False), ("192.0.2.1", False), ("::ffff:192.0.2.1", False), ("fe80::1%eth0", False),
+        ("localhost.example.fi", False), ("127.0.0.1.example.fi", False), ("", False),
+    ],
+)  # fmt: skip
+def test_what_is_this_machine_and_nothing_else(host: str, is_one: bool) -> None:
+    assert is_loopback(host) is is_one

@@ -20,7 +20,7 @@ from ..consent.bans import Forbidden, Standing
 from ..consent.keys import keys_of
 from ..consent.sheet import Refusal
 from ..consent.states import Channel, channels
-from ..consent.tables import MailingList
+from ..consent.tables import MailingList, Person
 from . import output
 from .opening import opened, record, who
 
@@ -49,7 +49,7 @@ def add(address: str, channel: str, slug: str | None, source: str) -> None:
         held = register_of_bans.check(session, found).forbidden
         fresh = tuple(name for name in channels(channel) if Forbidden(name, slug) not in held)
         if fresh:
-            person = register.find(session, found)
+            person = register.held(session, Person.folded == found.folded)
             content = {"how": "staff", "source": source, "recorded_by": who()}
             evidence = ledger.file_evidence(session, content, person_id=person.id if person else None, now=now)
             digest = keys_of(session).digest(found.folded)

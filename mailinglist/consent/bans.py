@@ -24,7 +24,11 @@ from .keys import assert_sound, keys_of
 from .states import Channel
 from .tables import ALL_LISTS, Ban, MailingList, Person
 
+FORGOTTEN = "erased"
+"""The source of a ban whose words went with an erasure. The words of one in force are bound in the ledger."""
 _CHUNK = 500
+_WORDS = 200
+"""So many characters of its source a ban keeps."""
 # Nothing else may pass for “forbidden already”: a number that was given out twice must be an error, not a lost ban.
 _THE_SAME: dict[str, Any] = {
     "index_elements": ["digest", "channel", "list_id"], "index_where": Ban.lifted_at.is_(None)
@@ -159,9 +163,9 @@ def _add(
 ) -> tuple[Channel, ...]:
     """`add`, about a list by its number, with what it is called (`name_of`)."""
     list_id, slug = about
-    name = _names(session, [digest]).get(digest)
+    source, name = source[:_WORDS], _names(session, [digest]).get(digest)
     rows = [
-        {"digest": digest, "channel": c.value, "list_id": list_id, "source": source[:200], "given_at": now,
+        {"digest": digest, "channel": c.value, "list_id": list_id, "source": source, "given_at": now,
          "name_digest": name}
         for c in channels
     ]  # fmt: skip
@@ -170,7 +174,10 @@ def _add(
     fresh = tuple(Channel(name) for name in sorted(session.scalars(statement)))
     if fresh:
         chain = _chain(session, digest)
-        fact = ledger.Fact(ledger.BANNED, list=slug, channels=[c.value for c in fresh], evidence=evidence)
+        fact = ledger.Fact(
+            ledger.BANNED, list=slug, source_digest=keys_of(session).source(source),
+            channels=[c.value for c in fresh], evidence=evidence,
+        )  # fmt: skip
         ledger.append(session, chain, digest, fact, now=now)
         journal.note(session, journal_file.BANNED, digest, list_slug=slug, channels=fresh, now=now)
     return fresh
@@ -190,12 +197,14 @@ def add_many(
     list_id, slug = _of(only)
     if not source.strip():
         raise BadInput("A ban needs its source: who forbade it, and how.")
+    source = source[:_WORDS]
+    bound = keys_of(session).source(source)
     changed = 0
     for start in range(0, len(wanted), _CHUNK):
         part = list(dict.fromkeys(wanted[start : start + _CHUNK]))
         known = _names(session, part)
         rows = [
-            {"digest": digest, "channel": c.value, "list_id": list_id, "source": source[:200], "given_at": now,
+            {"digest": digest, "channel": c.value, "list_id": list_id, "source": source, "given_at": now,
              "name_digest": known.get(digest)}
             for digest in part
             for c in channels
@@ -209,7 +218,7 @@ def add_many(
         chains = ledger.chains_of(session, list(fresh))
         chains |= dict(session.execute(select(Person.digest, Person.chain).where(Person.digest.in_(list(fresh)))).all())
         facts = [
-            (chains[digest], digest, ledger.Fact(ledger.BANNED, list=slug, channels=found))
+            (chains[digest], digest, ledger.Fact(ledger.BANNED, list=slug, source_digest=bound, channels=found))
             for digest, found in fresh.items()
         ]
         ledger.append_many(session, facts, now=now)
@@ -246,7 +255,9 @@ def lift(
     that were lifted. Raises NotAllowed, BadInput."""
     if not evidence.strip():
         raise BadInput("Lifting a ban needs evidence: what the person said, when, and to whom.")
-    person = session.scalar(select(Person.id).where(Person.digest == keys_of(session).digest(address.folded)))
+    # Locked: an erasure that is under way is waited for, and they are gone then.
+    theirs = select(Person.id).where(Person.digest == keys_of(session).digest(address.folded))
+    person = session.scalar(theirs.with_for_update())
     content = {"lifted_by": who, "evidence": evidence}
     named = [each if isinstance(each, Forbidden) else Forbidden(each) for each in which]
     lifted = _lift(
@@ -268,8 +279,8 @@ def lift_by_key(
     now: datetime,
 ) -> tuple[Forbidden, ...]:
     """Lift bans for whoever holds a key that was mailed to the address of these digests: that is the evidence
-    (REQUIREMENTS 2.1). Returns those that were lifted; none, where there was nothing to lift. Raises
-    RegisterUnsound."""
+    (REQUIREMENTS 2.1). The person is locked. Returns those that were lifted; none, where there was nothing to lift.
+    Raises RegisterUnsound."""
     words = "by the person, with a key that was mailed to the address"
     return _lift(session, wanted, which, words=words, source="own page", evidence=origin, person_id=person_id, now=now)
 
@@ -326,7 +337,7 @@ def keep_name(session: Session, person: Person) -> None:
 
 def forget_words(session: Session, wanted: Sequence[bytes]) -> None:
     """An erasure's share: the bans of these digests stay, without words that may name the person."""
-    session.execute(update(Ban).where(Ban.digest.in_(list(wanted))).values(source="erased", lifted_by=None))
+    session.execute(update(Ban).where(Ban.digest.in_(list(wanted))).values(source=FORGOTTEN, lifted_by=None))
 
 
 def _names(session: Session, wanted: Sequence[bytes]) -> dict[bytes, bytes]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import datetime
 from functools import cache
+from sys import intern
 from typing import Any
 
-from .ledger import BANNED, ERASED, MOVED, OF_BANS, READDRESSED, RESTRICTED, UNRESTRICTED
+from .ledger import BAN_LIFTED, ERASED, MOVED, OF_BANS, READDRESSED, RESTRICTED, UNRESTRICTED
 from .states import Basis, Event, State
 
 
@@ -47,6 +49,28 @@ def banned(channel: str, slug: str | None) -> Banned:
     return channel, slug
 
 
+@dataclass(slots=True)
+class LastWord:
+    """What was last said of a ban."""
+
+    entry: int
+    """The number of the entry, over all chains."""
+    lifted: bool
+    at: datetime
+    source_digest: str
+    """Of the words that its row gives as its source; empty: the entry is of a version that did not bind them."""
+    erased: bool = False
+    """The same chain tells of an erasure since."""
+    of_bans: bool = False
+    """Its chain tells of nothing but bans."""
+
+    @classmethod
+    def of(cls, body: dict[str, Any], number: int) -> LastWord:
+        """By this entry. The digest is held once for all bans of an import: there may be a million."""
+        at, source = datetime.fromisoformat(body["at"]), intern(body.get("source_digest", ""))
+        return cls(number, body["event"] == BAN_LIFTED, at, source)
+
+
 Restricted = bool | tuple[bytes, int]
 """Whether the use of the data is restricted; else the chain that knows, and the how many-th entry there."""
 
@@ -56,10 +80,9 @@ class ChainState:
     """What one chain says of the register."""
 
     stands: dict[str, Stand] = field(default_factory=dict)
-    bans: dict[bytes, dict[Banned, int]] = field(default_factory=dict)
-    """What was last said of each ban, by the digest that it names: the number of the entry, and less than zero where it
-    was lifted. By numbers, since an address may have two chains: somebody came into the register at the moment when
-    somebody else had it forbidden, and the next word is in the chain of who came."""
+    bans: dict[bytes, dict[Banned, LastWord]] = field(default_factory=dict)
+    """What was last said of each ban, by the digest that it names. An address may have two chains: somebody came into
+    the register at the moment when somebody else had it forbidden, and the next word is in the chain of who came."""
     subject: bytes = b""
     """The digest that the last entry names."""
     erased: bool = False
@@ -88,18 +111,29 @@ class ChainState:
             # An entry without a list is about all lists, as every ban was at first.
             named = [banned(channel, body.get("list")) for channel in body.get("channels", ())]
             said = self.bans.setdefault(self.subject, {})
-            said.update(dict.fromkeys(named, number if event == BANNED else -number))
+            said.update(dict.fromkeys(named, LastWord.of(body, number)))
             return
         self.erased = self.of_bans = False
         self._hear_restriction(event, body)
         if event == ERASED:
             self.stands.clear()
             self.erased, self.erased_at = True, body["seq"]
+            for said in self.bans.values():
+                for word in said.values():
+                    word.erased = True
         elif event == MOVED:
             self.stands.clear()  # nobody has this address now; the person is told of in another chain
             self.goal = bytes.fromhex(body["other_chain"])
         elif "state" in body and "list" in body:
             self.stands[body["list"]] = self.stands.get(body["list"], NOWHERE).after(body)
+
+    def last_words(self) -> dict[bytes, dict[Banned, LastWord]]:
+        """`bans`, once the whole chain was heard."""
+        if self.of_bans:
+            for said in self.bans.values():
+                for word in said.values():
+                    word.of_bans = True
+        return self.bans
 
     def _hear_restriction(self, event: str, body: dict[str, Any]) -> None:
         """A restriction goes along with a corrected address: each entry of going away has its like in the other

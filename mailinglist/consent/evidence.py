@@ -17,7 +17,7 @@ from typing import Any
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from ..db import changed
+from ..db import NO_OBJECTS, changed
 from .ledger import OF_BANS
 from .states import Event, State
 from .tables import Evidence, LedgerEntry, Person, Subscription
@@ -118,4 +118,4 @@ def _overtaken(facts: Iterable[dict[str, Any]], before: datetime) -> list[bytes]
 
 def _deleted(session: Session, which: object) -> int:
     statement = delete(Evidence).where(which)  # type: ignore[arg-type]
-    return changed(session.execute(statement, execution_options={"synchronize_session": False}))
+    return changed(session.execute(statement, execution_options=NO_OBJECTS))

@@ -32,6 +32,7 @@ class Keys:
         self._issues = _derive(ban_secret, b"mailinglist frozen issue")
         self._journal = _derive(ban_secret, b"mailinglist journal")
         self._backup = _derive(ban_secret, b"mailinglist backup")
+        self._source = _derive(ban_secret, b"mailinglist source of a ban")
         self.check = hmac.digest(_derive(ban_secret, b"mailinglist key check"), b"check", "sha256")
 
     def digest(self, address: str) -> bytes:
@@ -46,6 +47,10 @@ class Keys:
         """The keyed digest of a name, by what it is compared by (`names.key`). With a key of its own, so that what is
         typed as a name never has the digest of an address."""
         return hmac.digest(self._name, key.encode(), "sha256")
+
+    def source(self, words: str) -> bytes:
+        """What a ledger entry names of the words that say who gave a ban: they may name a person, and be erased."""
+        return hmac.digest(self._source, words.encode(), "sha256")
 
     def seal(self, content: bytes) -> bytes:
         """A MAC of a frozen issue: who can write the database but has no key can't make another that fits."""

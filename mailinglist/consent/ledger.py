@@ -56,6 +56,8 @@ class Fact:
     notice: bytes | None = None
     """Digest of the privacy notice that was in force."""
     source: str | None = None
+    source_digest: bytes | None = None
+    """Of a ban: `Keys.source` of what its row says, which may be words about somebody, and no entry holds those."""
     channels: Sequence[str] = ()
     evidence: bytes | None = None
     other_chain: bytes | None = None
@@ -73,7 +75,8 @@ def canonical(value: dict[str, Any]) -> bytes:
 
 
 def file_evidence(session: Session, content: dict[str, Any], *, person_id: int | None, now: datetime) -> bytes:
-    """Put evidence aside and return its digest, which an entry binds."""
+    """Put evidence aside and return its digest, which an entry binds. Whose it is, is locked: of somebody who is being
+    erased at this moment it would stay."""
     stored = canonical({**content, "at": moment(now), "salt": secrets.token_hex(16)})
     digest = hashlib.sha256(stored).digest()
     session.execute(insert(Evidence).values(digest=digest, person_id=person_id, content=stored, created_at=now))
@@ -157,6 +160,7 @@ def _entry(
             **({"language": fact.text.language} if fact.text else {}),
             **({"notice": fact.notice.hex()} if fact.notice else {}),
             **({"source": fact.source} if fact.source else {}),
+            **({"source_digest": fact.source_digest.hex()} if fact.source_digest else {}),
             **({"channels": sorted(fact.channels)} if fact.channels else {}),
             **({"evidence": fact.evidence.hex()} if fact.evidence else {}),
             **({"other_chain": fact.other_chain.hex()} if fact.other_chain else {}),

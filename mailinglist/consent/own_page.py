@@ -90,7 +90,7 @@ def holder(session: Session, key: Key) -> Person | None:
 def held(session: Session, key: Key, *, confirmed: bool = True) -> Person:
     """The same, locked, for a change. Raises Unknown; with `confirmed` NotAllowed, where the address has to be
     confirmed first."""
-    person = register.held(session, Person.digest == key.digest)
+    person = _locked(session, key)
     if person is None:
         raise Unknown("Nobody with this address is in the register.")
     if confirmed and not proof.confirmed(session, person):
@@ -108,8 +108,15 @@ def held_to_erase(session: Session, key: Key) -> Person:
 
 
 def used(session: Session, key: Key) -> None:
-    """Somebody pressed something on the page of this key, also of one that has expired: it came to its mailbox."""
+    """Somebody pressed something on the page of this key, also of one that has expired: it came to its mailbox. Whoever
+    that is, is locked from here on."""
+    _locked(session, key)  # first, as an erasure locks: the requests come after the person
     requests.key_used(session, key.digest, until=key.issued_at + _A_SECOND)
+
+
+def _locked(session: Session, key: Key) -> Person | None:
+    """`holder`, locked: an erasure that is under way is waited for, and they are gone then."""
+    return register.held(session, Person.digest == key.digest)
 
 
 def bans_in_force(session: Session, key: Key) -> dict[Forbidden, datetime]:
@@ -165,7 +172,7 @@ def forbid(
     session: Session, key: Key, channels: Collection[Channel], *, origin: Origin, now: datetime
 ) -> tuple[Channel, ...]:
     """Forbid marketing on these channels (GDPR 21(2)). Returns those that are new. Raises RegisterUnsound."""
-    person = holder(session, key)
+    person = _locked(session, key)
     filed = ledger.file_evidence(session, origin, person_id=person.id if person else None, now=now)
     return bans.add(session, key.digest, channels, source=SOURCE, evidence=filed, now=now)
 
@@ -176,7 +183,7 @@ def lift(
     """Lift bans: that the key was mailed to the address is the evidence. Returns what was lifted. Nothing to lift is no
     error: it may have been pressed twice. Raises NotAllowed (the address has to be confirmed first: bans went along
     with it), RegisterUnsound."""
-    person = holder(session, key)
+    person = _locked(session, key)
     if person is not None and not proof.confirmed(session, person):
         raise NotAllowed("The address has to be confirmed first.")
     mailed_at = ledger.moment(key.issued_at)

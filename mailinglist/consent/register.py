@@ -436,15 +436,20 @@ def _shift(session: Session, person_id: int, row: MailingList, event: Event, *, 
 
 
 def unanswered(session: Session, *, before: datetime, limit: int) -> list[tuple[Person, MailingList]]:
-    """Persons (locked) who have been pending on a list since before this moment, and have not asked again since."""
+    """Persons (locked), of up to `limit` subscriptions, who have been pending on a list since before this moment, and
+    have not asked again since."""
+    due = select(Person.id).join(Subscription, Subscription.person_id == Person.id).where(*_unanswered(before))
+    numbers = session.scalars(
+        due.order_by(Person.id).limit(limit).with_for_update(of=Person, skip_locked=True)
+    ).all()  # fmt: skip
+    # Once more: who answered or asked again while the first look went on was found there as they had been before.
     rows = session.execute(
         select(Person, MailingList)
         .join(Subscription, Subscription.person_id == Person.id)
         .join(MailingList, MailingList.id == Subscription.list_id)
-        .where(*_unanswered(before))
-        .order_by(Person.id)
-        .limit(limit)
-        .with_for_update(of=Person, skip_locked=True)
+        .where(Person.id.in_(numbers), *_unanswered(before))
+        .order_by(Person.id),
+        execution_options={"populate_existing": True},
     )
     return [(person, row) for person, row in rows]
 

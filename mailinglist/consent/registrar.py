@@ -132,7 +132,7 @@ def forbid(
     origin = _origin(told, now)
     if not channels:
         raise BadInput("A ban needs at least one channel.")
-    person = register.find(session, address)
+    person = register.held(session, Person.folded == address.folded)
     filed = ledger.file_evidence(session, origin, person_id=person.id if person else None, now=now)
     digest = keys_of(session).digest(address.folded)
     return bans.add(session, digest, channels, only=only, source=f"staff: {told.how}", evidence=filed, now=now)

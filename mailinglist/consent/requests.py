@@ -367,13 +367,13 @@ def come_back(session: Session, *, now: datetime) -> int:
     before all else, also where the copy is of a version that let it wait its turn. Returns how many were closed."""
     session.execute(
         update(Request).where(Request.taken_at.is_(None), Request.kind == EXIT).values(not_before=FOREMOST),
-        execution_options={"synchronize_session": False},
+        execution_options=db.NO_OBJECTS,
     )
     closed = session.execute(
         update(Request)
         .where(Request.taken_at.is_(None), Request.kind != EXIT)
         .values(taken_at=now, outcome="restored", mailbox=None, name=None, origin=None, domain=""),
-        execution_options={"synchronize_session": False},
+        execution_options=db.NO_OBJECTS,
     )
     return db.changed(closed)
 
@@ -411,7 +411,7 @@ def clear_after(session: Session, after: int, *, before: datetime, limit: int) -
         return 0, None
     removed = session.execute(
         delete(Request).where(Request.id > after, Request.id <= last, *over(before)),
-        execution_options={"synchronize_session": False},
+        execution_options=db.NO_OBJECTS,
     )
     return db.changed(removed), last
 
@@ -438,7 +438,7 @@ def forget(session: Session, person: Person) -> int:
         delete(Request).where(
             (Request.person_id == person.id) | (Request.digest == person.digest) | db.among(Request.id, theirs)
         ),
-        execution_options={"synchronize_session": False},
+        execution_options=db.NO_OBJECTS,
     )
     return db.changed(removed)
 

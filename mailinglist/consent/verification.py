@@ -7,6 +7,10 @@ Evidence may be gone for two reasons. The person was erased: a later entry of th
 address was corrected, one of the chain that it leads to. Or it is older than evidence is kept at least
 (`periods.EVIDENCE_AT_LEAST`). A chain that only tells of bans may be of somebody whose name nobody knows; there any
 erasure since explains it. Evidence that is gone otherwise was taken away.
+
+A ban in force is held against the last entry about it: channel, list, digest, when it was given, and, by their keyed
+digest, the words that say who gave it. An erasure takes these words, for the same reasons. Entries of earlier versions
+bind no words, so there a change of them is not found. A ban that was lifted is held against its being lifted alone.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -29,8 +34,8 @@ from .. import db
 from ..periods import EVIDENCE_AT_LEAST
 from . import seal_check, seals
 from .address import fold
-from .bans import name_of
-from .chain_state import NOWHERE, Banned, ChainState, Restricted, Stand, banned
+from .bans import FORGOTTEN, name_of
+from .chain_state import NOWHERE, Banned, ChainState, LastWord, Restricted, Stand, banned
 from .findings import Problem, octets
 from .keys import keys_of
 from .ledger import ERASED, SEALS, START, text_digest
@@ -41,6 +46,8 @@ from .triggers import missing_triggers
 __all__ = ["Problem", "verify"]
 
 _STREAMED = {"yield_per": 2000}
+_SOURCES = 10_000
+"""Of so many sources of bans the digest is remembered: those of an import are all alike."""
 
 
 def verify(session: Session, *, outside: Path | None = None, now: datetime | None = None) -> Iterator[Problem]:
@@ -154,7 +161,7 @@ class _Reading:
         self._last_erasure = 0
         self._gone: dict[tuple[bytes, bytes], list[Restricted]] = {}
         self._restrictions: list[tuple[bytes, bool, tuple[bytes, int]]] = []
-        self._bans: dict[bytes, dict[Banned, int]] = {}
+        self._bans: dict[bytes, dict[Banned, LastWord]] = {}
 
     def problems(self) -> Iterator[Problem]:
         keys = keys_of(self._session)
@@ -174,9 +181,11 @@ class _Reading:
                 yield from self._verify_restriction(rows[0], chain, told)
             for goal, restricted in told.gone:
                 self._gone.setdefault((chain, goal), []).append(restricted)
-            for digest, said in told.bans.items():
+            for digest, said in told.last_words().items():
                 last = self._bans.setdefault(digest, said)
-                last.update({held: said[held] for held in said if abs(said[held]) > abs(last.get(held, 0))})
+                last.update(
+                    {held: said[held] for held in said if held not in last or said[held].entry > last[held].entry}
+                )
         yield from self._strays(entries.before(None))
         yield from _unknown(standings.before(None))
         yield from self._verify_bans()
@@ -284,16 +293,29 @@ class _Reading:
     def _verify_bans(self) -> Iterator[Problem]:
         """The bans in force must be those that the ledger tells of."""
         slugs = dict(self._session.execute(select(MailingList.id, MailingList.slug)).all())
+        source_digest = lru_cache(_SOURCES)(lambda words: keys_of(self._session).source(words).hex())
         rows = self._session.execute(
-            select(Ban.digest, Ban.channel, Ban.list_id).where(Ban.lifted_at.is_(None)), execution_options=_STREAMED
+            select(Ban.id, octets(Ban.digest), Ban.channel, Ban.list_id, Ban.source, Ban.given_at)
+            .where(Ban.lifted_at.is_(None))
+            .order_by(Ban.id),
+            execution_options=_STREAMED,
         )
-        for digest, channel, list_id in rows:
+        for number, digest, channel, list_id, source, given_at in rows:
             held = banned(channel, name_of(list_id, slugs.get(list_id)))
-            if self._bans.get(digest, {}).pop(held, 0) <= 0:
-                yield Problem(f"a ban on {_said(held)} is in force that the ledger does not know")
+            word = self._bans.get(digest, {}).pop(held, None)
+            if word is None or word.lifted:
+                yield Problem(f"ban {number}, on {_said(held)}, is in force, and the ledger does not know it")
+                continue
+            if given_at != word.at:
+                yield Problem(f"ban {number} says that it was given at another time than the ledger tells", word.entry)
+            if word.source_digest and source_digest(str(source)) != word.source_digest:
+                if source != FORGOTTEN:
+                    yield Problem(f"the source of ban {number} was altered", word.entry)
+                elif not (word.erased or (word.of_bans and word.entry < self._last_erasure)):
+                    yield Problem(f"the source of ban {number} is gone, and no erasure explains it", word.entry)
         for told in self._bans.values():
-            for held in sorted((held for held, number in told.items() if number > 0), key=_said):
-                yield Problem(f"a ban on {_said(held)} that the ledger tells of is not in force")
+            for held in sorted((held for held, word in told.items() if not word.lifted), key=_said):
+                yield Problem(f"a ban on {_said(held)} that the ledger tells of is not in force", told[held].entry)
 
 
 # ── the register ──────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -13,8 +13,8 @@ from sqlalchemy import ColumnElement, exists, func, literal_column, select, unio
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from ..consent.tables import Person
-from ..db import among, changed
-from .handoffs import BULLETIN, NO_OBJECTS, OPEN, RARE, in_parts, parts_of
+from ..db import NO_OBJECTS, among, changed
+from .handoffs import BULLETIN, OPEN, RARE, in_parts, parts_of
 from .tables import Handoff
 
 _ACCEPTED = Handoff.state == literal_column("'accepted'")

@@ -21,7 +21,7 @@ from .. import observe
 from ..consent import register
 from ..consent.states import State
 from ..consent.tables import MailingList, Person, Subscription
-from ..db import UtcDateTime, among, changed
+from ..db import NO_OBJECTS, UtcDateTime, among, changed
 from . import dispatch, failures, troubles, verdicts
 from .failures import Blame, Failure, Went
 from .handoffs import BULLETIN, look_up_by_key
@@ -53,7 +53,6 @@ _MANY = 200
 _NEAR = 20 * failures.WINDOW
 """Mails of one bulletin that go one after the other have numbers so near: others, and letters, may go at the same
 time."""
-_NO_OBJECTS = {"synchronize_session": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,7 +230,7 @@ def _weigh(session: Session, found: Sequence[Row[int, int]], *, now: datetime) -
             observe.count("persons_given_up")
             number += 1
     weighed = update(Bounce).where(among(Bounce.id, [row[0] for row in found])).values(due=False)
-    session.execute(weighed, execution_options=_NO_OBJECTS)
+    session.execute(weighed, execution_options=NO_OBJECTS)
     return number
 
 
@@ -349,14 +348,14 @@ def _went(session: Session, bulletin_id: int, ill: Mapping[int, Blame], first: i
 def forget(session: Session, person_id: int) -> int:
     """The person is erased: what servers said goes, and the domain of the address. How many rows are kept."""
     gone = update(Bounce).where(Bounce.person_id == person_id).values(words=None, domain="", due=False)
-    return changed(session.execute(gone, execution_options=_NO_OBJECTS))
+    return changed(session.execute(gone, execution_options=NO_OBJECTS))
 
 
 def forget_words(session: Session, *, before: datetime, limit: int) -> int:
     """Delete what servers said before this moment, of up to `limit` mails. How many."""
     old = select(Bounce.id).where(Bounce.words.is_not(None), Bounce.at < before).order_by(Bounce.at).limit(limit)
     gone = update(Bounce).where(Bounce.id.in_(old)).values(words=None)
-    return changed(session.execute(gone, execution_options=_NO_OBJECTS))
+    return changed(session.execute(gone, execution_options=NO_OBJECTS))
 
 
 def said(session: Session, *, before: datetime) -> int:

@@ -14,8 +14,8 @@ import ssl
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from enum import Enum, auto
-from ipaddress import IPv6Address, ip_address
 
+from ..settings import is_loopback
 from .conversation import Conversation, Octets
 from .offers import Offers
 from .opening import Ask, Opening, Secure, Unusable
@@ -162,7 +162,7 @@ class Connection:
         # A group is one write; waiting for the answer to the one before would only hold it back.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._phase = _Phase.TALKING
-        loopback = _is_loopback(str(sock.getpeername()[0]))
+        loopback = is_loopback(str(sock.getpeername()[0]))
         self._opening = Opening(self.standing.relay, self._helo, self._timeouts, loopback=loopback)
         self._next_step(now)
 
@@ -320,9 +320,3 @@ class Connection:
 
 def _reason(error: OSError) -> str:
     return (error.reason if isinstance(error, ssl.SSLError) else error.strerror) or type(error).__name__
-
-
-def _is_loopback(host: str) -> bool:
-    address = ip_address(host.partition("%")[0])
-    mapped = address.ipv4_mapped if isinstance(address, IPv6Address) else None
-    return (mapped or address).is_loopback

@@ -47,7 +47,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from .. import moments
 from ..consent import register
-from ..db import among, changed, dead_after, insert_new
+from ..db import NO_OBJECTS, among, changed, dead_after, insert_new
 from ..observe import redact
 from . import failures
 from .tables import KINDS, OPEN_STATES, RARE_STATES, AudiencePart, Dispatch, Handoff, Shift
@@ -62,7 +62,6 @@ OPEN = Handoff.state.in_([literal_column(f"'{state}'") for state in OPEN_STATES]
 RARE = Handoff.state.in_([literal_column(f"'{state}'") for state in RARE_STATES])
 """SQL: it is out of the ordinary: the account counts these."""
 _LETTERS = [kind for kind in KINDS if kind != BULLETIN]
-NO_OBJECTS = {"synchronize_session": False}
 
 
 class Claimed(NamedTuple):

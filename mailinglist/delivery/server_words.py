@@ -10,8 +10,8 @@ from datetime import UTC, datetime
 from sqlalchemy import ColumnElement, func, literal_column, select, update
 from sqlalchemy.orm import Session
 
-from ..db import among, changed
-from .handoffs import BULLETIN, NO_OBJECTS
+from ..db import NO_OBJECTS, among, changed
+from .handoffs import BULLETIN
 from .tables import Handoff
 
 _LETTER = Handoff.kind != literal_column(f"'{BULLETIN}'")

@@ -5,11 +5,10 @@ from __future__ import annotations
 import shutil
 import tempfile
 from collections.abc import Iterator
-from ipaddress import ip_address
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from ..settings import PREFIX, Settings
+from ..settings import PREFIX, Settings, is_loopback
 from .findings import Finding, Level
 
 _LITTLE_ROOM = 500 * 2**20
@@ -76,7 +75,4 @@ def _open_to_others(settings: Settings) -> Iterator[Path]:
 
 def _is_local(host: str) -> bool:
     """Whether a host is this machine, or a name that stands for none."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith((".localhost", ".localdomain", ".test", ".invalid"))
+    return is_loopback(host) or host.endswith((".localhost", ".localdomain", ".test", ".invalid"))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Iterator
-from ipaddress import ip_address
 
 from ..delivery.offers import Offers
 from ..delivery.opening import Opening, Secure, Unusable
 from ..delivery.parcels import Timeouts
-from ..settings import PREFIX, Relay, Settings
+from ..settings import PREFIX, Relay, Settings, is_loopback
 from .findings import Finding, Level, reason
 
 _SECONDS = 5.0
@@ -54,7 +53,7 @@ def check_relay(settings: Settings, relay: Relay) -> Iterator[Finding]:
     how = "over TLS" if secured else "in the clear"
     signed_in = ", signed in" if relay.user else ""
     utf8 = "" if offers.utf8 else "; addresses like jörg@example.fi can't be mailed (no SMTPUTF8)"
-    if secured or settings.uses_catcher or _is_loopback(relay.host):
+    if secured or settings.uses_catcher or is_loopback(relay.host):
         yield Finding("mail server", Level.OK, f"{name} answers {how}{signed_in}{utf8}")
     else:
         mend = "use a server that offers STARTTLS, and say ?starttls=required"
@@ -67,7 +66,7 @@ def _greet(relay: Relay, helo: str) -> tuple[Offers, bool]:
     Raises Unusable, OSError.
     """
     connection = socket.create_connection((relay.host, relay.port), timeout=_SECONDS)
-    loopback = ip_address(connection.getpeername()[0].partition("%")[0]).is_loopback
+    loopback = is_loopback(connection.getpeername()[0])
     try:
         opening = Opening(relay, helo, _TIMEOUTS, loopback=loopback)
         while opening.offers is None:
@@ -97,10 +96,3 @@ def _tls(verify: bool) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -25,7 +25,7 @@ from sqlalchemy import delete, func, select, update
 from sqlalchemy.orm import Session
 
 from .. import moments, observe
-from ..db import among, clock, dead_after, insert_new
+from ..db import NO_OBJECTS, among, clock, dead_after, insert_new
 from ..heartbeat import Heartbeat
 from . import processes
 from .tables import InHand
@@ -38,7 +38,6 @@ again it counts as dead."""
 _PROCESS = secrets.token_hex(4)
 _silent_since: dict[tuple[str, datetime], float] = {}
 """Hands that this process sees silent since their last beat: from when on, in seconds of its own clock."""
-_NO_OBJECTS = {"synchronize_session": False}
 
 
 def mine() -> str:
@@ -61,7 +60,7 @@ def let_go(session: Session, numbers: Collection[int] | None = None) -> None:
     which = InHand.hand == mine()
     if numbers is not None:
         which = which & among(InHand.mail_id, sorted(numbers))
-    session.execute(delete(InHand).where(which), execution_options=_NO_OBJECTS)
+    session.execute(delete(InHand).where(which), execution_options=NO_OBJECTS)
 
 
 def any_left(session: Session) -> bool:
@@ -74,19 +73,19 @@ def of_the_dead(session: Session) -> list[int]:
     """Take away what is in the hands of dead workers: which mails that were."""
     silent = InHand.beat_at < clock(session) - dead_after(session)  # still, as it is taken away
     gone = delete(InHand).where(InHand.hand.in_(_dead(session)), silent).returning(InHand.mail_id)
-    return sorted(session.scalars(gone, execution_options=_NO_OBJECTS))
+    return sorted(session.scalars(gone, execution_options=NO_OBJECTS))
 
 
 def put_right(session: Session) -> None:
     """A beat by a clock that was ahead counts as one of now: whoever is dead is found so from here on."""
     now = clock(session)
     ahead = update(InHand).where(InHand.beat_at > moments.latest(now)).values(beat_at=now)
-    session.execute(ahead, execution_options=_NO_OBJECTS)
+    session.execute(ahead, execution_options=NO_OBJECTS)
 
 
 def clear(session: Session) -> None:
     """After a restore: nobody has anything in hand."""
-    session.execute(delete(InHand), execution_options=_NO_OBJECTS)
+    session.execute(delete(InHand), execution_options=NO_OBJECTS)
 
 
 def _dead(session: Session) -> list[str]:
@@ -130,5 +129,5 @@ class AtWork(Heartbeat):
             _log.error("worker_hangs_in_a_mail", hand=self._hand)
             return False
         theirs = update(InHand).where(InHand.hand == self._hand).values(beat_at=clock(session))
-        session.execute(theirs, execution_options=_NO_OBJECTS)
+        session.execute(theirs, execution_options=NO_OBJECTS)
         return True

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, case, func, select, update
 from sqlalchemy.orm import Session
 
 from .. import moments
-from ..db import changed
+from ..db import NO_OBJECTS, changed
 from .tables import IS_UNSEEN, Spooled, from_the_same, of_list
 
 PENDING, HANDING, ACCEPTED = "pending", "handing", "accepted"
@@ -29,7 +29,6 @@ DEFERRED = "deferred"
 _AGAIN = (timedelta(minutes=5), timedelta(minutes=30), timedelta(hours=2), timedelta(hours=12))
 _FORGOTTEN = timedelta(minutes=15)
 """Handing over one mail takes no longer: whoever began it is dead."""
-_NO_OBJECTS = {"synchronize_session": False}
 
 
 def send_on(row: Spooled, now: datetime) -> None:
@@ -91,7 +90,7 @@ def of_domain(row: Spooled) -> ColumnElement[bool] | None:
 def withhold(session: Session, number: int) -> None:
     """It is not sent on: the owner has had enough for a day, of all or of its writer, or there is none."""
     theirs = update(Spooled).where(Spooled.id == number, Spooled.forwarded == HANDING)
-    session.execute(theirs.values(forwarded=WITHHELD), execution_options=_NO_OBJECTS)
+    session.execute(theirs.values(forwarded=WITHHELD), execution_options=NO_OBJECTS)
 
 
 def settle(session: Session, number: int, *, state: str, now: datetime) -> None:
@@ -113,17 +112,17 @@ def settle(session: Session, number: int, *, state: str, now: datetime) -> None:
 def left_behind(session: Session, now: datetime) -> int:
     """What was being sent on when a worker died: nobody knows whether it arrived, and it is not sent again."""
     left = update(Spooled).where(IS_UNSEEN, Spooled.forwarded == HANDING, Spooled.forward_at < now - _FORGOTTEN)
-    return changed(session.execute(left.values(forwarded=UNCERTAIN), execution_options=_NO_OBJECTS))
+    return changed(session.execute(left.values(forwarded=UNCERTAIN), execution_options=NO_OBJECTS))
 
 
 def put_right(session: Session, *, now: datetime) -> int:
     """The same for what is sent on (`spool.put_right`)."""
     never = (Spooled.forwarded.in_([PENDING, HANDING]), Spooled.forward_at > moments.latest(now) + _AGAIN[-1])
     late = update(Spooled).where(IS_UNSEEN, *never)
-    return changed(session.execute(late.values(forward_at=now), execution_options=_NO_OBJECTS))
+    return changed(session.execute(late.values(forward_at=now), execution_options=NO_OBJECTS))
 
 
 def come_back(session: Session) -> None:
     """After a restore: what was to be sent on may have been since, and is not sent again; it stands in the console."""
     may_have_gone = update(Spooled).where(IS_UNSEEN, Spooled.forwarded.in_([PENDING, HANDING]))
-    session.execute(may_have_gone.values(forwarded=UNCERTAIN), execution_options=_NO_OBJECTS)
+    session.execute(may_have_gone.values(forwarded=UNCERTAIN), execution_options=NO_OBJECTS)

@@ -21,7 +21,7 @@ from .. import db, moments
 from ..consent import register
 from ..consent.address import Address, fold
 from ..consent.tables import Person
-from ..db import among, changed, insert_new
+from ..db import NO_OBJECTS, among, changed, insert_new
 from ..observe import count
 from . import hands, onward, whose
 from .intents import BOUNCE, COMPLAINT
@@ -46,7 +46,6 @@ _AT_ONCE = 50
 """Mails whose From is looked at at once."""
 _IS_WAITING = Spooled.state == literal_column(f"'{WAITING}'")  # spelt out, so that the partial index serves
 _IS_ASKED = Spooled.outcome == literal_column("'asked'")
-_NO_OBJECTS = {"synchronize_session": False}
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,7 +209,7 @@ def done_many(session: Session, numbers: Sequence[int], *, kind: str, outcome: s
         update(Spooled)
         .where(among(Spooled.id, numbers))
         .values(state=HANDLED, kind=kind, outcome=outcome, handled_at=now, raw=None, **NOBODYS),
-        execution_options=_NO_OBJECTS,
+        execution_options=NO_OBJECTS,
     )
 
 
@@ -346,7 +345,7 @@ def put_right(session: Session, *, now: datetime) -> int:
     """Have mails that wait for a moment that none can wait for be handled, or sent on, now: they came in by a clock
     that was ahead. Returns how many mails that were."""
     never = update(Spooled).where(_IS_WAITING, Spooled.not_before > moments.latest(now) + _AGAIN[-1])
-    number = changed(session.execute(never.values(not_before=now), execution_options=_NO_OBJECTS))
+    number = changed(session.execute(never.values(not_before=now), execution_options=NO_OBJECTS))
     hands.put_right(session)
     return number + onward.put_right(session, now=now)
 
@@ -361,9 +360,9 @@ def come_back(session: Session, *, now: datetime) -> int:
     onward.come_back(session)
     joins = update(Spooled).where(_IS_WAITING, func.lower(Spooled.recipient).like("%-join@%"))
     values = {"state": HANDLED, "kind": "command", "outcome": RESTORED, "raw": None, "handled_at": now}
-    closed = changed(session.execute(joins.values(**values), execution_options=_NO_OBJECTS))
+    closed = changed(session.execute(joins.values(**values), execution_options=NO_OBJECTS))
     others = update(Spooled).where(Spooled.state.in_([WAITING, FAILED]), Spooled.outcome.is_(None))
-    session.execute(others.values(outcome=RESTORED), execution_options=_NO_OBJECTS)
+    session.execute(others.values(outcome=RESTORED), execution_options=NO_OBJECTS)
     return closed
 
 
@@ -375,7 +374,7 @@ def clear(session: Session, before: datetime, *, limit: int = 5000) -> int:
     person, stay; so does, for as long again, that one went unread. What is deleted is not known when it is handed in
     again: so keep them longer than any server tries."""
     old = select(Spooled.id).where(*_over(before)).order_by(Spooled.received_at).limit(limit)
-    return changed(session.execute(delete(Spooled).where(Spooled.id.in_(old)), execution_options=_NO_OBJECTS))
+    return changed(session.execute(delete(Spooled).where(Spooled.id.in_(old)), execution_options=NO_OBJECTS))
 
 
 def over(session: Session, before: datetime) -> int:
@@ -403,9 +402,9 @@ def forget(session: Session, person_id: int, *, addresses: Sequence[str] = ()) -
             among(Spooled.id, _reported(session, {fold(address) for address in addresses})),
         )
     open_ones = update(Spooled).where(theirs, IS_UNSEEN).values(state=SEEN)
-    session.execute(open_ones, execution_options=_NO_OBJECTS)
+    session.execute(open_ones, execution_options=NO_OBJECTS)
     gone = update(Spooled).where(theirs, Spooled.state != WAITING).values(raw=None, person_id=None, **NOBODYS)
-    return changed(session.execute(gone, execution_options=_NO_OBJECTS))
+    return changed(session.execute(gone, execution_options=NO_OBJECTS))
 
 
 def _written_by(session: Session, folded: Set[str]) -> list[int]:

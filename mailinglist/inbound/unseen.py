@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, func, select, update
 from sqlalchemy.orm import Session
 
 from ..consent.address import fold
-from ..db import among, changed
+from ..db import NO_OBJECTS, among, changed
 from ..observe import count
 from . import crowding
 from .tables import (
@@ -28,8 +28,6 @@ from .tables import (
     from_the_same,
     of_list,
 )
-
-_NO_OBJECTS = {"synchronize_session": False}
 
 
 def page(session: Session, *, before: int | None = None, limit: int = 50) -> list[Spooled]:
@@ -88,7 +86,7 @@ def _unread(session: Session, numbers: Collection[int], outcome: str, now: datet
         return 0
     theirs = update(Spooled).where(among(Spooled.id, sorted(numbers)), IS_UNSEEN)
     gone = {"state": HANDLED, "outcome": outcome, "handled_at": now, "raw": None, **NOBODYS}
-    number = changed(session.execute(theirs.values(**gone), execution_options=_NO_OBJECTS))
+    number = changed(session.execute(theirs.values(**gone), execution_options=NO_OBJECTS))
     count(f"mails_{outcome.replace('-', '_')}", number)
     return number
 
@@ -110,4 +108,4 @@ def seen_alike(session: Session, row: Spooled, numbers: Collection[int], *, now:
     """A person has dealt with those of these mails that have the return path and the From of this one; how many."""
     theirs = update(Spooled).where(IS_UNSEEN, among(Spooled.id, sorted(numbers)), from_the_same(row))
     done_with = theirs.values(state=SEEN, handled_at=now)
-    return changed(session.execute(done_with, execution_options=_NO_OBJECTS))
+    return changed(session.execute(done_with, execution_options=NO_OBJECTS))

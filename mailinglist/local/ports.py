@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import socket
-from ipaddress import ip_address
 
 from ..errors import Fault
 from ..settings import PREFIX, HostPort
@@ -47,11 +46,3 @@ def reachable(bind: HostPort) -> HostPort:
     """Where a program on this machine finds what listens at `bind`: a wildcard address is no address to connect to."""
     wildcards = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 (read, not bound)
     return HostPort(wildcards.get(bind.host, bind.host), bind.port)
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host, an IP address or a name, is this machine and nothing else."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -239,11 +239,14 @@ def _forget_gone(session: Session, before: datetime, now: datetime) -> Step:
     """Who left the last list before this moment is forgotten, as by erasure: nothing rests on their data any more. The
     ledger keeps an import from bringing them back."""
     # In no order: for one, all who are due would be looked up for each group. Nobody waits here, so no order is needed.
-    wanted = select(Person).where(*_long_gone(before)).limit(_PERSONS)
-    persons = session.scalars(wanted.with_for_update(of=Person, skip_locked=True)).all()
+    wanted = select(Person.id).where(*_long_gone(before)).limit(_PERSONS)
+    found = session.scalars(wanted.with_for_update(of=Person, skip_locked=True)).all()
+    # Once more: who came back while the first look went on was found there as they had been before.
+    still = select(Person).where(Person.id.in_(found), *_long_gone(before))
+    persons = session.scalars(still, execution_options={"populate_existing": True}).all()
     for person in persons:
         rights.forget(session, person, now, source=_SOURCE)
-    return _group(len(persons))
+    return Step(len(persons), more=bool(found))
 
 
 def _gone_due(session: Session, before: datetime) -> int:

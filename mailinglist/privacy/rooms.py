@@ -74,7 +74,7 @@ class Room:
 _OF_THE_PROGRAM = frozenset(
     {
         "id", "about", "entry", "hash", "v", "chain", "seq", "subject", "text", "notice", "evidence", "other_chain",
-        "salt", "file_sha256", "account_id",
+        "source_digest", "salt", "file_sha256", "account_id",
     }
 )  # fmt: skip
 _OF_EVIDENCE = frozenset({"salt", "file_sha256"})

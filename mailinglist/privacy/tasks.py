@@ -15,7 +15,7 @@ from sqlalchemy import delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from .. import moments
-from ..db import changed
+from ..db import NO_OBJECTS, changed
 from ..errors import BadInput, NotAllowed, Unknown
 from .tables import Task
 
@@ -116,22 +116,16 @@ def forget(session: Session, person_id: int, now: datetime) -> int:
     own = (Task.person_id == person_id, Task.kind.in_(ASKED))
     session.execute(
         update(Task).where(*own, Task.done_at.is_(None)).values(done_at=now, done_by=_BY_ERASURE),
-        execution_options={"synchronize_session": False},
+        execution_options=NO_OBJECTS,
     )
-    emptied = session.execute(
-        update(Task).where(*own).values(words="", done_words=None), execution_options={"synchronize_session": False}
-    )
+    emptied = session.execute(update(Task).where(*own).values(words="", done_words=None), execution_options=NO_OBJECTS)
     # What was written about telling others may name them too.
     others = (Task.person_id == person_id, Task.done_words.is_not(None))
-    session.execute(
-        update(Task).where(*others).values(done_words=None), execution_options={"synchronize_session": False}
-    )
+    session.execute(update(Task).where(*others).values(done_words=None), execution_options=NO_OBJECTS)
     return changed(emptied)
 
 
 def clear(session: Session, *, before: datetime, limit: int) -> int:
     """Delete up to `limit` tasks that were done before this moment. Returns how many went."""
     old = select(Task.id).where(Task.done_at < before).order_by(Task.done_at).limit(limit)
-    return changed(
-        session.execute(delete(Task).where(Task.id.in_(old)), execution_options={"synchronize_session": False})
-    )
+    return changed(session.execute(delete(Task).where(Task.id.in_(old)), execution_options=NO_OBJECTS))

@@ -110,7 +110,7 @@ def test_one_about_a_list_that_is_missing_outlives_the_address_as_written(app: F
         assert sorted(rows) == [("email", 4711), ("post", 0)]
         assert len(bans.in_force(session, [made.digest, made.exact_digest])) == 2
         assert _problems(session) == [
-            "a ban on email of list number 4711 alone is in force that the ledger does not know"
+            "ban 2, on email of list number 4711 alone, is in force, and the ledger does not know it"
         ]
 
 
@@ -186,7 +186,7 @@ def test_a_scope_that_was_altered_in_the_table_is_named(app: Flask, harm: str) -
                 "alone"}[harm]  # fmt: skip
         told = "email" if harm == "narrower" else "email of list toinen alone"
         assert _problems(session) == [
-            f"a ban on {held} is in force that the ledger does not know",
+            f"ban 1, on {held}, is in force, and the ledger does not know it",
             f"a ban on {told} that the ledger tells of is not in force",
         ]
 

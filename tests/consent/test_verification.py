@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable
 from datetime import date, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
@@ -28,7 +29,7 @@ from mailinglist.consent import (
     signing,
 )
 from mailinglist.consent.states import Channel, State
-from mailinglist.consent.tables import ChainHead, LedgerEntry, Person, Seal
+from mailinglist.consent.tables import Ban, ChainHead, LedgerEntry, Person, Seal
 from mailinglist.consent.verification import verify
 from mailinglist.periods import EVIDENCE_AT_LEAST
 from mailinglist.privacy import rights
@@ -140,15 +141,35 @@ STATEMENTS: dict[str, tuple[list[str], str]] = {
     "a beginning": ([f"UPDATE subscriptions SET since = '2025-01-01' WHERE {OF_P1}"], "says since 2025-01-01"),
     "the text agreed to": ([f"UPDATE subscriptions SET text_id = NULL WHERE {OF_P1}"], "names another consent text"),
     "a subscription deleted": ([f"DELETE FROM subscriptions WHERE {OF_P1}"], "on list tector-tiedottaa, the register"),
-    "a ban deleted": (["DELETE FROM bans"], "a ban on email that the ledger tells of is not in force"),
-    "a ban lifted": (["UPDATE bans SET lifted_at = given_at"], "a ban on email that the ledger tells of"),
+    "a ban deleted": (["DELETE FROM bans"], "a ban on email that the ledger tells of is not in force | entry 10"),
+    "a ban lifted": (["UPDATE bans SET lifted_at = given_at"], "that the ledger tells of is not in force | entry 10"),
+    "a lifted ban put back in force": (
+        ["UPDATE bans SET lifted_at = NULL WHERE channel = 'post'"],
+        "ban 2, on post, is in force, and the ledger does not know it",
+    ),
     "a ban turned into another": (
         ["UPDATE bans SET channel = 'phone' WHERE channel = 'email'"],
-        "a ban on phone is in force that the ledger does not know",
+        "ban 1, on phone, is in force, and the ledger does not know it",
+    ),
+    "a ban on all lists made one of a single list": (
+        ["UPDATE bans SET list_id = 1"],
+        "ban 1, on email of list tector-tiedottaa alone, is in force, and the ledger does not know it",
+    ),
+    "a ban given at another time": (
+        ["UPDATE bans SET given_at = '2025-01-01'"],
+        "ban 1 says that it was given at another time than the ledger tells | entry 10",
+    ),
+    "a ban given by somebody else": (
+        ["UPDATE bans SET source = 'own page'"],
+        "the source of ban 1 was altered | entry 10",
+    ),
+    "the words of a ban taken away, as an erasure does": (
+        ["UPDATE bans SET source = 'erased'"],
+        "the source of ban 1 is gone, and no erasure explains it | entry 10",
     ),
     "a ban made up": (
         ["UPDATE bans SET digest = (SELECT digest FROM persons WHERE folded = 'p0@example.fi')"],
-        "a ban on email is in force that the ledger does not know",
+        "ban 1, on email, is in force, and the ledger does not know it",
     ),
     "an address": (
         ["UPDATE persons SET mailbox = 'evil@example.fi', folded = 'evil@example.fi' WHERE id = 1"],
@@ -191,13 +212,19 @@ STATEMENTS: dict[str, tuple[list[str], str]] = {
 }  # fmt: skip
 
 
-def _rewritten(session: Session) -> None:
+def _in_swedish(body: dict[str, Any]) -> None:
+    body["language"] = "sv"
+
+
+def _rewritten(session: Session, change: Callable[[dict[str, Any]], None] = _in_swedish) -> None:
     """By somebody who has the ban key too: hashes, head and MAC all fit, and p1 was shown a page in Swedish."""
     chain = session.scalars(select(Person.chain).where(Person.folded == "p1@example.fi")).one()
     rows = session.scalars(select(LedgerEntry).where(LedgerEntry.chain == chain).order_by(LedgerEntry.seq)).all()
     last = ledger.START
     for row in rows:
-        row.body = ledger.canonical({**json.loads(row.body), "language": "sv"})
+        body = json.loads(row.body)
+        change(body)
+        row.body = ledger.canonical(body)
         row.hash = last = hashlib.sha256(last + row.body).digest()
     head = session.get_one(ChainHead, chain)
     head.last_hash, head.mac = last, keys.keys_of(session).head_mac(chain, head.count, last)
@@ -321,6 +348,50 @@ def test_so_does_one_after_the_address_was_corrected(sealed: Path):
         registrar.correct_address(session, p1.id, address.parse("last@example.fi"), TOLD, now=NOW + timedelta(hours=2))
         rights.erase(session, address.parse("last@example.fi"), NOW + timedelta(hours=3))
         assert found_by(session) == []
+
+
+def test_and_that_the_words_of_bans_are_gone(app: Flask):
+    """Also of one that is on the address as it was written, and so lies in a chain that names nobody."""
+    keyed = "Known.By.Name@example.fi"
+    with db.transaction() as session:
+        keys_ = keys.keys_of(session)
+        bans.add(session, keys_.digest(keyed), [Channel.POST], source="a list of SHA-256", now=NOW)
+        person(session, keyed, now=NOW)
+        registrar.forbid(session, address.parse(keyed), [Channel.EMAIL, Channel.PHONE], TOLD, now=NOW)
+        assert found_by(session) == []
+    with db.transaction() as session:
+        session.execute(update(Ban).where(Ban.channel != "phone").values(source="erased"))
+        told = found_by(session)
+        assert [each.partition(" |")[0] for each in told] == [
+            "the source of ban 1 is gone, and no erasure explains it",
+            "the source of ban 2 is gone, and no erasure explains it",
+        ]
+        session.rollback()
+    with db.transaction() as session:
+        rights.erase(session, address.parse(keyed), NOW + timedelta(hours=1))
+        assert set(session.scalars(select(Ban.source))) == {"erased"}
+        assert found_by(session) == []
+        # One that was given since keeps its words, though the chain tells of an erasure.
+        bans.add(session, keys_.digest(keyed.lower()), [Channel.DISCLOSURE], source="phone", now=NOW)
+        session.execute(update(Ban).values(source="erased"))
+        assert [each.partition(" |")[0] for each in found_by(session)] == [
+            "the source of ban 5 is gone, and no erasure explains it"
+        ]
+
+
+def test_of_an_entry_that_binds_no_words_they_are_not_looked_at(app: Flask):
+    """So those of earlier versions are."""
+    with db.transaction() as session:
+        made = person(session, "p1@example.fi", now=NOW)
+        bans.add(session, made.digest, [Channel.EMAIL], source="phone", now=NOW)
+        session.execute(update(Ban).values(source="post"))
+        assert len(found_by(session)) == 1
+        with without_triggers(session):
+            _rewritten(session, lambda body: body.pop("source_digest", None))
+            session.flush()
+        assert found_by(session) == []
+        session.execute(update(Ban).values(given_at=NOW - timedelta(hours=1)))
+        assert len(found_by(session)) == 1
 
 
 def test_and_so_does_its_age(sealed: Path):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import smtplib
 from dataclasses import dataclass
 
-from ...settings import HostPort, Settings
+from ...settings import HostPort, Settings, is_loopback
 from .. import ports
 from .outgoing import NAME, Outgoing
 
@@ -38,7 +38,7 @@ def listener(settings: Settings) -> HostPort | None:
     if bind is None or not settings.uses_catcher:
         return None
     at = ports.reachable(bind)
-    return at if ports.is_loopback(at.host) else None
+    return at if is_loopback(at.host) else None
 
 
 def hand_in(mail: Outgoing, at: HostPort) -> Answer:

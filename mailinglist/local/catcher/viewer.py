@@ -11,8 +11,7 @@ from flask import Blueprint, Flask, Response, abort, current_app, jsonify, redir
 from flask.json.provider import DefaultJSONProvider
 from werkzeug.wrappers import Response as AnyResponse
 
-from ...settings import Settings
-from .. import ports
+from ...settings import Settings, is_loopback
 from . import handing, message
 from .showing import listing, mail_or_404, show_mail, store, when
 from .store import Caught, Store
@@ -93,7 +92,7 @@ def _protect(response: Response) -> Response:
 def _mail_policy(base_url: str) -> str:
     """What a mail's HTML may do: show itself, and open links in new windows. No script, nothing from outside."""
     site = urlsplit(base_url)
-    own = f" {site.scheme}://{site.netloc}" if ports.is_loopback(site.hostname or "") else ""
+    own = f" {site.scheme}://{site.netloc}" if is_loopback(site.hostname or "") else ""
     return (
         f"default-src 'none'; style-src 'unsafe-inline'; img-src data:{own}; "
         "sandbox allow-popups allow-popups-to-escape-sandbox; form-action 'none'; frame-ancestors 'self'"
