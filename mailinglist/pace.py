@@ -36,6 +36,8 @@ OWN_PAGE = "own-page"
 """What is changed on one's own page, by its key's address; leaving and forbidding are never limited."""
 TEST_MAIL = "test-mail"
 """Test mails, by the account that sends them."""
+API, API_REFUSED = "api", "api-refused"
+"""Calls of a program, by its token; and calls without a good token, by the client: guessing is dear."""
 
 _PER_CLIENT = parse_many("10 per minute; 60 per hour")  # SURFACE, Web
 _LIMITS = {
@@ -48,6 +50,8 @@ _LIMITS = {
     FACTOR: parse_many("5 per minute; 20 per hour; 50 per day"),
     OWN_PAGE: parse_many("30 per minute; 120 per hour"),
     TEST_MAIL: parse_many("20 per hour; 60 per day"),
+    API: parse_many("600 per minute"),
+    API_REFUSED: parse_many("60 per minute"),
 }
 # Some proxies write the port behind the address: 192.0.2.1:4711, [2001:db8::1]:4711.
 _PORT = re.compile(r"^([0-9.]{7,15}|\[[0-9A-Fa-f:.]+\]):[0-9]+$")

@@ -127,6 +127,7 @@ WRITERS = {
     "Passkey": {"staff/factors.py"},
     "RecoveryCode": {"staff/factors.py"},
     "SignIn": {"staff/sign_ins.py"},
+    "ApiToken": {"staff/programs.py"},
     "AuditEntry": {"staff/audit.py"},
     "Dispatch": {"delivery/dispatch.py"},
     "AudiencePart": {"delivery/handoffs.py"},

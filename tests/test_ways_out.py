@@ -6,6 +6,8 @@ A new one fails here until somebody has decided which it is (REQUIREMENTS 2.5, 5
 from __future__ import annotations
 
 import ast
+import json
+import re
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -15,6 +17,8 @@ from mailinglist.delivery.bulletin_desk import BulletinDesk
 from mailinglist.delivery.letter_desk import LetterDesk
 from mailinglist.delivery.tables import KINDS
 from mailinglist.letters import desk
+from mailinglist.web import api
+from mailinglist.web.api import openapi
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -54,6 +58,17 @@ EXPORTERS = {
     "inbound/reading.py:_take_apart": "reads the field of a mail that came in; makes no file",
 }
 """Who makes a file with addresses in it: the name that it has to call, or in words why no gate stands before it."""
+
+
+TOLD_TO_PROGRAMS = {
+    "of the addresses that the program names": {"answers", "banned", "channels", "in_force", "channel", "error"},
+    "of people whom it hands over": {"updated", "unchanged", "refused", "remarks", "index", "reason", "words", "added"},
+    "of a bulletin": {"state", "audience", "accepted", "deferred", "rejected", "excluded", "uncertain", "pending",
+                      "first_at", "last_at", "due_at", "trouble", "held", "ready_at"},
+    "of a list, and of nobody on it": {"list", "name", "texts", "text", "language", "digest"},
+    "of nobody": {"done"},
+}  # fmt: skip
+"""What an answer of the API may hold: none of it is an address that the program did not have (T7.3)."""
 
 
 def sources() -> Iterator[Path]:
@@ -212,3 +227,14 @@ def test_whoever_makes_a_file_of_addresses_names_its_gate() -> None:
     for name, rests_on in EXPORTERS.items():
         if " " not in rests_on:
             assert rests_on in found[name], f"{name} does not ask {rests_on}"
+
+
+def test_no_answer_to_a_program_holds_an_address() -> None:
+    told = openapi.described(api.CALLS, "https://lists.example.fi")
+    answers = {call.answers.__name__ for call in api.CALLS}
+    schemas, fields = told["components"]["schemas"], set()
+    while answers:
+        schema = schemas[answers.pop()]
+        fields |= schema.get("properties", {}).keys()
+        answers |= set(re.findall(r"#/components/schemas/(\w+)", json.dumps(schema)))
+    assert fields == set().union(*TOLD_TO_PROGRAMS.values())

@@ -124,6 +124,8 @@ def _told(done: restoring.Restored) -> Iterator[str]:
         yield f"Closed: {output.count(report['closed'], 'request')} that nobody had taken. Who waits can ask again."
     yield f"Staff: {output.count(report['ended'], 'sign-in')} ended, {output.count(report['links'], 'link')} void."
     yield "  Accounts are as they were: look at `mailinglist staff list`."
+    if report.get("tokens"):  # a restore that an earlier version began says nothing of them
+        yield f"Programs: {output.count(report['tokens'], 'token')} revoked: `mailinglist programs add` makes new ones."
     for trouble in done.troubles:
         yield f"Missing: {trouble}"
     if done.released:

@@ -53,6 +53,8 @@ class Warrant:
     basis: Basis
     source: str
     evidence: bytes
+    how: str = "import"
+    """What the ledger says of how they came."""
 
 
 @dataclass(slots=True)
@@ -326,7 +328,7 @@ class _Group:
             self._outcome.added += 1
         fact = ledger.Fact(
             Event.IMPORT, list=self._row.slug, state=after.value, before=before.value, basis=basis.value,
-            source="import" if before is not after else CORRECTION, evidence=self._warrant.evidence,
+            source=self._warrant.how if before is not after else CORRECTION, evidence=self._warrant.evidence,
         )  # fmt: skip
         self._facts.append((person.chain, person.digest, fact))
 

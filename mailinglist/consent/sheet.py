@@ -12,7 +12,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import BadAddress, BadInput
@@ -251,9 +251,14 @@ def _assert_own(heading: Sequence[str]) -> None:
     if any("@" in name for name in names):
         raise BadInput(f"The first line must name the columns ({', '.join(COLUMNS)}), and here it holds an address.")
     for name, cell in zip(names, heading, strict=True):
-        for pattern, why in _FOREIGN:
-            if pattern.search(name):
-                raise BadInput(f"The column “{_shown(cell)}” {why}. Take it out of the file.")
+        if why := why_foreign(name):
+            raise BadInput(f"The column “{_shown(cell)}” {why}. Take it out of the file.")
+
+
+def why_foreign(name: str) -> str:
+    """Why what is called so (`column_name`) belongs to another register, as the end of a sentence; empty: it does
+    not."""
+    return next((why for pattern, why in _FOREIGN if pattern.search(name)), "")
 
 
 def _mapped(heading: Sequence[str], meanings: Sequence[str]) -> tuple[str, ...]:
@@ -289,7 +294,11 @@ def _columns(heading: Sequence[str]) -> tuple[str, ...]:
 def _entry(line: int, columns: Sequence[str], cells: Sequence[str], sale_needed: bool) -> Entry:
     if len(cells) > len(columns):
         raise BadInput("it has more cells than the first line has columns")
-    values = dict(zip(columns, cells, strict=False))
+    return entry_of(line, dict(zip(columns, cells, strict=False)), sale_needed=sale_needed)
+
+
+def entry_of(line: int, values: Mapping[str, str], *, sale_needed: bool) -> Entry:
+    """One person by what COLUMNS hold of them. Raises BadInput."""
     found = address.parse(values.get("email", ""))
     written = values.get("language", "").strip()
     language = language_of(written)

@@ -9,18 +9,21 @@ one piece of evidence: who took in which file (by its SHA-256), when, and from w
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from ..errors import BadInput
+from ..errors import BadAddress, BadInput
 from . import ledger, register_many, sheet
 from .register_many import Admission, Warrant
 from .sheet import Entry, Refusal, Remark, Sheet
 from .states import Basis
 from .tables import MailingList
+
+BY_FILE, BY_PROGRAM = "import", "api"
+"""How people come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +34,10 @@ class Consignment:
     basis: Basis
     source: str
     file: str
-    """Its name, for the evidence."""
+    """Its name, for the evidence; empty: it is no file."""
     digest: str
     """SHA-256 of the file, hex."""
+    how: str = BY_FILE
 
     def __len__(self) -> int:
         """How many entries wait to be taken in."""
@@ -60,6 +64,26 @@ def read(data: bytes, *, basis: Basis, source: str, file: str) -> Consignment:
     return Consignment(found, basis, source.strip(), file, hashlib.sha256(data).hexdigest())
 
 
+def handed_over(people: Sequence[Mapping[str, str]], *, basis: Basis, source: str, digest: str) -> Consignment:
+    """People whom a program hands over (T5.1), each by `sheet.COLUMNS`; `digest` is the SHA-256, hex, of what it sent.
+    What an import says of a line is said of each by its place, from 0 on."""
+    entries: list[Entry] = []
+    refused: list[Refusal] = []
+    seen: dict[str, int] = {}
+    for place, values in enumerate(people):
+        try:
+            entry = sheet.entry_of(place, values, sale_needed=basis is Basis.CUSTOMER)
+        except BadInput as error:
+            refused.append(Refusal(place, f"bad address: {error}" if isinstance(error, BadAddress) else str(error)))
+            continue
+        earlier = seen.setdefault(entry.address.folded, place)
+        if earlier == place:
+            entries.append(entry)
+        else:
+            refused.append(Refusal(place, f"a duplicate: the same address is at {earlier}"))
+    return Consignment(Sheet(tuple(entries), tuple(refused)), basis, source, "", digest, BY_PROGRAM)
+
+
 def take_in(
     session: Session,
     row: MailingList,
@@ -83,9 +107,9 @@ def begin(session: Session, row: MailingList, consignment: Consignment, *, who: 
     """Put aside the evidence for a file. Returns what each part of it rests on."""
     filed = file_evidence(
         session, row, basis=consignment.basis, source=consignment.source, file=consignment.file,
-        digest=consignment.digest, who=who, now=now,
+        digest=consignment.digest, how=consignment.how, who=who, now=now,
     )  # fmt: skip
-    return warrant_of(consignment.basis, consignment.source, filed)
+    return warrant_of(consignment.basis, consignment.source, filed, how=consignment.how)
 
 
 def parts(consignment: Consignment) -> list[Sequence[Entry]]:
@@ -129,22 +153,23 @@ def file_evidence(
     source: str,
     file: str,
     digest: str,
+    how: str = BY_FILE,
     who: str,
     now: datetime,
 ) -> bytes:
     """Put aside who takes in which file, and from where. Returns the digest that each person's entry is bound to."""
     content = {
-        "how": "import", "recorded_by": who, "source": source, "basis": basis.value, "file": file,
+        "how": how, "recorded_by": who, "source": source, "basis": basis.value, "file": file,
         "file_sha256": digest, "list": row.slug,
     }  # fmt: skip
     return ledger.file_evidence(session, content, person_id=None, now=now)
 
 
-def warrant_of(basis: Basis, source: str, evidence: bytes) -> Warrant:
-    """What an admission from a file rests on."""
-    return Warrant(basis, source_of(source), evidence)
+def warrant_of(basis: Basis, source: str, evidence: bytes, *, how: str = BY_FILE) -> Warrant:
+    """What an admission from a file, or by a program, rests on."""
+    return Warrant(basis, source_of(source, how), evidence, how)
 
 
-def source_of(source: str) -> str:
-    """What a subscription says of where it came from, when a file from `source` brought it."""
-    return f"import: {source}"[:200]
+def source_of(source: str, how: str = BY_FILE) -> str:
+    """What a subscription says of where it came from, when a file from `source` brought it, or a program."""
+    return f"{how}: {source}"[:200]

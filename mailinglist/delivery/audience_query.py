@@ -202,8 +202,8 @@ def _of_files(session: Session, list_id: int) -> Iterator[str]:
     filed = select(Evidence.content).where(Evidence.person_id.is_(None)).order_by(Evidence.id.desc()).limit(_FILES)
     for content in session.scalars(filed):
         said = json.loads(content)
-        if said.get("how") == "import" and said.get("list") == row.slug:
-            yield transfer.source_of(said["source"])
+        if said.get("how") in (transfer.BY_FILE, transfer.BY_PROGRAM) and said.get("list") == row.slug:
+            yield transfer.source_of(said["source"], said["how"])
 
 
 def _count_banned(session: Session, list_id: int, conditions: Sequence[ColumnElement[bool]]) -> int:

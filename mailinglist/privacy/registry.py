@@ -273,6 +273,12 @@ HOLDINGS: tuple[Holding, ...] = (
     _staff(
         "sign_ins", "client address, browser, times of a sign-in", "{days} days after its last use", rule="sign_ins"
     ),
+    _staff(
+        "api_tokens",
+        "tokens of other systems: their name, what they may, and who made and revoked them",
+        "{days} days after they were over",
+        rule="audit",
+    ),
     Holding(
         "audit",
         About.STAFF,

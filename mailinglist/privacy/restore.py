@@ -29,7 +29,7 @@ from ..delivery import dispatch, letter_desk
 from ..delivery.tables import Shift
 from ..errors import BadInput, Fault, NotAllowed, Unknown
 from ..inbound import spool
-from ..staff import accounts, audit, sign_ins
+from ..staff import accounts, audit, programs, sign_ins
 from ..staff.audit import Actor
 from . import archive, replay, snapshot
 from .backup import FORMAT
@@ -54,7 +54,7 @@ class Restored:
     report: dict[str, Any]
     """`replayed`: what was done again, in numbers; `missing`: the first joins and lifted bans that are not in the copy;
     `paused`: bulletins; `uncertain`: mails; `closed`: requests; `ended`: sign-ins; `links`: of staff, void;
-    `authentic`: whether the backup proved to be ours."""
+    `tokens`: of other systems, revoked; `authentic`: whether the backup proved to be ours."""
 
 
 def restore(
@@ -189,6 +189,7 @@ def _come_back(
     report = {
         "paused": paused, "uncertain": uncertain, "closed": closed, "ended": sign_ins.end_every(session, now=now),
         "links": accounts.void_every_link(session, now=now), "replayed": {}, "missing": [], "authentic": authentic,
+        "tokens": programs.revoke_every(session, by=by.who, now=now),
     }  # fmt: skip
     for earlier in session.scalars(select(Restoration).where(Restoration.replayed_at.is_(None))):
         earlier.replayed_at = now  # of the copy's own past; this one has taken its place

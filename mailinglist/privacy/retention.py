@@ -23,7 +23,7 @@ from ..db import insert_new
 from ..delivery import bounces, server_words
 from ..inbound import spool, unseen
 from ..observe import count, logger
-from ..staff import accounts, audit, sign_ins
+from ..staff import accounts, audit, programs, sign_ins
 from . import disclosures, leftovers, rights, tasks
 from .access import keep_days
 from .tables import Cleared, Task, Walk
@@ -288,6 +288,14 @@ def _sign_ins_due(session: Session, before: datetime) -> int:
     return sign_ins.over(session, before=before) + accounts.links_over(session, before=before)
 
 
+def _clear_programs(session: Session, before: datetime, _now: datetime) -> Step:
+    return _group(programs.clear(session, before=before))
+
+
+def _programs_due(session: Session, before: datetime) -> int:
+    return programs.over(session, before=before)
+
+
 def _clear_uploads(session: Session, before: datetime, now: datetime) -> Step:
     return _group(import_jobs.drop_abandoned(session, before=before, now=now))
 
@@ -368,6 +376,8 @@ RULES: tuple[Rule, ...] = (
     Rule("audit", "lines of the audit", "audit", "access can be looked into for so long", _clear_audit, _audit_due),
     Rule("sign_ins", "sign-ins and links of staff that are over", "sign_ins", "what they were is in the audit",
          _clear_sign_ins, _sign_ins_due),
+    Rule("programs", "tokens of other systems that are over", "audit", "the audit names them for so long",
+         _clear_programs, _programs_due),
     Rule("uploads", "files of people that nobody decided about", "uploads", "nobody needs them", _clear_uploads,
          _uploads_due),
     Rule("tasks", "tasks that were done", "tasks", "that it was answered can be shown for so long", _clear_tasks,

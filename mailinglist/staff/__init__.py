@@ -5,6 +5,7 @@
     factors.py     second factors: authenticator, passkeys, recovery codes
     sign_ins.py    sign-ins, kept on the server: beginning, both factors, freshness, ending
     audit.py       who did, or looked at, what
+    programs.py    tokens of other systems, for the API
     triggers.py    what keeps the audit append-only, on both databases
     passwords.py   pure: Argon2id, and which passwords are refused
     totp.py        pure: codes of authenticator apps (RFC 6238)
@@ -12,7 +13,7 @@
     vault.py       pure: what is encrypted at rest, with the secret keys
     secrecy.py     the secrecy statement and its version
 
-Owns: accounts, passkeys, recovery codes, enrolments, sign-ins, audit.
+Owns: accounts, passkeys, recovery codes, enrolments, sign-ins, tokens of programs, audit.
 
 Promises: nobody works here without a name, a password, a second factor and the secrecy statement (T8). Account and
 levels are read at each request: a demotion or disabling works on the very next one. The secret in the cookie changes

@@ -115,6 +115,30 @@ class SignIn(Base):
     agent: Mapped[str] = mapped_column(String(300))
 
 
+class ApiToken(Base):
+    """What another system calls the API with."""
+
+    __tablename__ = "api_tokens"
+    __table_args__ = {"sqlite_autoincrement": True}  # the audit knows it by its number
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    name: Mapped[str] = mapped_column(String(100))
+    """Which system it is for, as staff call it."""
+    digest: Mapped[bytes] = mapped_column(Digest, unique=True)
+    """SHA-256 of the secret."""
+    scopes: Mapped[list[str]] = mapped_column(JSON)
+    """Sorted; see programs.Scope."""
+    list_id: Mapped[int | None] = mapped_column(ForeignKey("lists.id"))
+    """The only list that it is good for; none: all of them."""
+    created_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    created_by: Mapped[str] = mapped_column(String(200))
+    expires_at: Mapped[datetime] = mapped_column(UtcDateTime)
+    used_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    """When it was last used, to the hour."""
+    revoked_at: Mapped[datetime | None] = mapped_column(UtcDateTime)
+    revoked_by: Mapped[str | None] = mapped_column(String(200))
+
+
 class AuditEntry(Base):
     """Who did, or looked at, what. Append-only: triggers refuse a change, and a deletion before its time."""
 

@@ -1,4 +1,5 @@
-"""THE FRONT: the pages that everybody sees, and the console for staff (`staff`). Parse, call one verb, render.
+"""THE FRONT: the pages that everybody sees, the console for staff (`staff`), and the API for other systems (`api`).
+Parse, call one verb, render.
 
 Owns no table. Promises: every route declares its guard (`routes`); public pages need no script, no third party and no
 cookie but that of the confirming browser (`visitor`); a well-formed address is answered alike and after the same work,

@@ -10,6 +10,7 @@ from flask import request
 
 if TYPE_CHECKING:
     from ..staff.sign_ins import Standing
+    from ..staff.tables import ApiToken
 
 _KEY = "mailinglist.exchange"
 BE_PATIENT = "mailinglist.be_patient"
@@ -31,6 +32,8 @@ class Exchange:
     """A page for staff."""
     standing: Standing | None = None
     """Who is signed in, as of this request."""
+    program: ApiToken | None = None
+    """The token of the program that calls, as of this request."""
     frames: bool = False
     """The page shows another page of ours in a frame: the preview of a mail."""
     megabytes: int | None = None

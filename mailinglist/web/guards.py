@@ -9,6 +9,7 @@ from enum import Enum
 from flask import Response
 
 from ..staff.levels import Right
+from ..staff.programs import Scope
 
 
 class Guard(Enum):
@@ -25,6 +26,8 @@ class Guard(Enum):
     """One's own account, the secrecy statement, signing out."""
     STAFF = "staff with a right"
     """Both factors, the secrecy statement accepted, and the route's right."""
+    PROGRAM = "a program with a token"
+    """A bearer token that is good for the route's scope (`web.api.door`)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Route:
     """What is counted per client before anything else is looked at; none: not limited."""
     right: Right | None = None
     """With Guard.STAFF: what one needs."""
+    scope: Scope | None = None
+    """With Guard.PROGRAM: what the token has to be good for."""
     fresh: bool = False
     """Asks for a sign-in of the last minutes: export, lifting a ban, sending, changing levels."""
     body: int | None = None
@@ -55,11 +60,13 @@ class Route:
     def __post_init__(self) -> None:
         if (self.guard is Guard.STAFF) != (self.right is not None):
             raise ValueError(f"{self.rule}: a route for staff names a right, and no other does")
+        if (self.guard is Guard.PROGRAM) != (self.scope is not None):
+            raise ValueError(f"{self.rule}: a route for programs names a scope, and no other does")
 
     @property
     def of_the_console(self) -> bool:
         """Whether it is one of the pages for staff."""
-        return self.guard not in (Guard.ANYONE, Guard.LINK)
+        return self.guard not in (Guard.ANYONE, Guard.LINK, Guard.PROGRAM)
 
     @property
     def endpoint(self) -> str:

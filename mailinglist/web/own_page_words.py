@@ -118,11 +118,12 @@ def _basis(basis: str, state: State) -> str:
 
 def _source(source: str) -> str:
     """Where the data came from (GDPR 15(1)(g))."""
-    if source.startswith("import: "):
-        return say("Brought over from: %(source)s", source=source.removeprefix("import: "))
+    if source.startswith(("import: ", "api: ")):
+        return say("Brought over from: %(source)s", source=source.partition(": ")[2])
     return {
         "web": say("From the form on our website."),
         "mail": say("From your e-mail to us."),
+        "api": say("From a form on another of our sites."),
         "confirmed": say("From you: you confirmed that you want to be on the list."),
         "staff": say("From you, written down by our staff."),
     }.get(source, source)

@@ -176,9 +176,10 @@ def _value(part: str, name: str, value: Any, zone: ZoneInfo) -> str:
         "outcome": registry_words.request_outcome,
         "entrance": registry_words.way,
         "how": registry_words.way,
-        "source": registry_words.way,
+        "source": registry_words.source,
         "letter": lambda key: registry_words.mail(key, None),
         "act": words_of_acts.act,
+        "recorded_by": words_of_acts.who,
     }
     kinds = {
         "mails": lambda key: registry_words.mail(key, None),

@@ -1,4 +1,7 @@
-"""Error pages: in words, in the visitor's language, and with the right status. No page shows what went wrong inside."""
+"""Error pages: in words, in the visitor's language, and with the right status. No page shows what went wrong inside.
+
+Programs get no page: `api.problem`.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +16,7 @@ from ..consent import lists
 from ..errors import Fault, MailinglistError, Refused, TokenSpent
 from ..observe import count, logger
 from ..pace import TooMany
+from .api import problem as api_problem
 from .exchange import exchange
 from .looks import Brand, brand_of
 from .pages import page, reason, say, settings
@@ -70,6 +74,8 @@ def install(app: Flask) -> None:
     def on_http(error: HTTPException) -> Response:
         if error.code is None or error.code < 400:
             return make_response(error.get_response())  # a redirect to the right spelling of an address
+        if api_problem.is_of_the_api(request.path):
+            return api_problem.of_http(error)
         response = _answer(error.code)
         if error.code == 405 and getattr(error, "valid_methods", None):
             response.allow.update(error.valid_methods)  # type: ignore[attr-defined]
@@ -89,6 +95,8 @@ def install(app: Flask) -> None:
     def on_ours(error: MailinglistError) -> Response:
         if isinstance(error, Fault):
             log.error("page_failed", why=type(error).__name__)
+        if api_problem.is_of_the_api(request.path):
+            return api_problem.of(error)
         if isinstance(error, Refused) and not isinstance(error, TooMany) and frame.is_of_the_console(request.path):
             # To staff, a verb's own words: they tell what to do about it.
             return frame.problem(say("That can't be done now"), reason(error), error.http_status)
@@ -98,7 +106,7 @@ def install(app: Flask) -> None:
     def on_database(error: SQLAlchemyError) -> Response:
         # Its message holds the statement and its values: an address may be among them.
         log.error("page_failed", why=type(error).__name__, code=error.code)
-        return _answer(503)
+        return api_problem.not_now() if api_problem.is_of_the_api(request.path) else _answer(503)
 
 
 def _brand() -> Brand | None:

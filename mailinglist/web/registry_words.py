@@ -89,6 +89,7 @@ def way(key: str) -> str:
         "page": say("By the button on the page"),
         "one-click": say("By the mail program's own button"),
         "import": say("By a file"),
+        "api": say("By another of our systems"),
         "correction": say("By a file"),
         "staff": say("By staff"),
         "letter": say("By the link in the letter"),
@@ -125,7 +126,7 @@ def sources_meant(typed: str) -> list[str]:
 
 
 _WAYS = (
-    "page", "one-click", "answer", "own page", "import", "went along with a corrected address",
+    "page", "one-click", "answer", "own page", "import", "api", "went along with a corrected address",
     "journal of opt-outs", "erased", "phone", "paper", "mail", "visit", "staff",
 )  # fmt: skip
 
@@ -158,7 +159,7 @@ def event(key: str) -> Badge:
         "confirmed": (say("Confirmed"), "good"),
         "disowned": (say("Said that they did not ask"), "bad"),
         "left": (say("Left"), "bad"),
-        "imported": (say("Taken in from a file"), "good"),
+        "imported": (say("Brought over from another system"), "good"),
         "given_up": (say("Mail kept failing"), "bad"),
         "restored": (say("Put back on the list after mail had failed"), "good"),
         "lapsed": (say("The request was never answered"), "plain"),

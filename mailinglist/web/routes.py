@@ -9,7 +9,22 @@ from flask import Flask
 from werkzeug.routing import BaseConverter
 
 from .. import pace
-from . import confirming, files, front, health, images, joining, leaving, looks, lost_link, preferences, staff, visitor
+from . import (
+    api,
+    confirming,
+    files,
+    front,
+    health,
+    images,
+    joining,
+    leaving,
+    looks,
+    lost_link,
+    preferences,
+    staff,
+    visitor,
+)
+from .api import door
 from .guards import Guard, Route
 from .staff import frame
 
@@ -47,6 +62,7 @@ ROUTES = (
     Route("GET", "/robots.txt", files.robots, _ANY),
     Route("GET", "/favicon.ico", files.favicon, _ANY),
     *images.ROUTES,
+    *api.ROUTES,
     *staff.ROUTES,
 )
 
@@ -59,7 +75,7 @@ def install(app: Flask) -> None:
     # A redirect to the tidy spelling would be made from the Host header, which anybody may write.
     app.url_map.merge_slashes = False
     for route in ROUTES:
-        view = frame.guarded(route)
+        view = door.guarded(route) if route.guard is Guard.PROGRAM else frame.guarded(route)
         view = visitor.paced(view, route.pace) if route.pace else view
         # Pages of the console answer with a slash at the end, too, as people type addresses; by themselves, without a
         # redirect, for the same reason.

@@ -28,7 +28,7 @@ PACE = "mailinglist_pace"
 
 _COOKIE = "mailinglist_browser"
 _NONCE_BYTES = 16
-_LONGEST_AGENT = 300
+LONGEST_AGENT = 300
 
 
 def origin(request: Request, how: str, *, language: str) -> Origin:
@@ -49,7 +49,7 @@ def client() -> str:
 
 def agent() -> str:
     """What the browser says that it is, fit for keeping."""
-    return "".join(c for c in request.user_agent.string if c.isprintable())[:_LONGEST_AGENT]
+    return "".join(c for c in request.user_agent.string if c.isprintable())[:LONGEST_AGENT]
 
 
 def spend(what: str) -> None:

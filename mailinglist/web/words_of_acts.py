@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..consent.own_page import SOURCE
+from ..staff import programs
 from .pages import say
 
 
@@ -94,6 +95,12 @@ def acts() -> Mapping[str, str]:
         "data_disclosed": say("Gave data to somebody outside"),
         "breach_looked_into": say("Looked into a breach"),
         "retention_run": say("Deleted what is past its storage period"),
+        "api_token_issued": say("Made a token for another system"),
+        "api_token_revoked": say("Revoked a token of another system"),
+        "api_people_taken_in": say("Handed over people"),
+        "api_ban_given": say("Handed on a ban"),
+        "api_leave_given": say("Handed on a leave"),
+        "api_request_written_down": say("Handed on a request to join"),
         "list_exported": say("Exported a list"),
         "list_made": say("Made a list"),
         "list_set": say("Changed the settings of a list"),
@@ -106,12 +113,18 @@ def act(name: str) -> str:
 
 
 def who(name: str) -> str:
-    """Who acted: an account's name, or the person on their own page."""
+    """Who acted: an account's name, another system, or the person on their own page."""
+    if (system := programs.named(name)) is not None:
+        return say("System %(name)s", name=system)
     return say("The person's own page") if name == SOURCE else name
 
 
 def who_meant(typed: str) -> str:
-    """Whom somebody means who types a name, or what the page calls the person's own page."""
+    """Whom somebody means who types a name, or what the page calls another system or the person's own page."""
+    start, _name, _end = say("System %(name)s", name=_NUMBER).partition(_NUMBER)
+    meant = programs.PROGRAM + typed[len(start) :]
+    if typed.casefold().startswith(start.casefold()) and programs.named(meant) is not None:
+        return meant
     return SOURCE if typed.casefold() == say("The person's own page").casefold() else typed
 
 
@@ -143,4 +156,5 @@ def _abouts() -> Mapping[str, str]:
         "image": say("Image %(number)s", number=_NUMBER),
         "list": say("List %(number)s", number=_NUMBER),
         "person": say("Person %(number)s", number=_NUMBER),
+        "program": say("Token %(number)s", number=_NUMBER),
     }

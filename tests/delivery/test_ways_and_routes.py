@@ -19,6 +19,7 @@ from flask import Flask
 from sqlalchemy import select, update
 
 import arriving
+import calling
 import staffing
 from catching import Caught
 from commanding import Commands
@@ -73,6 +74,7 @@ class House:
     desk: staffing.Signed
     cli: Commands
     folder: Path
+    program: calling.Program
     now: datetime = field(default_factory=db.utcnow)
     began: list[int] = field(default_factory=list)
     links: dict[str, str] = field(default_factory=dict)
@@ -163,6 +165,12 @@ def _file_of_hashes(house: House, mailbox: str) -> None:
     assert house.cli("bans", "import", house.file("hashes.txt", digest), "--channel", "all").code == 0
 
 
+def _api(house: House, mailbox: str) -> None:
+    """Another system hands it on, with a token."""
+    body = {"email": mailbox.title(), "channels": "all", "source": "Web shop"}
+    assert house.program.post("/bans", body).status_code == 200
+
+
 def _kept_exit(house: House, mailbox: str) -> None:
     """While the ban key is wrong the answer is the same, and the worker enters it once the key is right."""
     link, right = house.leave_link(mailbox), house.app.extensions["mailinglist_session"]["info"]["keys"]
@@ -204,8 +212,8 @@ FIRST: dict[str, Callable[[House, str], None]] = {"restored": _restored}
 WAYS: dict[str, Callable[[House, str], None]] = {
     "page": _page, "page-email": _page_email, "own-page": _own_page, "mail": _mail, "answer": _answer,
     "staff": _staff, "staff-by-list": _staff_by_list, "command": _command, "file": _file, "file-by-list": _file_by_list,
-    "hashes": _file_of_hashes, "Hashes.As.Written": _file_of_hashes, "kept-exit": _kept_exit, "corrected": _corrected,
-    "erased": _erased,
+    "hashes": _file_of_hashes, "Hashes.As.Written": _file_of_hashes, "api": _api, "kept-exit": _kept_exit,
+    "corrected": _corrected, "erased": _erased,
 }  # fmt: skip
 EVERYBODY = {name: f"{name}@example.fi" for name in (*FIRST, *WAYS)}
 
@@ -310,6 +318,7 @@ def _letters(house: House, caught: Caught) -> dict[str, Reached]:
                     text=lists.current_text(session, row, "fi") if kind == requests.JOIN else None, origin=ORIGIN,
                     now=db.utcnow(),
                 )  # fmt: skip
+        assert house.program.post(f"/lists/{SLUGS[1]}/requests", {"email": mailbox}).status_code == 202
     while post.letters(stop=lambda: False).outcomes:
         pass
     with db.reading() as session:
@@ -317,9 +326,10 @@ def _letters(house: House, caught: Caught) -> dict[str, Reached]:
         rows = session.execute(sent).all()
         names = dict(session.execute(select(Person.id, Person.mailbox)).all())
         forms = select(Request.outcome).where(Request.id > last, Request.kind == requests.JOIN).order_by(Request.id)
-        outcomes = session.scalars(forms).all()
+        outcomes = {way: session.scalars(forms.where(Request.entrance == way)).all() for way in ("web", "api")}
     found: dict[str, Reached] = {f"letter {kind}": set() for kind in ("confirm", "welcome", "already")}
-    found["form"] = {mailbox for mailbox, said in zip(everybody, outcomes, strict=True) if said != "banned"}
+    for way, route in (("web", "form"), ("api", "api request")):
+        found[route] = {mailbox for mailbox, said in zip(everybody, outcomes[way], strict=True) if said != "banned"}
     service: Reached = set()
     for kind, number, _about in rows:
         if f"letter {kind}" in found:
@@ -389,6 +399,7 @@ def _others(house: House) -> dict[str, Reached]:
         "export": {line.partition(",")[0] for line in exported},
         "audience": {FREE} if counted == 1 else {FREE, f"{counted - 1} more"},
         "gate": {each.mailbox for each in seen.values() if each.why is None},
+        **_by_program(house),
     }
     for slug in SLUGS:
         report = _admit(slug, *EVERYBODY.values(), FREE)
@@ -396,6 +407,21 @@ def _others(house: House) -> dict[str, Reached]:
         everybody = (*EVERYBODY.values(), FREE)
         found[f"import to {slug}"] = {mailbox for at, mailbox in enumerate(everybody) if at not in refused}
     return found
+
+
+def _by_program(house: House) -> dict[str, Reached]:
+    """What another system is told, and whom it hands over."""
+    everybody = (*EVERYBODY.values(), FREE)
+    items = [{"email": mailbox} for mailbox in everybody]
+    asked = house.program.post("/bans/check", {"items": items, "list": SLUGS[0], "channel": "email"}).get_json()
+    body = {"basis": "consent", "source": "Web shop", "people": items}
+    refused = house.program.post(f"/lists/{SLUGS[0]}/people", body).get_json()["refused"]
+    not_in = {each["index"] for each in refused}
+    answers = zip(everybody, asked["answers"], strict=True)
+    return {
+        "api check": {mailbox for mailbox, told in answers if not told["banned"]},
+        "api people": {mailbox for place, mailbox in enumerate(everybody) if place not in not_in},
+    }
 
 
 # ── the table ─────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -406,14 +432,15 @@ def test_no_way_leaves_a_route_open(
     capsys: pytest.CaptureFixture[str], tmp_path: Path,
 ) -> None:  # fmt: skip
     desk = staffing.signed_in(app, Level.REGISTRAR)
-    house = House(app, desk, Commands(settings, monkeypatch, capsys), tmp_path)
+    house = House(app, desk, Commands(settings, monkeypatch, capsys), tmp_path, calling.program(app))
     with db.transaction() as session:
         for slug in SLUGS[1:]:
             lists.add(session, slug, slug.title(), now=house.now)
     assert _admit(SLUGS[0], *map(begins_as, EVERYBODY), FREE).added == len(EVERYBODY) + 1
     for name, way in FIRST.items():
         way(house, EVERYBODY[name])
-    house.desk = staffing.signed_in(app, Level.REGISTRAR)  # a restore ends every sign-in
+    house.desk = staffing.signed_in(app, Level.REGISTRAR)  # a restore ends every sign-in, and every token
+    house.program = calling.program(app)
     _begin(house, [*map(begins_as, WAYS), FREE])
     for name, way in WAYS.items():
         way(house, EVERYBODY[name])

@@ -161,7 +161,7 @@ def test_from_the_link_to_the_first_page_with_a_passkey(console: Site, context: 
 PAGES = (
     "/staff/", "/staff/account", "/staff/account/password", "/staff/account/factor", "/staff/staff",
     "/staff/staff/add", "/staff/staff/1", "/staff/audit", "/staff/audit?since=9999-01-01", "/staff/secrecy",
-    "/staff/again", "/staff/nowhere",
+    "/staff/again", "/staff/nowhere", "/staff/programs", "/staff/programs/add",
 )  # fmt: skip
 
 

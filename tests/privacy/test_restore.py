@@ -48,7 +48,7 @@ from mailinglist.inbound import spool
 from mailinglist.inbound.tables import OWNER, Spooled
 from mailinglist.privacy import backup, needs, restore, rights, snapshot
 from mailinglist.settings import SETTINGS, Settings
-from mailinglist.staff import accounts, audit
+from mailinglist.staff import accounts, audit, programs
 from mailinglist.staff.audit import Actor
 from making import ORIGIN, ask, leave_token, letter, person, the_list
 
@@ -434,16 +434,18 @@ def test_what_came_back_by_mail_is_as_it_was_and_no_wish_to_join_is_answered_twi
 def test_nobody_is_signed_in_and_numbers_are_not_given_twice(app: Flask, tmp_path: Path) -> None:
     with db.transaction() as session:
         _, enrolled = accounts.enrol(session, "minna@example.fi", levels=["editor"], by=BY, now=db.utcnow())
+        _, token = programs.issue(session, "Web shop", ["bans:read"], by=BY, now=db.utcnow())
         made = person(session, "matti@example.fi", now=NOW)
     old = back_up(app, tmp_path / "old.tar.gz")
     with db.transaction() as session:
         after = person(session, "after@example.fi", now=NOW)
         assert after.id > made.id
     done = bring_back(app, old)
-    assert (done.report["links"], done.report["ended"]) == (1, 0)
+    assert (done.report["links"], done.report["ended"], done.report["tokens"]) == (1, 0, 1)
     with db.transaction() as session:
         with pytest.raises(TokenSpent):
             accounts.open_link(session, enrolled, now=db.utcnow())
+        assert programs.bearer(session, token, now=db.utcnow()) is None, "it may have been revoked since"
         assert person(session, "new@example.fi", now=NOW).id > after.id
 
 

@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from flask import Flask
 from flask.testing import FlaskClient
 
+from mailinglist.consent import lists
+from mailinglist.web import api
 from mailinglist.web.guards import Guard
 from mailinglist.web.routes import ROUTES, guard_of
 
+ROOT = Path(__file__).resolve().parents[2]
 SURFACE = {
     "GET /": "anyone",
     "GET /privacy": "anyone",
@@ -39,8 +44,16 @@ SURFACE = {
     "GET /robots.txt": "anyone",
     "GET /favicon.ico": "anyone",
     "GET /images/<name>": "anyone",
+    "GET /api/v1/openapi.json": "anyone",
+    "POST /api/v1/bans/check": "program",
+    "POST /api/v1/bans": "program",
+    "POST /api/v1/lists/<slug:slug>/leaves": "program",
+    "POST /api/v1/lists/<slug:slug>/people": "program",
+    "POST /api/v1/lists/<slug:slug>/requests": "program",
+    "GET /api/v1/lists/<slug:slug>/texts": "program",
+    "GET /api/v1/bulletins/<int:number>": "program",
 }
-_NAMES = {Guard.ANYONE: "anyone", Guard.LINK: "link"}
+_NAMES = {Guard.ANYONE: "anyone", Guard.LINK: "link", Guard.PROGRAM: "program"}
 
 
 def test_are_those_of_the_surface() -> None:
@@ -54,6 +67,11 @@ def test_are_those_of_the_surface() -> None:
 
 def test_the_console_lies_below_staff_and_nothing_else_does() -> None:
     assert all(route.rule.startswith("/staff/") == route.of_the_console for route in ROUTES)
+
+
+def test_programs_call_below_api_and_nobody_else_does() -> None:
+    for route in ROUTES:
+        assert (route.guard is Guard.PROGRAM or route.rule.endswith("/openapi.json")) == route.rule.startswith("/api/")
 
 
 def test_are_all_that_the_application_answers(app: Flask) -> None:
@@ -75,3 +93,12 @@ def test_who_holds_no_link_gets_nowhere(client: FlaskClient) -> None:
         if route.guard is Guard.LINK:
             path = route.rule.replace("<token>", "c29tZXRoaW5n.c2lnbmVk")
             assert client.open(path, method=route.method).status_code == 404
+
+
+def test_the_manual_shows_each_call_and_what_a_token_needs() -> None:
+    manual = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
+    for call in api.CALLS:
+        spelt = call.rule.replace("<slug:slug>", "SLUG").replace("<int:number>", "ID")
+        assert f"| `{call.method} {spelt}` | `{call.scope}` |" in manual
+        example = call.rule.replace("<slug:slug>", lists.DEFAULT_SLUG).replace("<int:number>", "1")
+        assert f'call "$API{example}"' in manual

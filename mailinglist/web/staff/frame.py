@@ -83,6 +83,7 @@ def sections() -> tuple[Section, ...]:
         Section("transfer", pages.say("Import and export"), "transfer.index", Right.TRANSFER, register),
         Section("settings", pages.say("List settings"), "list_settings.index", Right.SETTINGS, office),
         Section("staff", pages.say("Staff"), "colleagues.index", Right.ACCOUNTS, office),
+        Section("programs", pages.say("Other systems"), "program_pages.index", Right.ACCOUNTS, office),
         Section("retention", pages.say("Storage periods"), "retention_page.look", Right.RETENTION, office),
         Section("audit", pages.say("Audit"), "audit_page.look", Right.AUDIT, office),
     )

@@ -21,7 +21,7 @@ from ...errors import BadInput
 from ...privacy import disclosures, tasks
 from ...staff import audit
 from ...staff.levels import Right
-from .. import figures, pages
+from .. import figures, pages, words_of_acts
 from .. import registry_words as words
 from ..guards import Guard, Route
 from . import asked, days, frame, outbox, persons, returned_pages, told, writing
@@ -213,6 +213,8 @@ def _evidence(content: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _shown(key: str, value: Any) -> str:
     if key == "how":
         return words.way(str(value))
+    if key == "recorded_by":
+        return words_of_acts.who(str(value))
     if key == "evidence":
         return _lifted(str(value))
     if key == "basis":

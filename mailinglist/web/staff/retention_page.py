@@ -108,6 +108,10 @@ def rules() -> Mapping[str, tuple[str, str]]:
         ),
         "audit": (pages.say("Lines of the audit"), pages.say("Access to data can be looked into for so long.")),
         "sign_ins": (pages.say("Sign-ins and links of staff that are over"), pages.say("The audit tells of them.")),
+        "programs": (
+            pages.say("Tokens of other systems that are over"),
+            pages.say("The audit names them for so long."),
+        ),
         "uploads": (pages.say("Uploaded files that nobody decided about"), pages.say("Nobody needs them.")),
         "answers": (pages.say("Answers of mail servers"), pages.say("Old failures say nothing any more.")),
         "returned": (

@@ -15,7 +15,7 @@ from ...i18n import LANGUAGES
 from ...staff.levels import Level
 from .. import figures, registry_words, words_of_acts
 from ..pages import say
-from . import days
+from . import days, scopes
 from .levels import words_of
 
 _COUNTS = frozenset({
@@ -89,6 +89,7 @@ def names() -> Mapping[str, str]:
         "revision": say("Revision"),
         "rows": say("Rows"),
         "rule": say("Rule"),
+        "scopes": say("Permissions"),
         "seal": say("Seal"),
         "seconds": say("Seconds"),
         "sign_in": say("Sign-in"),
@@ -134,6 +135,8 @@ def value(key: str, held: Any) -> str:
         return ", ".join(f"{_setting(name)}: {value('', each)}" for name, each in held.items())
     if isinstance(held, list) and key == "levels":
         return ", ".join(words_of(held)) or "–"
+    if isinstance(held, list) and key == "scopes":
+        return ", ".join(scopes.words_of(held)) or "–"
     if isinstance(held, list):
         # A list of settings tells of each what it was and what it is.
         return (" → " if not key and len(held) == 2 else ", ").join(value(key, each) for each in held) or "–"

@@ -1,0 +1,160 @@
+"""Other systems ask who has forbidden marketing, and hand on what they were told (T5.1, T5.4).
+
+A ban or a leave only ever takes away; nothing here lifts one (REQUIREMENTS 2.1). What can't be entered is refused with
+503, so that whoever handed it over knows that it is not in.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from sqlalchemy import or_, select
+from sqlalchemy.orm import Session
+
+from ... import db
+from ...consent import ban_lists, gate, ledger, register
+from ...consent import bans as register_of_bans
+from ...consent.address import parse
+from ...consent.ban_lists import Found, Row
+from ...consent.bans import Forbidden
+from ...consent.keys import assert_sound, keys_of
+from ...consent.states import ALL_CHANNELS, Channel, Event
+from ...consent.tables import MailingList, Person
+from ...errors import BadAddress, OptOutsWait
+from ...staff.programs import Scope
+from . import door
+from .call import Call
+from .shapes import (
+    BanGiven,
+    BanInForce,
+    BansAsked,
+    BansTold,
+    BanTaken,
+    Done,
+    Item,
+    LeaveGiven,
+    Malformed,
+    Standing,
+)
+
+_HEX = frozenset("0123456789abcdefABCDEF")
+_NO_SHA256 = "This is no SHA-256 in hex: it has 64 characters, 0 to 9 and a to f."
+
+
+def check(asked: BansAsked) -> BansTold:
+    """POST: whether the addresses are banned, in their order."""
+    rows = [_row(place, item) for place, item in enumerate(asked.items)]
+    channels = ALL_CHANNELS if asked.channel is None else (asked.channel,)
+    with db.reading() as session:
+        only = door.only(session, asked.list)
+        if session.scalar(select(gate.opt_outs_wait())):
+            raise OptOutsWait("Somebody has just forbidden it, and it is not entered yet.")
+        found = {each.row.line: each for each in ban_lists.look_up(session, rows, only, channels)}
+        scope = _scope(only)
+    with db.transaction() as session:
+        banned = sum(bool(each.forbidden) for each in found.values())
+        door.note(session, "bans_looked_up", asked=len(found), banned=banned, **scope)
+    return BansTold(
+        answers=[_standing(found[row.line]) if row.line in found else Malformed(error=row.reason) for row in rows]
+    )
+
+
+def _row(place: int, item: Item) -> Row:
+    """An item as a line of a list."""
+    if item.sha256 is not None:
+        if len(item.sha256) != 64 or not _HEX.issuperset(item.sha256):
+            return Row(place, "", (), _NO_SHA256)
+        return Row(place, "", (bytes.fromhex(item.sha256),))
+    try:
+        found = parse(item.email or "")
+    except BadAddress as error:
+        return Row(place, "", (), str(error))
+    spellings = dict.fromkeys((found.folded, found.mailbox))
+    return Row(place, "", tuple(hashlib.sha256(each.encode()).digest() for each in spellings))
+
+
+def _standing(found: Found) -> Standing:
+    in_force = [BanInForce(channel=each.channel, list=each.list) for each in found.forbidden]
+    channels = [Channel(each) for each in found.channels]
+    return Standing(banned=bool(found.forbidden), channels=channels, in_force=in_force)
+
+
+def give(asked: BanGiven) -> BanTaken:
+    """POST: enter a ban. Saying it twice is one ban."""
+    now = db.utcnow()
+    wanted = ALL_CHANNELS if asked.channels == "all" else tuple(Channel(each) for each in asked.channels)
+    with db.transaction() as session:
+        only = door.only(session, asked.list)
+        assert_sound(session)
+        digests, person_id = _named(session, asked)
+        slug = only.slug if only else None
+        held = register_of_bans.in_force(session, digests)
+        fresh = tuple(channel for channel in dict.fromkeys(wanted) if Forbidden(channel, slug) not in held)
+        added: tuple[Channel, ...] = ()
+        if fresh:
+            filed = ledger.file_evidence(session, door.origin(asked.source), person_id=person_id, now=now)
+            added = register_of_bans.add(
+                session, digests[0], fresh, only=only, source=f"api: {asked.source}", now=now, evidence=filed
+            )
+            about = f"person {person_id}" if person_id else ""
+            channels = [each.value for each in added]
+            door.note(session, "api_ban_given", about=about, channels=channels, **_scope(only))
+        counts = [each for each in register_of_bans.in_force(session, digests) if each.list in (None, slug)]
+    in_force = [Channel(each) for each in register_of_bans.channels_of(counts)]
+    return BanTaken(added=[each for each in Channel if each in added], channels=in_force)
+
+
+def _named(session: Session, asked: BanGiven) -> tuple[tuple[bytes, ...], int | None]:
+    """The keyed digests of the address, the one that a ban is entered by first; and whose it is, if they are known."""
+    if asked.email is not None:
+        digests = register_of_bans.digests(session, parse(asked.email))
+    else:
+        digests = (keys_of(session).digest_of_sha256(bytes.fromhex(asked.sha256 or "")),)
+    theirs = or_(Person.digest == digests[0], Person.exact_digest == digests[0])
+    return digests, session.scalar(select(Person.id).where(theirs).order_by(Person.id).limit(1))
+
+
+def leave(asked: LeaveGiven, slug: str) -> Done:
+    """POST: take somebody off the list. Whether they were on it is not told."""
+    now, address = db.utcnow(), parse(asked.email)
+    with db.transaction() as session:
+        row = door.the_list(session, slug)
+        assert_sound(session)  # with a wrong key nobody would be found, and nobody taken off
+        person = register.owner(session, keys_of(session).digest(address.folded))
+        if person is not None:
+            register.end(
+                session, person, row, Event.LEAVE, source="api", origin=door.origin(asked.source), by_link=False,
+                now=now,
+            )  # fmt: skip
+        about = f"person {person.id}" if person else ""
+        door.note(session, "api_leave_given", about=about, list=row.id)
+    return Done()
+
+
+def _scope(only: MailingList | None) -> dict[str, Any]:
+    """What the audit keeps of a ban's scope: nothing where it is about all lists."""
+    return {"list": only.id} if only else {}
+
+
+CALLS = (
+    Call(
+        "POST", "/bans/check", check, Scope.BANS_READ,
+        "Ask which addresses are banned. Up to 1,000 of them, or of their SHA-256, so that another system can clean "
+        "its own list before it writes to anybody. The answers come in the order of the items; one that names no "
+        "address gets an error in its place.",
+        BansTold, BansAsked, refuses=(404,),
+    ),
+    Call(
+        "POST", "/bans", give, Scope.BANS_WRITE,
+        "Enter a ban. Somebody forbids marketing, also by an address that is in no register; no reason is needed (GDPR "
+        "21(2)). Repeated, it changes nothing. No call lifts a ban.",
+        BanTaken, BanGiven, refuses=(404,),
+    ),
+    Call(
+        "POST", "/lists/<slug:slug>/leaves", leave, Scope.BANS_WRITE,
+        "Take somebody off a list. They asked the other system for it. The answer is the same whether or not "
+        "they were on it. Repeated, it changes nothing.",
+        Done, LeaveGiven, refuses=(404,),
+    ),
+)  # fmt: skip
