@@ -61,7 +61,8 @@ EXPORTERS = {
 
 
 TOLD_TO_PROGRAMS = {
-    "of the addresses that the program names": {"answers", "banned", "channels", "in_force", "channel", "error"},
+    "of addresses and names that the program has": {"answers", "banned", "channels", "in_force", "channel", "error",
+                                                    "by"},
     "of people whom it hands over": {"updated", "unchanged", "refused", "remarks", "index", "reason", "words", "added"},
     "of a bulletin": {"state", "audience", "accepted", "deferred", "rejected", "excluded", "uncertain", "pending",
                       "first_at", "last_at", "due_at", "trouble", "held", "ready_at"},

@@ -12,7 +12,7 @@ import click
 from sqlalchemy.orm import Session
 
 from .. import db
-from ..consent import ban_lists, bans_by_name, ledger, lists, register
+from ..consent import ban_lists, bans_by_name, lists, register
 from ..consent import bans as register_of_bans
 from ..consent.address import parse
 from ..consent.ban_lists import Found, Row
@@ -51,9 +51,11 @@ def add(address: str, channel: str, slug: str | None, source: str) -> None:
         if fresh:
             person = register.held(session, Person.folded == found.folded)
             content = {"how": "staff", "source": source, "recorded_by": who()}
-            evidence = ledger.file_evidence(session, content, person_id=person.id if person else None, now=now)
             digest = keys_of(session).digest(found.folded)
-            register_of_bans.add(session, digest, fresh, only=only, source=source, now=now, evidence=evidence)
+            register_of_bans.add(
+                session, digest, fresh, only=only, source=source, origin=content,
+                person_id=person.id if person else None, now=now,
+            )  # fmt: skip
             about = f"person {person.id}" if person else ""
             record(session, "ban_added", about=about, channels=list(fresh), **_scope(only))
     named = ", ".join(str(Forbidden(name, slug)) for name in fresh)

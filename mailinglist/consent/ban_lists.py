@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import islice
+from typing import Literal
 
 from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Text, any_, cast, literal, select
 from sqlalchemy.orm import Session
@@ -33,7 +34,7 @@ _NAMES = ("name", "nimi", "namn", "full_name")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 _GROUP = 5000
 
-ADDRESS, NAME = "address", "name"
+By = Literal["address", "name"]
 """By what a ban was found."""
 
 # “Virtanen, Matti” without quotes, say: half of a name would be told that it is free.
@@ -75,8 +76,8 @@ class Found:
 
     row: Row
     forbidden: tuple[Forbidden, ...]
-    by: tuple[str, ...] = ()
-    """By what it was found: ADDRESS, NAME. By the name it may be somebody else's."""
+    by: tuple[By, ...] = ()
+    """By what it was found. By the name it may be somebody else's."""
 
     @property
     def channels(self) -> tuple[str, ...]:
@@ -249,10 +250,10 @@ def look_up(
             by_name = bans_by_name.forbidden(session, counts, few)
         for row, own, name in zip(part, digests, of_names, strict=True):
             forbidden: list[Set[Forbidden]] = [held[digest] for digest in own if digest in held]
-            by: tuple[str, ...] = (ADDRESS,) if forbidden else ()
+            by: tuple[By, ...] = ("address",) if forbidden else ()
             if by_name and name in by_name:
                 forbidden.append(by_name[name])
-                by = (*by, NAME)
+                by = (*by, "name")
             yield Found(row, bans.in_order(frozenset[Forbidden]().union(*forbidden)) if forbidden else (), by)
 
 

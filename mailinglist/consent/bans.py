@@ -8,7 +8,7 @@ before bans could be about one list is about all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -138,17 +138,19 @@ def add(
     only: MailingList | None = None,
     source: str,
     now: datetime,
-    evidence: bytes | None = None,
+    origin: Mapping[str, Any] | None = None,
+    person_id: int | None = None,
 ) -> tuple[Channel, ...]:
     """Forbid `channels` for the address of this case-folded keyed digest, on all lists or on one `only`. Returns those
     that were not banned yet so.
 
-    Only new ones make a ledger entry: saying it twice is one ban. Raises RegisterUnsound, BadInput.
+    Only new ones make a ledger entry, and leave `origin` behind as its evidence: saying it twice is one ban. Whose it
+    is, `person_id`, is locked, if they are in the register. Raises RegisterUnsound, BadInput.
     """
     if not source.strip():
         raise BadInput("A ban needs its source: who forbade it, and how.")
     assert_sound(session)
-    return _add(session, digest, channels, _of(only), source=source, now=now, evidence=evidence)
+    return _add(session, digest, channels, _of(only), source=source, now=now, origin=origin, person_id=person_id)
 
 
 def _add(
@@ -159,7 +161,8 @@ def _add(
     *,
     source: str,
     now: datetime,
-    evidence: bytes | None = None,
+    origin: Mapping[str, Any] | None = None,
+    person_id: int | None = None,
 ) -> tuple[Channel, ...]:
     """`add`, about a list by its number, with what it is called (`name_of`)."""
     list_id, slug = about
@@ -174,9 +177,10 @@ def _add(
     fresh = tuple(Channel(name) for name in sorted(session.scalars(statement)))
     if fresh:
         chain = _chain(session, digest)
+        filed = ledger.file_evidence(session, dict(origin), person_id=person_id, now=now) if origin else None
         fact = ledger.Fact(
             ledger.BANNED, list=slug, source_digest=keys_of(session).source(source),
-            channels=[c.value for c in fresh], evidence=evidence,
+            channels=[c.value for c in fresh], evidence=filed,
         )  # fmt: skip
         ledger.append(session, chain, digest, fact, now=now)
         journal.note(session, journal_file.BANNED, digest, list_slug=slug, channels=fresh, now=now)

@@ -210,8 +210,7 @@ def decline(
     else:
         register.end(session, person, found.list, Event.LEAVE, source=source, origin=origin, now=now)
     if ban:
-        filed = ledger.file_evidence(session, origin, person_id=person.id, now=now)
-        bans.add(session, person.digest, ban, source=source, evidence=filed, now=now)
+        bans.add(session, person.digest, ban, source=source, origin=origin, person_id=person.id, now=now)
     return found.list
 
 

@@ -173,8 +173,8 @@ def forbid(
 ) -> tuple[Channel, ...]:
     """Forbid marketing on these channels (GDPR 21(2)). Returns those that are new. Raises RegisterUnsound."""
     person = _locked(session, key)
-    filed = ledger.file_evidence(session, origin, person_id=person.id if person else None, now=now)
-    return bans.add(session, key.digest, channels, source=SOURCE, evidence=filed, now=now)
+    person_id = person.id if person else None
+    return bans.add(session, key.digest, channels, source=SOURCE, origin=origin, person_id=person_id, now=now)
 
 
 def lift(

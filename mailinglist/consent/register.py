@@ -295,10 +295,9 @@ def leave_by(
         if ticket.dispatch_id:
             origin = {**origin, "dispatch": ticket.dispatch_id}
         end(session, person, row, Event.LEAVE, source=source, origin=origin, now=now)
-    if ban:
-        filed = ledger.file_evidence(session, origin, person_id=person.id if person else None, now=now)
-        for digest in dict.fromkeys((ticket.digest, person.digest if person else ticket.digest)):
-            bans.add(session, digest, ban, source=source, evidence=filed, now=now)
+    for digest in dict.fromkeys((ticket.digest, person.digest if person else ticket.digest)) if ban else ():
+        person_id = person.id if person else None
+        bans.add(session, digest, ban, source=source, origin=origin, person_id=person_id, now=now)
 
 
 def withdraw(session: Session, person: Person, *, source: str, now: datetime) -> None:

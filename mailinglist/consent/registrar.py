@@ -133,9 +133,10 @@ def forbid(
     if not channels:
         raise BadInput("A ban needs at least one channel.")
     person = register.held(session, Person.folded == address.folded)
-    filed = ledger.file_evidence(session, origin, person_id=person.id if person else None, now=now)
-    digest = keys_of(session).digest(address.folded)
-    return bans.add(session, digest, channels, only=only, source=f"staff: {told.how}", evidence=filed, now=now)
+    return bans.add(
+        session, keys_of(session).digest(address.folded), channels, only=only, source=f"staff: {told.how}",
+        origin=origin, person_id=person.id if person else None, now=now,
+    )  # fmt: skip
 
 
 def lift(

@@ -22,7 +22,6 @@ from mailinglist.consent import (
     bans_by_name,
     import_errand,
     import_jobs,
-    ledger,
     names,
     notes,
     registrar,
@@ -85,11 +84,9 @@ def live(mailbox: str) -> int:
     corrected, noted, brought in by a file, and told of to an authority. Their number."""
     found_by = address.parse(WRITTEN)
     with db.transaction() as session:
-        filed = ledger.file_evidence(
-            session, {"source": f"{WRITTEN} wrote", "client": "192.0.2.9"}, person_id=None, now=NOW
-        )
+        origin = {"source": f"{WRITTEN} wrote", "client": "192.0.2.9"}
         digest = bans.digests(session, found_by)[0]
-        bans.add(session, digest, ALL_CHANNELS, source=f"letter of {WRITTEN}", now=NOW, evidence=filed)
+        bans.add(session, digest, ALL_CHANNELS, source=f"letter of {WRITTEN}", origin=origin, now=NOW)
         bans.lift(
             session, found_by, [Channel.EMAIL, Channel.DISCLOSURE], evidence=f"{WRITTEN} rang", who="Maija", now=NOW
         )

@@ -6,22 +6,21 @@ A ban or a leave only ever takes away; nothing here lifts one (REQUIREMENTS 2.1)
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
-from sqlalchemy import or_, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ... import db
-from ...consent import ban_lists, gate, ledger, register
+from ...consent import ban_lists, gate, register
 from ...consent import bans as register_of_bans
 from ...consent.address import parse
-from ...consent.ban_lists import Found, Row
+from ...consent.ban_lists import Found
 from ...consent.bans import Forbidden
 from ...consent.keys import assert_sound, keys_of
 from ...consent.states import ALL_CHANNELS, Channel, Event
 from ...consent.tables import MailingList, Person
-from ...errors import BadAddress, OptOutsWait
+from ...errors import OptOutsWait
 from ...staff.programs import Scope
 from . import door
 from .call import Call
@@ -32,19 +31,18 @@ from .shapes import (
     BansTold,
     BanTaken,
     Done,
-    Item,
     LeaveGiven,
     Malformed,
     Standing,
 )
 
-_HEX = frozenset("0123456789abcdefABCDEF")
-_NO_SHA256 = "This is no SHA-256 in hex: it has 64 characters, 0 to 9 and a to f."
-
 
 def check(asked: BansAsked) -> BansTold:
-    """POST: whether the addresses are banned, in their order."""
-    rows = [_row(place, item) for place, item in enumerate(asked.items)]
+    """POST: whether what the items name is banned, in their order."""
+    rows = [
+        ban_lists.row(place, email=item.email, sha256=item.sha256, name=item.name)
+        for place, item in enumerate(asked.items)
+    ]
     channels = ALL_CHANNELS if asked.channel is None else (asked.channel,)
     with db.reading() as session:
         only = door.only(session, asked.list)
@@ -60,24 +58,10 @@ def check(asked: BansAsked) -> BansTold:
     )
 
 
-def _row(place: int, item: Item) -> Row:
-    """An item as a line of a list."""
-    if item.sha256 is not None:
-        if len(item.sha256) != 64 or not _HEX.issuperset(item.sha256):
-            return Row(place, "", (), _NO_SHA256)
-        return Row(place, "", (bytes.fromhex(item.sha256),))
-    try:
-        found = parse(item.email or "")
-    except BadAddress as error:
-        return Row(place, "", (), str(error))
-    spellings = dict.fromkeys((found.folded, found.mailbox))
-    return Row(place, "", tuple(hashlib.sha256(each.encode()).digest() for each in spellings))
-
-
 def _standing(found: Found) -> Standing:
     in_force = [BanInForce(channel=each.channel, list=each.list) for each in found.forbidden]
     channels = [Channel(each) for each in found.channels]
-    return Standing(banned=bool(found.forbidden), channels=channels, in_force=in_force)
+    return Standing(banned=bool(found.forbidden), channels=channels, in_force=in_force, by=found.by)
 
 
 def give(asked: BanGiven) -> BanTaken:
@@ -93,10 +77,10 @@ def give(asked: BanGiven) -> BanTaken:
         fresh = tuple(channel for channel in dict.fromkeys(wanted) if Forbidden(channel, slug) not in held)
         added: tuple[Channel, ...] = ()
         if fresh:
-            filed = ledger.file_evidence(session, door.origin(asked.source), person_id=person_id, now=now)
             added = register_of_bans.add(
-                session, digests[0], fresh, only=only, source=f"api: {asked.source}", now=now, evidence=filed
-            )
+                session, digests[0], fresh, only=only, source=f"api: {asked.source}",
+                origin=door.origin(asked.source), person_id=person_id, now=now,
+            )  # fmt: skip
             about = f"person {person_id}" if person_id else ""
             channels = [each.value for each in added]
             door.note(session, "api_ban_given", about=about, channels=channels, **_scope(only))
@@ -106,13 +90,14 @@ def give(asked: BanGiven) -> BanTaken:
 
 
 def _named(session: Session, asked: BanGiven) -> tuple[tuple[bytes, ...], int | None]:
-    """The keyed digests of the address, the one that a ban is entered by first; and whose it is, if they are known."""
+    """The keyed digests of the address, the one that a ban is entered by first; and whose it is, locked, if they are
+    known."""
     if asked.email is not None:
         digests = register_of_bans.digests(session, parse(asked.email))
     else:
         digests = (keys_of(session).digest_of_sha256(bytes.fromhex(asked.sha256 or "")),)
-    theirs = or_(Person.digest == digests[0], Person.exact_digest == digests[0])
-    return digests, session.scalar(select(Person.id).where(theirs).order_by(Person.id).limit(1))
+    person = register.held(session, Person.digest == digests[0])
+    return digests, person.id if person else None
 
 
 def leave(asked: LeaveGiven, slug: str) -> Done:
@@ -140,9 +125,9 @@ def _scope(only: MailingList | None) -> dict[str, Any]:
 CALLS = (
     Call(
         "POST", "/bans/check", check, Scope.BANS_READ,
-        "Ask which addresses are banned. Up to 1,000 of them, or of their SHA-256, so that another system can clean "
-        "its own list before it writes to anybody. The answers come in the order of the items; one that names no "
-        "address gets an error in its place.",
+        "Ask who is banned. Up to 1,000 addresses, their SHA-256, or names, so that another system can clean its own "
+        "list before it writes to anybody. By a name it is somebody of this name, and may be another person. The "
+        "answers come in the order of the items; one that can't be read gets an error in its place.",
         BansTold, BansAsked, refuses=(404,),
     ),
     Call(

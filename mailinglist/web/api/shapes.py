@@ -21,6 +21,7 @@ from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from ...consent import address, sheet
+from ...consent.ban_lists import By
 from ...consent.states import Basis, Channel
 from ...errors import BadAddress, BadInput
 from ..visitor import LONGEST_AGENT
@@ -100,18 +101,28 @@ class _OneAddress(_Shape):
 # ── bans ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-class Item(_OneAddress):
-    """One address to look up, by itself or by its SHA-256."""
+class Item(_Shape):
+    """What to look up: an address, by itself or by its SHA-256; a name; or both, of which one is enough."""
 
-    model_config = ConfigDict(json_schema_extra=_ONE)
+    model_config = ConfigDict(
+        json_schema_extra={"anyOf": [{"required": ["email"]}, {"required": ["sha256"]}, {"required": ["name"]}]}
+    )
 
     email: str | None = None
     sha256: str | None = None
     """In hex, of the address in small letters."""
+    name: str | None = None
+    """For a system that holds no address. The order of the words and capitals make no difference."""
+
+    @model_validator(mode="after")
+    def _names_something(self) -> Self:
+        if self.email is None and self.sha256 is None and self.name is None:
+            raise PydanticCustomError("one", "Give “email”, “sha256” or “name”")
+        return self
 
 
 class BansAsked(_Shape):
-    """Addresses that another system means to write to."""
+    """Whom another system means to write to, or to call."""
 
     items: Annotated[Sequence[Item], Field(min_length=1, max_length=MOST)]
     channel: Channel | None = None
@@ -129,15 +140,17 @@ class BanInForce(_Shape):
 
 
 class Standing(_Shape):
-    """What is forbidden for one address."""
+    """What is forbidden for one item."""
 
     banned: bool
     channels: list[Channel]
     in_force: list[BanInForce]
+    by: Sequence[By]
+    """By what it was found. By a name alone it may be another person of that name."""
 
 
 class Malformed(_Shape):
-    """An item that names no address."""
+    """An item that can't be read."""
 
     error: str
 

@@ -94,13 +94,15 @@ class TestBans:
             "banned": True,
             "channels": [each.value for each in ALL_CHANNELS],
             "in_force": [{"channel": each.value, "list": None} for each in ALL_CHANNELS],
+            "by": ["address"],
         }
-        free = {"banned": False, "channels": [], "in_force": []}
-        narrow = {"banned": True, "channels": ["phone"], "in_force": [{"channel": "phone", "list": "toinen"}]}
+        free = {"banned": False, "channels": [], "in_force": [], "by": []}
+        on_one = [{"channel": "phone", "list": "toinen"}]
+        narrow = {"banned": True, "channels": ["phone"], "in_force": on_one, "by": ["address"]}
         told = answer.get_json()["answers"]
         assert [told[n] for n in (0, 1, 3, 5)] == [free, everything, everything, narrow]
-        assert told[2] == {"error": "The address needs one @, with something before and after it."}
-        assert "64 characters" in told[4]["error"]
+        assert told[2] == {"error": "not an address: The address needs one @, with something before and after it."}
+        assert "64 digits" in told[4]["error"]
         asked = {"items": [{"email": "narrow@example.fi"}]}
         here = shop.post("/bans/check", {**asked, "list": SLUG}).get_json()["answers"]
         email = shop.post("/bans/check", {**asked, "channel": "email"}).get_json()["answers"]
@@ -108,6 +110,19 @@ class TestBans:
         assert [detail for _act, _about, detail in acts()] == [
             {"asked": 4, "banned": 3}, {"asked": 1, "banned": 0, "list": 1}, {"asked": 1, "banned": 0},
         ]  # fmt: skip
+
+    def test_are_told_by_name(self, shop: Program) -> None:
+        with db.transaction() as session:
+            making.named(session, ("matti@example.fi", "Matti Virtanen"), ("eeva@example.fi", "Eeva Virtanen"), now=NOW)
+        forbid("matti@example.fi", Channel.POST)
+        items = [
+            {"name": "VIRTANEN, Matti"}, {"name": "Eeva Virtanen"}, {"name": "matti@example.fi"}, {"name": "0"},
+            {"email": "eeva@example.fi", "name": "Matti Virtanen"},
+        ]  # fmt: skip
+        told = shop.post("/bans/check", {"items": items}).get_json()["answers"]
+        assert [told[n].get("by") for n in range(5)] == [["name"], [], None, None, ["name"]]
+        assert (told[0]["banned"], told[0]["channels"], told[1]["banned"]) == (True, ["post"], False)
+        assert told[2] == {"error": "an address where a name belongs"}
 
     def test_match_as_the_register_writes_the_address(self, shop: Program) -> None:
         person("Matti@example.fi")

@@ -23,7 +23,10 @@ from mailinglist.web.routes import ROUTES
 pytestmark = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
 
 EXAMPLES: dict[str, Any] = {
-    "BansAsked": {"items": [{"email": "matti@example.fi"}, {"sha256": "0" * 64}, {"email": "x"}], "channel": "email"},
+    "BansAsked": {
+        "items": [{"email": "matti@example.fi"}, {"sha256": "0" * 64}, {"email": "x"}, {"name": "M"}],
+        "channel": "email",
+    },
     "BanGiven": {"email": "matti@example.fi", "channels": ["email"], "source": "call"},
     "LeaveGiven": {"email": "matti@example.fi", "source": "call"},
     "PeopleGiven": {
