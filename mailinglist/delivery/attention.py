@@ -55,6 +55,8 @@ class Place(StrEnum):
     COMPLAINTS = "complaints"
     MAIL = "mail"
     """Mails to the list's addresses that wait for a person."""
+    PROGRAMS = "programs"
+    """Which other systems may call the API."""
 
 
 @dataclass(frozen=True, slots=True)

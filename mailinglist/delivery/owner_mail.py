@@ -55,6 +55,7 @@ _PAGES = {
     Place.BOUNCES: "/staff/bounces?list={list}",
     Place.COMPLAINTS: "/staff/complaints?list={list}",
     Place.MAIL: "/staff/mail",
+    Place.PROGRAMS: "/staff/programs",
 }
 _SUBJECT = _("What needs you: %(list)s")
 _WHY = _("You get this because you are the owner of the list “%(list)s”. It comes once a day at most.")

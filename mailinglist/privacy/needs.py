@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from ..consent.tables import MailingList
 from ..delivery.attention import Need, Place
 from ..inbound import unseen
+from ..staff import programs
 from ..stationery.sentences import Sentence
 from ..stationery.sentences import noted as _
 from . import alarms, tasks
@@ -95,7 +96,24 @@ def _tasks(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:
         )
 
 
+def _programs(session: Session, row: MailingList, now: datetime) -> Iterator[Need]:
+    for token in programs.in_use_and_ending(session, now=now):
+        values: dict[str, str | int] = {"name": token.name, "days": (token.expires_at - now).days}
+        yield Need(
+            Sentence(_("The token of “%(name)s” ends soon. Days left: %(days)s."), values),
+            Sentence(
+                _(
+                    "Make another, and give it to whoever looks after that system: else the bans that it hands on are "
+                    "refused."
+                )
+            ),
+            Place.PROGRAMS,
+            row.id,
+        )
+
+
 _PARTS: tuple[Callable[[Session, MailingList, datetime], Iterator[Need]], ...] = (
     alarms.of_list,
     _tasks,
+    _programs,
 )

@@ -36,6 +36,9 @@ PREFIX = "mlt_"
 """What every secret begins with, so that scanners of code and logs find one that leaked."""
 LEAST_DAYS, DAYS, MOST_DAYS = 1, 365, 730
 """How long a token may be good for, and how long it is if nobody says."""
+SOON = timedelta(days=30)
+"""So long before a token ends it is said."""
+_IN_USE = timedelta(days=60)
 LONGEST_NAME = 100
 PROGRAM = "program "
 """What the audit says before a program's name."""
@@ -122,6 +125,13 @@ def find(session: Session, number: int) -> ApiToken:
 def every(session: Session) -> Sequence[ApiToken]:
     """All tokens, the newest first; also those that are over."""
     return session.scalars(select(ApiToken).order_by(ApiToken.id.desc())).all()
+
+
+def in_use_and_ending(session: Session, *, now: datetime) -> Sequence[ApiToken]:
+    """Tokens that end within `SOON` and were used lately, and whose system has none that lasts longer."""
+    good = [row for row in every(session) if state(row, now) is State.GOOD]
+    lasting = {row.name for row in good if row.expires_at - now >= SOON}
+    return [row for row in good if row.name not in lasting and row.used_at is not None and now - row.used_at < _IN_USE]
 
 
 # ── by an administrator ───────────────────────────────────────────────────────────────────────────────────────────────

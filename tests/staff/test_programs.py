@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import pytest
 from enrolling import BY
@@ -13,8 +13,9 @@ from sqlalchemy.orm import Session
 
 from conftest import NOW
 from mailinglist import db
+from mailinglist.delivery.attention import Place
 from mailinglist.errors import BadInput, Unknown
-from mailinglist.privacy import retention
+from mailinglist.privacy import needs, retention
 from mailinglist.staff import accounts, audit, programs
 from mailinglist.staff.levels import Level
 from mailinglist.staff.programs import Scope, State
@@ -202,3 +203,23 @@ def test_nobody_is_called_as_a_program_is(app: Flask) -> None:
         with pytest.raises(BadInput):
             accounts.rename(session, account, who.who, by=BY, now=NOW)
         accounts.rename(session, account, "program Web shop", by=BY, now=NOW)
+
+
+def test_a_token_in_use_that_ends_soon_needs_somebody(app: Flask) -> None:
+    now = NOW + 350 * DAY
+    with db.transaction() as session:
+        mine, _ = issued(session)
+        idle, _ = programs.issue(session, "Till", [Scope.BANS_READ], by=BY, now=NOW)
+        programs.used(session, mine.id, now=now - DAY)
+        assert needs_of(session, now - 350 * DAY) == []
+        assert needs_of(session, now) == [("The token of “%(name)s” ends soon. Days left: %(days)s.", "Web shop", 15)]
+        issued(session, now=now)
+        assert needs_of(session, now) == [], "another has taken over"
+        programs.used(session, idle.id, now=NOW)
+        assert needs_of(session, now) == [], "nobody misses what nobody uses"
+
+
+def needs_of(session: Session, now: datetime) -> list[tuple[object, ...]]:
+    """What is said of tokens."""
+    found = [need for need in needs.of_list(session, the_list(session), now=now) if need.place is Place.PROGRAMS]
+    return [(need.what.words, *need.what.values.values()) for need in found]

@@ -162,6 +162,8 @@ def _address(need: Need, row: MailingList) -> str | None:
             return url_for("complaint_pages.look", list=row.slug)
         case Place.MAIL:
             return url_for("incoming_pages.index") if frame.may(Right.PERSONS) else None
+        case Place.PROGRAMS:
+            return url_for("program_pages.index") if frame.may(Right.ACCOUNTS) else None
         case Place.LIST:
             return ""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from flask import Response, request, url_for
@@ -18,7 +18,6 @@ from .. import pages
 from ..guards import Guard, Route
 from . import asked, frame, scopes
 
-_SOON = timedelta(days=30)
 _FIRST_SCOPE = f"scopes-{next(iter(Scope))}"
 """The first of the boxes, where the words about what is wrong with them lead."""
 
@@ -122,7 +121,7 @@ def _state(row: ApiToken, now: datetime) -> tuple[str, str]:
             return pages.say("Revoked"), "plain"
         case State.ENDED:
             return pages.say("Ended"), "bad"
-        case State.GOOD if row.expires_at - now < _SOON:
+        case State.GOOD if row.expires_at - now < programs.SOON:
             return pages.say("Ends soon"), "warn"
         case State.GOOD:
             return pages.say("In use"), "good"
