@@ -32,6 +32,7 @@ from mailinglist.settings import Settings
 from . import register, stage
 from .stage import Contestant
 
+_LETTERS = str.maketrans("0123456789", "abcdefghij")
 _BATCH = 20_000
 _GROUP = 500
 """Persons at the gate at once, as when a bulletin goes out."""
@@ -113,7 +114,8 @@ def _stranger(number: int) -> str:
 
 
 def _name(number: int) -> str:
-    return f"Sukunimi{number % 5000}, Etunimi{number}"
+    """In letters, since a name with digits can't be asked about."""
+    return f"Virta{number % 5000}, Matti{number}".translate(_LETTERS)
 
 
 def _enter(bans: int) -> None:

@@ -48,6 +48,8 @@ LETTERS = "letters"
 BULLETINS = "bulletins"
 IMPORTS = "imports"
 INBOUND = "inbound"
+LARGEST_NUMBER = 2**31 - 1
+"""The largest number that a row has, of most tables."""
 BUSY_SECONDS = 30
 """How long a writer waits for SQLite's one write lock."""
 BEAT_SECONDS = 2.0

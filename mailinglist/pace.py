@@ -36,8 +36,9 @@ OWN_PAGE = "own-page"
 """What is changed on one's own page, by its key's address; leaving and forbidding are never limited."""
 TEST_MAIL = "test-mail"
 """Test mails, by the account that sends them."""
-API, API_REFUSED = "api", "api-refused"
-"""Calls of a program, by its token; and calls without a good token, by the client: guessing is dear."""
+API, API_NAMES, API_REFUSED = "api", "api-names", "api-refused"
+"""Calls of a program, by its token; of them those that ask by name, each of which reads the names of all who are
+banned; and calls without a good token, by the client: guessing is dear."""
 
 _PER_CLIENT = parse_many("10 per minute; 60 per hour")  # SURFACE, Web
 _LIMITS = {
@@ -51,6 +52,7 @@ _LIMITS = {
     OWN_PAGE: parse_many("30 per minute; 120 per hour"),
     TEST_MAIL: parse_many("20 per hour; 60 per day"),
     API: parse_many("600 per minute"),
+    API_NAMES: parse_many("30 per minute"),
     API_REFUSED: parse_many("60 per minute"),
 }
 # Some proxies write the port behind the address: 192.0.2.1:4711, [2001:db8::1]:4711.

@@ -12,6 +12,7 @@ from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from mailinglist import db
+from mailinglist.consent.tables import MailingList
 from mailinglist.staff import programs
 from mailinglist.staff.audit import Actor
 from mailinglist.staff.programs import Scope
@@ -49,6 +50,7 @@ def program(
     """A program with a token for these scopes, or for all of them; inside an application context."""
     with db.transaction() as session:
         row, secret = programs.issue(
-            session, name, scopes or tuple(Scope), list_id=list_id, by=BY, now=now or db.utcnow()
-        )
+            session, name, scopes or tuple(Scope), only=session.get_one(MailingList, list_id) if list_id else None,
+            by=BY, now=now or db.utcnow(),
+        )  # fmt: skip
     return Program(app.test_client(), secret, row.id)

@@ -125,7 +125,7 @@ def _told(done: restoring.Restored) -> Iterator[str]:
     yield f"Staff: {output.count(report['ended'], 'sign-in')} ended, {output.count(report['links'], 'link')} void."
     yield "  Accounts are as they were: look at `mailinglist staff list`."
     if report.get("tokens"):  # a restore that an earlier version began says nothing of them
-        yield f"Programs: {output.count(report['tokens'], 'token')} revoked: `mailinglist programs add` makes new ones."
+        yield f"Tokens of other systems: {report['tokens']:,} revoked: `mailinglist programs add` makes new ones."
     for trouble in done.troubles:
         yield f"Missing: {trouble}"
     if done.released:

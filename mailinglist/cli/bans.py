@@ -6,10 +6,9 @@ import json
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import click
-from sqlalchemy.orm import Session
 
 from .. import db
 from ..consent import ban_lists, bans_by_name, lists, register
@@ -17,10 +16,9 @@ from ..consent import bans as register_of_bans
 from ..consent.address import parse
 from ..consent.ban_lists import Found, Row
 from ..consent.bans import Forbidden, Standing
-from ..consent.keys import keys_of
 from ..consent.sheet import Refusal
 from ..consent.states import Channel, channels
-from ..consent.tables import MailingList, Person
+from ..staff import audit
 from . import output
 from .opening import opened, record, who
 
@@ -46,20 +44,15 @@ def add(address: str, channel: str, slug: str | None, source: str) -> None:
     found, now = parse(address), db.utcnow()
     with opened(), db.transaction() as session:
         only = lists.find(session, slug) if slug else None
-        held = register_of_bans.check(session, found).forbidden
-        fresh = tuple(name for name in channels(channel) if Forbidden(name, slug) not in held)
-        if fresh:
-            person = register.held(session, Person.folded == found.folded)
-            content = {"how": "staff", "source": source, "recorded_by": who()}
-            digest = keys_of(session).digest(found.folded)
-            register_of_bans.add(
-                session, digest, fresh, only=only, source=source, origin=content,
-                person_id=person.id if person else None, now=now,
-            )  # fmt: skip
-            about = f"person {person.id}" if person else ""
-            record(session, "ban_added", about=about, channels=list(fresh), **_scope(only))
-    named = ", ".join(str(Forbidden(name, slug)) for name in fresh)
-    output.line(f"Forbidden: {named}." if fresh else "That was forbidden already.")
+        given = register_of_bans.forbid(
+            session, register_of_bans.digests(session, found), channels(channel), only=only, source=source,
+            origin={"how": "staff", "source": source, "recorded_by": who()}, now=now,
+        )  # fmt: skip
+        if given.added:
+            about = f"person {given.person_id}" if given.person_id else ""
+            record(session, "ban_added", about=about, channels=list(given.added), **audit.of_list(only))
+    named = ", ".join(str(Forbidden(name, slug)) for name in given.added)
+    output.line(f"Forbidden: {named}." if given.added else "That was forbidden already.")
 
 
 @bans.command()
@@ -98,8 +91,11 @@ def check(
     with --json one object a line, and on stderr how many; by says whether the address or the name was found. Exits 1 if
     any is banned.
     """
-    if sum(each is not None for each in (address, name, file)) != 1:
-        raise click.UsageError("Give an address, --name, or --file.")
+    given = sum(each is not None for each in (address, name, file))
+    if given != 1:
+        raise click.UsageError(
+            "Give only one of: an address, --name, --file." if given else "Give an address, --name, or --file."
+        )
     if names and file is None:
         raise click.UsageError("--names says what is in a file: give --file, too; or one name with --name.")
     wanted = channels(channel)
@@ -138,32 +134,38 @@ def _standing_of_name(name: str, slug: str | None) -> Standing:
 def _check_file(
     data: bytes, wanted: tuple[Channel, ...], slug: str | None, *, named: bool, banned_only: bool, as_json: bool
 ) -> int:
-    asked = banned = 0
+    asked = banned = unlike = 0
     refused: list[Refusal] = []
 
     def read() -> Iterator[Row]:
+        nonlocal unlike
         for row in ban_lists.rows(data, named=named):
             if row.reason:
                 refused.append(Refusal(row.line, row.reason))
+                unlike += "@" not in row.text
             yield row
 
-    def answered(session: Session) -> Iterator[Found]:
+    def answered(found: Iterator[Found]) -> Iterator[Found]:
         nonlocal asked, banned
-        only = lists.find(session, slug) if slug else None
-        for each in ban_lists.look_up(session, read(), only, wanted):
+        for each in found:
             asked, banned = asked + 1, banned + bool(each.forbidden)
             if each.forbidden or not banned_only:
                 yield each
 
     with opened():
         with db.reading() as session:
-            for piece in _objects(answered(session)) if as_json else ban_lists.table(answered(session)):
+            only = lists.find(session, slug) if slug else None
+            # Where no answer can be given, not even a heading: a table without lines says that nobody is banned.
+            found = answered(ban_lists.look_up(session, read(), only, wanted))
+            for piece in _objects(found) if as_json else ban_lists.table(found):
                 click.echo(piece, nl=False)
         with db.transaction() as session:
             record(session, "bans_looked_up", asked=asked, banned=banned)
     for refusal in refused:
         click.echo(f"line {refusal.line}: {refusal.reason}", err=True)
     click.echo(f"{asked:,} asked about, {banned:,} banned, {len(refused):,} refused.", err=True)
+    if not named and 2 * unlike > asked + len(refused):
+        click.echo("Most lines are no addresses. If they are names, give --names, too.", err=True)
     return 1 if banned else 0
 
 
@@ -204,7 +206,7 @@ def import_(file: BinaryIO, channel: str, slug: str | None, source: str | None, 
                 fresh = ban_lists.take_in(
                     session, group, channels(channel), only=only, source=source or f"list {name}", now=db.utcnow()
                 )
-                record(session, "bans_imported", added=fresh, unchanged=len(group) - fresh, **_scope(only))
+                record(session, "bans_imported", added=fresh, unchanged=len(group) - fresh, **audit.of_list(only))
             added += fresh
             done(len(group))
     if as_json:
@@ -232,13 +234,10 @@ def lift(address: str, channel: str, slug: str | None, evidence: str) -> None:
         )  # fmt: skip
         person = register.find(session, parse(address))
         about = f"person {person.id}" if person else ""
-        record(session, "ban_lifted", about=about, channels=[each.channel.value for each in lifted], **_scope(only))
-        rest = register_of_bans.check(session, parse(address)).forbidden
+        record(
+            session, "ban_lifted", about=about, channels=[each.channel.value for each in lifted], **audit.of_list(only)
+        )
+        rest = register_of_bans.in_force(session, register_of_bans.digests(session, parse(address)))
     output.line(f"Allowed again: {', '.join(map(str, lifted))}.")
     if rest:
         output.line(f"Still forbidden: {', '.join(map(str, rest))}.")
-
-
-def _scope(only: MailingList | None) -> dict[str, Any]:
-    """What the audit keeps of a ban's scope: nothing where it is about all lists."""
-    return {"list": only.id} if only else {}

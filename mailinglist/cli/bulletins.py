@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import click
 
-from .. import db, preflight
+from .. import db, moments, preflight
 from ..bulletins import approvals, drafts
 from ..consent import lists, register
 from ..consent.address import parse
@@ -125,7 +125,7 @@ def send(number: int, at: datetime | None, wait: bool, as_json: bool) -> int:
             )  # fmt: skip
             if examined is not None and drafts.find(session, number).revision != examined:
                 raise NotAllowed(f"Bulletin {number} was changed while it was checked. Give the command again.")
-            record(session, "bulletin_sent", about=f"bulletin {number}", at=output.exact(at))
+            record(session, "bulletin_sent", about=f"bulletin {number}", at=moments.exact(at))
         if wait:
             _wait(number)
         found = _status(number)
@@ -205,7 +205,7 @@ def uncertain(number: int, as_json: bool) -> None:
         rows = account.uncertain(session, number)
         record(session, "recipients_seen", about=f"bulletin {number}", number=len(rows))
     if as_json:
-        output.document([{"address": mailbox, "since": output.exact(at)} for mailbox, at in rows])
+        output.document([{"address": mailbox, "since": moments.exact(at)} for mailbox, at in rows])
         return
     for mailbox, at in rows:
         output.line(f"{mailbox or '(erased)'}  since {output.when(at) if at else 'unknown'}")
@@ -271,7 +271,7 @@ def _trouble(found: Status) -> str:
 
 def _print(found: Status, as_json: bool) -> None:
     if as_json:
-        output.document({name: output.exact(value) for name, value in asdict(found).items()})
+        output.document({name: moments.exact(value) for name, value in asdict(found).items()})
         return
     output.line(f"state      {found.state}")
     if found.state == "scheduled" and found.due_at:

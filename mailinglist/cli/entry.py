@@ -33,7 +33,7 @@ COMMANDS = {
     "bans": ("bans", "Who has forbidden marketing."),
     "bulletins": ("bulletins", "Write in and send bulletins."),
     "staff": ("staff", "Who works in the staff console."),
-    "programs": ("programs", "Which other systems may call the API."),
+    "programs": ("programs", "Tokens of other systems: which may call the API, and for what."),
     "ledger": ("ledger", "Check and seal the consent ledger, and prove a consent."),
     "privacy": ("privacy", "What is held, why, and for how long; who outside got what."),
     "backup": ("backup", "Make a backup of the database, while everything runs, and read it back."),

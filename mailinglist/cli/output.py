@@ -8,7 +8,7 @@ import threading
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import click
@@ -34,13 +34,6 @@ def line(text: str = "") -> None:
 def when(at: datetime) -> str:
     """A moment for people: UTC, to the second."""
     return at.strftime("%Y-%m-%d %H:%M:%S UTC")
-
-
-def exact(value: Any) -> Any:
-    """`value`, a moment as RFC 3339 in UTC with milliseconds."""
-    if not isinstance(value, datetime):
-        return value
-    return value.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
 def count(n: int, one: str, many: str | None = None) -> str:

@@ -18,16 +18,16 @@ from .opening import actor, opened
 
 @click.group()
 def programs() -> None:
-    """Which other systems may call the API."""
+    """Tokens of other systems: which may call the API, and for what."""
 
 
 _SCOPES_HELP = """
 
 \b
 SCOPE is one of:
-  bans:read        ask whether addresses are banned
+  bans:read        ask whether addresses or names are banned
   bans:write       hand on that somebody forbids marketing, or leaves a list
-  people:write     hand over people, under the rules of an import
+  people:write     hand over customers, under the rules of an import
   requests:write   hand on a request to join, which the person then confirms by mail
   bulletins:read   see how far a bulletin has come, in counts"""
 
@@ -54,10 +54,8 @@ def add(name: str, scopes: tuple[str, ...], slug: str | None, days: int, as_json
     The token can't be printed again: only its digest is kept.
     """
     with opened(), db.transaction() as session:
-        list_id = lists.find(session, slug).id if slug is not None else None
-        made, secret = tokens.issue(
-            session, name, scopes, list_id=list_id, days=days, by=actor(), now=db.utcnow()
-        )  # fmt: skip
+        only = lists.find(session, slug) if slug is not None else None
+        made, secret = tokens.issue(session, name, scopes, only=only, days=days, by=actor(), now=db.utcnow())
     if as_json:
         output.document({"id": made.id, "token": secret, "expires_at": made.expires_at})
         return
@@ -90,7 +88,7 @@ def list_(as_json: bool) -> None:
 
 
 @programs.command()
-@click.argument("number", metavar="ID", type=click.IntRange(1, 2**31 - 1))
+@click.argument("number", metavar="ID", type=click.IntRange(1, db.LARGEST_NUMBER))
 def revoke(number: int) -> None:
     """End a token, at once. ID is its number in `programs list`."""
     with opened(), db.transaction() as session:

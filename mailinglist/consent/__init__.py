@@ -10,6 +10,7 @@
     registrar  what staff write down for a person: joins, leaves, bans, corrections, another address
     own_page   the mailed key to one's own page, and what its holder changes; `restriction` (GDPR 18)
     bans       marketing bans, by keyed digest, of all lists or of one; `bans_held` shows staff those in force
+    readdressed  whom a ban by an address that was corrected since is about; `pins` locks many in one order
     bans_by_name  read only: for who asks by name; `names` (pure) says when two ways of writing one are one
     journal    each opt-out also in a file outside the database, before it is answered; `journal_file` is that file
     gate       one rule, one SQL expression: may this person be mailed this, now, and if not, why
@@ -26,14 +27,16 @@
 Owns: lists, texts, persons, subscriptions, requests, confirmations, bans, ledger, chain heads, seals, evidence,
 key checks, notes, imports, daily counts, bookmarks; the journal, with its backlog and marks.
 
-Promises: a state and its ledger entry change in one transaction. Only the person leads out of `left`. A ban is
-matched by the address as written and case-folded, and outlives erasure; who asks by name finds it, too. With a wrong or
-lost ban key nothing is sent, nor from a restored database before the opt-outs given since are in it, nor any marketing
-while somebody who was told that they have left is not entered yet.
+Promises: a state and its ledger entry change in one transaction. Only the person leads out of `left`. A ban is matched
+by the address as written and case-folded, and outlives erasure; who asks by name finds it, too. It follows a corrected
+address, also when it is given by the old one. With a wrong or lost ban key nothing is sent, nor from a restored
+database before the opt-outs given since are in it, nor any marketing while somebody who was told that they have left is
+not entered yet.
 Refuses: every move that is not in `states.MOVES`; an import over a ban or a leave; a change of the ledger.
-Known limits: deleting a person together with all of their ledger entries, their head and their subscriptions shows
-from the next seal on, and not before: once a day. Who owns the database and all keys can seal anew; the seals' files,
-kept where they can't reach, show it. The ban key can't be exchanged. After an address was
-corrected the old one is in no row of this room, but what mail servers said then (handoffs) may quote it. An import that
-stops at a fault of the program is tried again each minute, and is not closed by itself.
+Known limits: deleting a person together with all of their ledger entries, their head and their subscriptions shows from
+the next seal on, and not before: once a day. Who owns the database and all keys can seal anew; the seals' files, kept
+where they can't reach, show it. The ban key can't be exchanged. After an address was corrected the old one is in no row
+of this room, but what mail servers said then (handoffs) may quote it; and a ban by the SHA-256 of the old one as it was
+written, with capitals, does not follow to the new one. An import that stops at a fault of the program is tried again
+each minute, and is not closed by itself.
 """

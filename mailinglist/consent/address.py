@@ -15,6 +15,8 @@ from email_validator import SPECIAL_USE_DOMAIN_NAMES, EmailNotValidError, valida
 from ..errors import BadAddress
 
 MAX_LENGTH = 254  # RFC 5321 §4.5.3.1.3, less the angle brackets
+SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+"""What stands for an address in lists that must not show it: its SHA-256 in hex."""
 
 _REASONS = {
     "missing": "An e-mail address is needed.",

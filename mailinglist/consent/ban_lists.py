@@ -16,13 +16,13 @@ from datetime import datetime
 from itertools import islice
 from typing import Literal
 
-from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Text, any_, cast, literal, select
+from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
 from ..errors import BadAddress, BadInput
-from . import address, bans, bans_by_name, export, gate, names, sheet
+from . import address, bans, bans_by_name, export, gate, ledger, lists, names, readdressed, sheet
 from .bans import Forbidden
-from .keys import assert_sound, keys_of
+from .keys import keys_of
 from .sheet import Refusal
 from .states import ALL_CHANNELS, Channel
 from .tables import Ban, MailingList
@@ -31,7 +31,10 @@ MAX_BYTES = 256 * 2**20
 
 _COLUMNS = ("email", "address", "sha256", "sha_256")
 _NAMES = ("name", "nimi", "namn", "full_name")
-_SHA256 = re.compile(r"[0-9a-fA-F]{64}")
+_HALF_NAME = re.compile(
+    "etunim|sukunim|kutsumanim|f[öo]rnamn|efternamn|tilltalsnamn|sur_?name|fore_?name|(first|given|last|family)_?name"
+    "|^(first|last)$"
+)
 _GROUP = 5000
 
 By = Literal["address", "name"]
@@ -39,6 +42,8 @@ By = Literal["address", "name"]
 
 # “Virtanen, Matti” without quotes, say: half of a name would be told that it is free.
 _TOO_MANY = "more cells than the first line has columns"
+_TOO_FEW = "fewer cells than the first line has columns"
+_HALF = "maybe half of a name: one with a comma in it belongs in quotes"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +125,15 @@ def _rows(data: bytes, of_first: Callable[[Sequence[str]], _Columns]) -> Iterato
             yield _row_of_address(line, text)
             continue
         name = cells[columns.name].strip() if columns.name < len(cells) else ""
-        if any(map(str.strip, cells[columns.number :])):
-            yield Row(line, text or name, (), _TOO_MANY)
+        if fault := _split(cells, columns, columns.name):
+            yield Row(line, text or name, (), fault)
         elif text:
             found = _row_of_address(line, text)
             # What is no name is as none here: the address is asked about, and in many a file stands for the name, too.
-            yield found if found.reason or names.fault(name) else replace(found, name=names.key(name))
+            if not found.reason and not names.is_none(name):
+                fault = names.fault(name)
+                found = Row(line, text, (), fault) if fault else replace(found, name=names.key(name))
+            yield found
         else:
             yield row(line, name=name)
 
@@ -144,7 +152,7 @@ def row(line: int, *, email: str | None = None, sha256: str | None = None, name:
         except BadAddress as error:
             return Row(line, text, (), f"not an address: {error}")
     if sha256:
-        if not _SHA256.fullmatch(sha256):
+        if not address.SHA256.fullmatch(sha256):
             return Row(line, text, (), "not a SHA-256, which has 64 digits in hex")
         digests = tuple(dict.fromkeys((*digests, bytes.fromhex(sha256))))
     if name and (fault := names.fault(name)):
@@ -153,7 +161,7 @@ def row(line: int, *, email: str | None = None, sha256: str | None = None, name:
 
 
 def _row_of_address(line: int, text: str) -> Row:
-    if _SHA256.fullmatch(text):
+    if address.SHA256.fullmatch(text):
         return Row(line, text, (bytes.fromhex(text),))
     try:
         return Row(line, text, _spellings(text))
@@ -164,14 +172,27 @@ def _row_of_address(line: int, text: str) -> Row:
 def _row_of_name(line: int, cells: Sequence[str], columns: _Columns) -> Row:
     if columns.number > 1:
         text = cells[columns.name or 0].strip() if (columns.name or 0) < len(cells) else ""
-        more = any(map(str.strip, cells[columns.number :]))
-        return Row(line, text, (), _TOO_MANY) if more else row(line, name=text)
+        fault = _split(cells, columns, columns.name or 0)
+        return Row(line, text, (), fault) if fault else row(line, name=text)
     # The only column: a comma is a part of the name, as in “Virtanen, Matti”.
     parts = [cell.strip() for cell in cells if cell.strip()]
     text = ", ".join(parts)
     if len(parts) > 2 or not all(map(names.key, parts)):
         return Row(line, text, (), names.fault(text) or "more than a name")
     return row(line, name=text)
+
+
+def _split(cells: Sequence[str], columns: _Columns, at: int) -> str:
+    """Why it may be that the cell of the name, `at`, holds half of one; empty: it does not seem so."""
+    if any(map(str.strip, cells[columns.number :])):
+        return _TOO_MANY
+    if len(cells) < columns.number and any(map(str.strip, cells[at:])):
+        return _TOO_FEW
+    # “Virtanen, Matti” takes up two columns. Who writes a table leaves no blank after a comma, and people do. A known
+    # limit: without that blank the second word can't be told from what belongs into the second column.
+    after = cells[at + 1] if at + 1 < len(cells) else ""
+    alone = after[:1].isspace() and " " not in names.key(cells[at]) and names.key(cells[at])
+    return _HALF if alone and not names.fault(after) else ""
 
 
 def _spellings(text: str) -> tuple[bytes, ...]:
@@ -203,7 +224,7 @@ def take_in(
     now: datetime,
 ) -> int:
     """Forbid `channels` for the addresses of these SHA-256, on all lists or on one `only`. Returns for how many
-    something was new.
+    something was new. Of an address that was corrected since, also for the present one (`readdressed`).
 
     Raises BadInput (no source), RegisterUnsound.
     """
@@ -216,14 +237,20 @@ def look_up(
     session: Session, found: Iterable[Row], only: MailingList | None = None, channels: Iterable[Channel] = ALL_CHANNELS
 ) -> Iterator[Found]:
     """What of `channels` is forbidden for each line that was not refused, in their order: by any ban, or by those that
-    count for one list `only`. Raises RegisterUnsound.
+    count for one list `only`. Raises RegisterUnsound, OptOutsWait; neither once it is being read.
 
     In groups: the session has to stay open while it is read. In bounded memory, but for the names of who is banned,
     which are read once, where a line has a name (`bans_by_name.forbidden`).
     """
-    assert_sound(session)
+    gate.assert_entered(session)
+    return _look_up(session, found, only, channels)
+
+
+def _look_up(
+    session: Session, found: Iterable[Row], only: MailingList | None, channels: Iterable[Channel]
+) -> Iterator[Found]:
     keys = keys_of(session)
-    slugs = dict(session.execute(select(MailingList.id, MailingList.slug)).all())
+    slugs = lists.slugs(session)
     counts: list[ColumnElement[bool]] = [
         Ban.lifted_at.is_(None),
         Ban.channel.in_([channel.value for channel in channels]),
@@ -237,9 +264,16 @@ def look_up(
         digests = [[keys.digest_of_sha256(each) for each in row.sha256] for row in part]
         for each in digests if spelt else ():
             each += [spelt[digest] for digest in each if digest in spelt]
+        # Who asks by an address that was corrected since is told what is forbidden for the present one, and not which
+        # that is.
+        went = readdressed.owners(session, {digest for each in digests for digest in each})
+        for each in digests if went else ():
+            each += [digest for old in each if old in went for digest in went[old][1:]]
         held: dict[bytes, set[Forbidden]] = {}
         wanted = list({digest for each in digests for digest in each})
-        in_force = select(Ban.digest, Ban.channel, Ban.list_id).where(_named(session, wanted), *counts)
+        in_force = select(Ban.digest, Ban.channel, Ban.list_id).where(
+            ledger.among(session, Ban.digest, wanted), *counts
+        )
         for digest, channel, list_id in session.execute(in_force) if wanted else ():
             ban = Forbidden(Channel(channel), bans.name_of(list_id, slugs.get(list_id)))
             held.setdefault(digest, set()).add(ban)
@@ -257,21 +291,13 @@ def look_up(
             yield Found(row, bans.in_order(frozenset[Forbidden]().union(*forbidden)) if forbidden else (), by)
 
 
-def _named(session: Session, digests: Sequence[bytes]) -> ColumnElement[bool]:
-    """SQL: the row's Ban names one of these. One parameter for PostgreSQL: five thousand cost psycopg and the server's
-    parser more than the look-up does."""
-    if session.get_bind().dialect.name == "sqlite":
-        return Ban.digest.in_(digests)
-    array = ",".join(f'"\\\\x{digest.hex()}"' for digest in digests)
-    return Ban.digest == any_(cast(literal(f"{{{array}}}", Text), ARRAY(LargeBinary)))
-
-
 def table(found: Iterable[Found]) -> Iterator[str]:
     """The answers as CSV, in pieces (RFC 4180): line, what it holds, yes or no, the channels, which of them on one list
     alone, and by what it was found."""
-    yield export.written([("line", "given", "banned", "channels", "one_list", "by")])
     rest = iter(found)
-    while part := list(islice(rest, _GROUP)):
+    part = list(islice(rest, _GROUP))  # first, since a table without lines would say that a bad file has nobody banned
+    yield export.written([("line", "given", "banned", "channels", "one_list", "by")])
+    while part:
         yield export.written(
             (
                 str(each.row.line),
@@ -283,6 +309,7 @@ def table(found: Iterable[Found]) -> Iterator[str]:
             )
             for each in part
         )
+        part = list(islice(rest, _GROUP))
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,6 +333,7 @@ def _heading(first: Sequence[str]) -> _Columns:
         raise BadInput("The file has more than one column of addresses or SHA-256: leave one.")
     if len(of_names) > 1:
         raise BadInput("The file has more than one column of names: leave one.")
+    _assert_whole(first, addresses, of_names)
     if addresses or of_names:
         asked = [found[0] if found else None for found in (addresses, of_names)]
         return _Columns(len(first), address=asked[0], name=asked[1])
@@ -316,20 +344,30 @@ def _heading(first: Sequence[str]) -> _Columns:
 
 def _heading_of_names(first: Sequence[str]) -> _Columns:
     """The same, of a file that is said to hold one name a line, where its first line does not say otherwise."""
-    if _named_so(first, (*_COLUMNS, *_NAMES)):
+    if _named_so(first, (*_COLUMNS, *_NAMES)) or _half_names(first):
         return _heading(first)
     return _Columns(1, name=0, heading=False)
 
 
 def _heading_of_bans(first: Sequence[str]) -> _Columns:
     """The same, of a file whose lines are to be forbidden; a column of names is not read. Raises BadInput."""
-    of_names = _named_so(first, _NAMES)
+    of_names = [*_named_so(first, _NAMES), *_half_names(first)]
     if of_names and not _named_so(first, _COLUMNS):
         raise BadInput(
             "The file has names and no addresses. A ban by a name alone can't be taken in: it could not be matched to "
             "an address, and would stop no mail. Ask where the list comes from for the addresses, or their SHA-256."
         )
     return replace(_heading(["" if at in of_names else cell for at, cell in enumerate(first)]), name=None)
+
+
+def _assert_whole(first: Sequence[str], addresses: Sequence[int], of_names: Sequence[int]) -> None:
+    """Half of a name would be told that it is free: of “nimi, sukunimi”, too. Raises BadInput."""
+    if _half_names(first) and (of_names or not addresses):
+        raise BadInput("Half of a name can't be asked about: put first and last names together into one column “name”.")
+
+
+def _half_names(first: Sequence[str]) -> list[int]:
+    return [at for at, cell in enumerate(first) if _HALF_NAME.search(sheet.column_name(cell))]
 
 
 def _named_so(first: Sequence[str], known: Collection[str]) -> list[int]:

@@ -8,7 +8,7 @@ before bans could be about one list is about all.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 
 from ..db import insert_new
 from ..errors import BadInput, NotAllowed
-from . import gate, journal, journal_file, ledger, names
+from . import gate, journal, journal_file, ledger, lists, names, readdressed
 from .address import Address
 from .keys import assert_sound, keys_of
 from .states import Channel
@@ -26,6 +26,8 @@ from .tables import ALL_LISTS, Ban, MailingList, Person
 
 FORGOTTEN = "erased"
 """The source of a ban whose words went with an erasure. The words of one in force are bound in the ledger."""
+NAME_BYTES = 32
+"""So long is the digest of one name that a ban keeps."""
 _CHUNK = 500
 _WORDS = 200
 """So many characters of its source a ban keeps."""
@@ -123,11 +125,63 @@ def forbids_mail(session: Session, wanted: Sequence[bytes], row: MailingList) ->
 
 
 def check(session: Session, address: Address, row: MailingList | None = None) -> Standing:
-    """Whether marketing to this address is forbidden, by channel: all bans, or those that count for one list."""
-    found = in_force(session, digests(session, address))
+    """Whether marketing to this address is forbidden, by channel: all bans, or those that count for one list. Of an
+    address that was corrected since, also the bans of the present one (`readdressed`): that something is forbidden is
+    told, and nothing else of them. Raises RegisterUnsound, OptOutsWait."""
+    gate.assert_entered(session)
+    named = digests(session, address)
+    went = readdressed.owners(session, named)
+    found = in_force(session, [*named, *(digest for each in went.values() for digest in each[1:])])
     known = bool(found) or session.scalar(select(Person.id).where(Person.folded == address.folded)) is not None
     counts = found if row is None else tuple(each for each in found if each.list in (None, row.slug))
     return Standing(known=known, forbidden=counts)
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What became of a ban that somebody gave."""
+
+    added: tuple[Channel, ...]
+    """The channels that were not forbidden yet."""
+    in_force: tuple[Forbidden, ...]
+    """All that is forbidden now for any of the digests that were named."""
+    person_id: int | None
+    """Whose it is, if they are in the register; they are locked."""
+
+
+def forbid(
+    session: Session,
+    wanted: Sequence[bytes],
+    channels: Iterable[Channel],
+    *,
+    only: MailingList | None = None,
+    source: str,
+    now: datetime,
+    origin: Mapping[str, Any],
+) -> Given:
+    """Forbid `channels` for whoever an entrance names, on all lists or on one `only`; it need be nobody in the
+    register, and no reason is needed (GDPR 21(2)). What is forbidden already stays as it is.
+
+    `wanted`: the keyed digests of the address (`digests`); a ban is entered by the first. Of whom the register knows,
+    a ban by how it writes their address counts as well: it finds them, and an erasure makes it one by the first
+    (`fold_in`). Of nobody known it does not: it would not find who comes under another way of writing. Whose address
+    was corrected since, for them it is forbidden by both (`readdressed`). `origin` is the evidence of what is new.
+    Raises BadInput, RegisterUnsound.
+    """
+    assert_sound(session)
+    person, asked = readdressed.owner(session, wanted[0]), tuple(dict.fromkeys(channels))
+    known = tuple(person[1:]) if person is not None else tuple(wanted[:1])
+    slug, person_id = only.slug if only is not None else None, person.id if person is not None else None
+    added: set[Channel] = set()
+    # Their address, and where that was corrected since, the one that was named as well.
+    for named in (known, *([wanted[:1]] if wanted[0] != known[0] else [])):
+        held = in_force(session, named)
+        if fresh := [each for each in asked if Forbidden(each, slug) not in held]:
+            added.update(
+                add(session, named[0], fresh, only=only, source=source, now=now, origin=origin, person_id=person_id)
+            )
+    now_held = in_force(session, tuple(dict.fromkeys((*wanted, *known))))
+    return Given(tuple(each for each in Channel if each in added), now_held, person_id)
 
 
 def add(
@@ -170,7 +224,7 @@ def _add(
     rows = [
         {"digest": digest, "channel": c.value, "list_id": list_id, "source": source, "given_at": now,
          "name_digest": name}
-        for c in channels
+        for c in sorted(channels)
     ]  # fmt: skip
     # Two clicks at once: the second finds the first one's row, and adds nothing.
     statement = insert_new(session, Ban).values(rows).on_conflict_do_nothing(**_THE_SAME).returning(Ban.channel)
@@ -180,6 +234,7 @@ def _add(
         filed = ledger.file_evidence(session, dict(origin), person_id=person_id, now=now) if origin else None
         fact = ledger.Fact(
             ledger.BANNED, list=slug, source_digest=keys_of(session).source(source),
+            name_digest=keys_of(session).name_kept(digest, name) if name else None,
             channels=[c.value for c in fresh], evidence=filed,
         )  # fmt: skip
         ledger.append(session, chain, digest, fact, now=now)
@@ -196,41 +251,68 @@ def add_many(
     source: str,
     now: datetime,
 ) -> int:
-    """`add` for many digests; set-based. Returns for how many something was new."""
+    """`add` for many digests; set-based. Returns for how many something was new. Whose address was corrected since, for
+    them it is forbidden by both, as by `forbid`.
+
+    Two at once don't wait for each other: persons are pinned first, in the order of their addresses; then all bans are
+    entered in the order of their digests; then all heads of chains are moved on in theirs. Raises RegisterUnsound,
+    BadInput.
+    """
     assert_sound(session)
     list_id, slug = _of(only)
     if not source.strip():
         raise BadInput("A ban needs its source: who forbade it, and how.")
     source = source[:_WORDS]
-    bound = keys_of(session).source(source)
-    changed = 0
-    for start in range(0, len(wanted), _CHUNK):
-        part = list(dict.fromkeys(wanted[start : start + _CHUNK]))
-        known = _names(session, part)
+    went = readdressed.pinned(session, wanted)
+    fresh: dict[bytes, list[str]] = {}
+    names_of: dict[bytes, bytes] = {}
+    for part in _parts(sorted({*wanted, *(each.digest for each in went.values())})):
+        names_of |= _names(session, part)
         rows = [
-            {"digest": digest, "channel": c.value, "list_id": list_id, "source": source, "given_at": now,
-             "name_digest": known.get(digest)}
+            {"digest": digest, "channel": channel, "list_id": list_id, "source": source, "given_at": now,
+             "name_digest": names_of.get(digest)}
             for digest in part
-            for c in channels
+            for channel in sorted(each.value for each in set(channels))
         ]  # fmt: skip
         new = insert_new(session, Ban).values(rows).on_conflict_do_nothing(**_THE_SAME)
-        fresh: dict[bytes, list[str]] = {}
         for digest, channel in session.execute(new.returning(Ban.digest, Ban.channel)):
             fresh.setdefault(digest, []).append(channel)
-        if not fresh:
-            continue
-        chains = ledger.chains_of(session, list(fresh))
-        chains |= dict(session.execute(select(Person.digest, Person.chain).where(Person.digest.in_(list(fresh)))).all())
-        facts = [
-            (chains[digest], digest, ledger.Fact(ledger.BANNED, list=slug, source_digest=bound, channels=found))
-            for digest, found in fresh.items()
-        ]
+    _tell_many(session, fresh, names_of, slug, source, now)
+    return sum(digest in fresh or (digest in went and went[digest].digest in fresh) for digest in dict.fromkeys(wanted))
+
+
+def _tell_many(
+    session: Session,
+    fresh: Mapping[bytes, Sequence[str]],
+    names_of: Mapping[bytes, bytes],
+    slug: str | None,
+    source: str,
+    now: datetime,
+) -> None:
+    """Have the ledger and the journal tell of new bans: channels by digest."""
+    keys = keys_of(session)
+    bound = keys.source(source)
+    chains: dict[bytes, bytes] = {}
+    for part in _parts(list(fresh)):
+        chains |= ledger.chains_of(session, part)
+        chains |= dict(session.execute(select(Person.digest, Person.chain).where(Person.digest.in_(part))).all())
+    for part in _parts(sorted(fresh, key=lambda digest: chains[digest])):
+        facts = []
+        for digest in part:
+            kept = keys.name_kept(digest, names_of[digest]) if digest in names_of else None
+            fact = ledger.Fact(
+                ledger.BANNED, list=slug, source_digest=bound, name_digest=kept, channels=fresh[digest]
+            )  # fmt: skip
+            facts.append((chains[digest], digest, fact))
         ledger.append_many(session, facts, now=now)
-        for together in {tuple(sorted(found)) for found in fresh.values()}:
-            alike = [digest for digest, found in fresh.items() if tuple(sorted(found)) == together]
-            journal.note_many(session, journal_file.BANNED, alike, list_slug=slug, channels=together, now=now)
-        changed += len(fresh)
-    return changed
+    for together in sorted({tuple(sorted(found)) for found in fresh.values()}):
+        alike = [digest for digest, found in fresh.items() if tuple(sorted(found)) == together]
+        journal.note_many(session, journal_file.BANNED, alike, list_slug=slug, channels=together, now=now)
+
+
+def _parts(digests: Sequence[bytes]) -> Iterator[Sequence[bytes]]:
+    for start in range(0, len(digests), _CHUNK):
+        yield digests[start : start + _CHUNK]
 
 
 def fold_in(session: Session, person: Person, *, now: datetime) -> None:
@@ -329,14 +411,32 @@ def _lift(
     return in_order({Forbidden(channel, one) for (_, one), channels in found.items() for channel in channels})
 
 
-def keep_name(session: Session, person: Person) -> None:
+def keep_name(session: Session, person: Person) -> list[ledger.NameKept]:
     """An erasure's share, while it is known whose they are: the person's bans in force get the keyed digest of the
-    name, so that they are found by it afterwards. Who has no ban, or no name, leaves nothing of it."""
+    name, so that they are found by it afterwards; also by that of an earlier erasure, if it was another one. Who has no
+    ban, or no name, leaves nothing of it. Returns what the entry of the erasure binds."""
     key = names.key(person.name or "")
-    if key:
-        own = Ban.digest.in_([person.digest, person.exact_digest])
-        name = keys_of(session).name_digest(key)
-        session.execute(update(Ban).where(own, Ban.lifted_at.is_(None)).values(name_digest=name))
+    if not key:
+        return []
+    keys, slugs = keys_of(session), lists.slugs(session)
+    name = keys.name_digest(key)
+    own = select(Ban).where(Ban.digest.in_([person.digest, person.exact_digest]), Ban.lifted_at.is_(None))
+    rows = session.scalars(own.order_by(Ban.id).with_for_update(), execution_options={"populate_existing": True}).all()
+    for ban in rows:
+        ban.name_digest = _together((ban.name_digest or b"", name))
+    session.flush()
+    return [
+        ledger.NameKept(
+            ban.digest, ban.channel, name_of(ban.list_id, slugs.get(ban.list_id)),
+            keys.name_kept(ban.digest, ban.name_digest or b""),
+        )
+        for ban in rows
+    ]  # fmt: skip
+
+
+def names_kept(together: bytes) -> Iterator[bytes]:
+    """The digest of each name that a ban keeps, of its `name_digest`."""
+    return (together[at : at + NAME_BYTES] for at in range(0, len(together), NAME_BYTES))
 
 
 def forget_words(session: Session, wanted: Sequence[bytes]) -> None:
@@ -344,12 +444,31 @@ def forget_words(session: Session, wanted: Sequence[bytes]) -> None:
     session.execute(update(Ban).where(Ban.digest.in_(list(wanted))).values(source=FORGOTTEN, lifted_by=None))
 
 
+def forget_words_of(session: Session, wanted: Sequence[bytes], *, after: int, before: int) -> None:
+    """The same, of an address that they had before, and somebody else may have had as well: of those bans alone that
+    the ledger tells of between these two entries (`proof.formerly`)."""
+    for fact in ledger.of_bans(session, wanted, after=after, before=before):
+        digest, at = bytes.fromhex(fact["subject"]), datetime.fromisoformat(fact["at"])
+        own = update(Ban).where(Ban.digest == digest, Ban.channel.in_(fact["channels"]))
+        if fact["event"] == ledger.BANNED:
+            session.execute(own.where(Ban.given_at == at).values(source=FORGOTTEN, lifted_by=None))
+        else:
+            session.execute(own.where(Ban.lifted_at == at).values(lifted_by=None))
+
+
 def _names(session: Session, wanted: Sequence[bytes]) -> dict[bytes, bytes]:
     """The digests of names that the bans of these addresses have: what is forbidden after an erasure gets them too, so
     that the name is known for as long as anything is forbidden."""
     kept = select(Ban.digest, Ban.name_digest).where(Ban.digest.in_(wanted), Ban.lifted_at.is_(None))
-    rows = session.execute(kept.where(Ban.name_digest.is_not(None)))
-    return {digest: name for digest, name in rows if name is not None}
+    found: dict[bytes, bytes] = {}
+    for digest, name in session.execute(kept.where(Ban.name_digest.is_not(None)).order_by(Ban.id)):
+        found[digest] = _together((found.get(digest, b""), name or b""))
+    return found
+
+
+def _together(kept: Iterable[bytes]) -> bytes:
+    """The names that a ban keeps (`Ban.name_digest`), each once, the oldest first."""
+    return b"".join(dict.fromkeys(each for some in kept for each in names_kept(some)))
 
 
 def _chain(session: Session, digest: bytes) -> bytes:

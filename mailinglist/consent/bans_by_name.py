@@ -6,21 +6,24 @@ is found is “somebody of this name has forbidden it”: it may be another pers
 opt-out. The gate never looks at names: mail goes to addresses, and there the address says all.
 
 Known limits: bans that came as an address alone, of nobody who was ever in the register, and bans of who was erased
-before version 0014 of the tables, have no name. Names are compared as a whole (`names.key`), so that a maiden name or a
-form of endearment is another one. There is no index: each look-up reads the names of all who are banned, once.
+before version 0014 of the tables, have no name. Nor have those of who joined, was banned and was erased since a backup,
+once it is restored: the ban comes from the journals, which hold no names, and the name is nowhere. Names are compared
+as a whole (`names.key`), so that a maiden name, a form of endearment and half of a name are other ones, and so is one
+in which two people are named together. Where the register corrects a name, the old one is free. There is no index: each
+look-up reads the names of all who are banned, once.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
-from sqlalchemy import ColumnElement, Select, select
+from sqlalchemy import ColumnElement, Select, func, or_, select
 from sqlalchemy.orm import Session
 
 from ..errors import BadInput
-from . import bans, gate, names
+from . import bans, gate, lists, names
 from .bans import Forbidden, Standing
-from .keys import assert_sound, keys_of
+from .keys import keys_of
 from .states import Channel
 from .tables import Ban, MailingList, Person
 
@@ -31,8 +34,8 @@ _IN_PARTS = {"yield_per": _AT_ONCE}
 
 def in_force(session: Session, name: str, row: MailingList | None = None) -> tuple[Forbidden, ...]:
     """What somebody of this name has forbidden: all bans, or those that count for one list. Raises BadInput,
-    RegisterUnsound."""
-    assert_sound(session)
+    RegisterUnsound, OptOutsWait."""
+    gate.assert_entered(session)
     if fault := names.fault(name):
         raise BadInput(f"This can't be asked about: {fault}.")
     key = names.key(name)
@@ -42,7 +45,7 @@ def in_force(session: Session, name: str, row: MailingList | None = None) -> tup
 
 def check(session: Session, name: str, row: MailingList | None = None) -> Standing:
     """The same, and `known`: somebody of this name is in the register, or is banned. Where it is not banned, all names
-    of the register are read. Raises BadInput, RegisterUnsound."""
+    of the register are read. Raises BadInput, RegisterUnsound, OptOutsWait."""
     found = in_force(session, name, row)
     known = bool(found) or _in_register(session, names.key(name))
     if row is not None and not known:
@@ -56,7 +59,7 @@ def forbidden(
     """What is forbidden by those bans that `counts` (SQL, of Ban) selects, by the digest of each name: of all, or of
     those `wanted` (`names.key`). Some 130 MB for a million names; what is forbidden alike is one object."""
     digest_of = keys_of(session).name_digest
-    slugs = dict(session.execute(select(MailingList.id, MailingList.slug)).all())
+    slugs = lists.slugs(session)
     alike: dict[tuple[frozenset[Forbidden], str, int], frozenset[Forbidden]] = {}
     found: dict[bytes, frozenset[Forbidden]] = {}
     only = None if wanted is None else {key: digest_of(key) for key in wanted}
@@ -70,8 +73,11 @@ def forbidden(
         found[name] = after
 
     erased = _of_the_erased(counts, list(only.values()) if only is not None else None)
-    for name, channel, list_id in session.execute(erased, execution_options=_IN_PARTS):
-        take(name or b"", channel, list_id)
+    asked = None if only is None else frozenset(only.values())
+    for kept, channel, list_id in session.execute(erased, execution_options=_IN_PARTS):
+        for name in bans.names_kept(kept or b""):
+            if asked is None or name in asked:
+                take(name, channel, list_id)
     for statement in _of_the_living(counts):
         for written, channel, list_id in session.execute(statement, execution_options=_IN_PARTS):
             key = names.key(written or "")
@@ -86,7 +92,8 @@ def _of_the_erased(
     counts: Sequence[ColumnElement[bool]], only: Collection[bytes] | None
 ) -> Select[bytes | None, str, int]:
     rows = select(Ban.name_digest, Ban.channel, Ban.list_id).where(Ban.name_digest.is_not(None), *counts)
-    return rows if only is None else rows.where(Ban.name_digest.in_(only))
+    several = func.length(Ban.name_digest) > bans.NAME_BYTES
+    return rows if only is None else rows.where(or_(Ban.name_digest.in_(only), several))
 
 
 def _of_the_living(counts: Sequence[ColumnElement[bool]]) -> Iterator[Select[str | None, str, int]]:

@@ -14,10 +14,10 @@ from datetime import datetime
 from sqlalchemy import ColumnElement, or_, select
 from sqlalchemy.orm import Session
 
-from . import bans, ledger
+from . import bans, ledger, lists
 from .keys import assert_sound
 from .states import Channel
-from .tables import ALL_LISTS, Ban, Evidence, LedgerEntry, MailingList, Person
+from .tables import ALL_LISTS, Ban, Evidence, LedgerEntry, Person
 
 A_PAGE = 50
 
@@ -34,6 +34,8 @@ class Held:
     given_at: datetime
     note: str
     """What was said or signed, as far as that is still kept."""
+    recorded_by: str
+    """Who wrote it down, as far as that is still kept."""
     person_id: int | None
     """Whose it is, if that can be said."""
     address: str
@@ -64,7 +66,7 @@ def newest(
     if before_id is not None:
         wanted.append(Ban.id < before_id)
     rows = session.scalars(select(Ban).where(*wanted).order_by(Ban.id.desc()).limit(limit)).all()
-    slugs = dict(session.execute(select(MailingList.id, MailingList.slug)).all())
+    slugs = lists.slugs(session)
     digests = list({row.digest for row in rows})
     known = {
         digest: (number, mailbox)
@@ -77,14 +79,14 @@ def newest(
     for row in rows:
         slug = None if row.list_id == ALL_LISTS else bans.name_of(row.list_id, slugs.get(row.list_id))
         number, mailbox = known.get(row.digest, (None, ""))
-        note = notes.get((row.digest, row.channel, slug, ledger.moment(row.given_at)), "")
-        found.append(Held(row.id, row.channel, slug, row.source, row.given_at, note, number, mailbox))
+        said, by = notes.get((row.digest, row.channel, slug, ledger.moment(row.given_at)), ("", ""))
+        found.append(Held(row.id, row.channel, slug, row.source, row.given_at, said, by, number, mailbox))
     return found
 
 
-def _notes(session: Session, digests: Sequence[bytes]) -> dict[tuple[bytes, str, str | None, str], str]:
-    """What was said, by digest, channel, list and moment: the ban's entry in the ledger names the evidence that has
-    it."""
+def _notes(session: Session, digests: Sequence[bytes]) -> dict[tuple[bytes, str, str | None, str], tuple[str, str]]:
+    """What was said and who wrote it down, by digest, channel, list and moment: the ban's entry in the ledger names the
+    evidence that has it."""
     bound: dict[bytes, list[tuple[bytes, str, str | None, str]]] = {}
     entries = session.execute(select(LedgerEntry.subject, LedgerEntry.body).where(LedgerEntry.subject.in_(digests)))
     for subject, body in entries:
@@ -96,5 +98,6 @@ def _notes(session: Session, digests: Sequence[bytes]) -> dict[tuple[bytes, str,
     notes = {}
     for digest, content in kept:
         said = json.loads(content)
-        notes.update(dict.fromkeys(bound[digest], str(said.get("evidence") or "")))
+        told = (str(said.get("evidence") or ""), str(said.get("recorded_by") or ""))
+        notes.update(dict.fromkeys(bound[digest], told))
     return notes

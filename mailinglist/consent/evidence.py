@@ -18,6 +18,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from ..db import NO_OBJECTS, changed
+from . import ledger
 from .ledger import OF_BANS
 from .states import Event, State
 from .tables import Evidence, LedgerEntry, Person, Subscription
@@ -70,14 +71,14 @@ def let_go(session: Session, digests: Sequence[bytes]) -> int:
     return _deleted(session, Evidence.digest.in_(list(digests)))
 
 
-def forget_of_bans(session: Session, subjects: Sequence[bytes]) -> int:
-    """Delete the evidence of bans that were given or lifted under these keyed digests while nobody was known by them.
+def forget_of_bans(session: Session, subjects: Sequence[bytes], *, after: int = 0, before: int | None = None) -> int:
+    """Delete the evidence of bans that were given or lifted under these keyed digests while nobody was known by them:
+    of entries between those of two numbers.
 
     An erasure's share; the bans stay. Returns how much.
     """
-    bodies = session.scalars(select(LedgerEntry.body).where(LedgerEntry.subject.in_(list(subjects))))
-    facts = [json.loads(body) for body in bodies]
-    bound = [bytes.fromhex(fact["evidence"]) for fact in facts if fact["event"] in OF_BANS and "evidence" in fact]
+    facts = ledger.of_bans(session, subjects, after=after, before=before)
+    bound = [bytes.fromhex(fact["evidence"]) for fact in facts if "evidence" in fact]
     return _deleted(session, Evidence.digest.in_(bound) & Evidence.person_id.is_(None)) if bound else 0
 
 
@@ -114,6 +115,11 @@ def _overtaken(facts: Iterable[dict[str, Any]], before: datetime) -> list[bytes]
         if fact.get("state") in _ENDED and fact["event"] != Event.ASK.value:
             over += open_.pop(slug, [])
     return over
+
+
+def withdraw(session: Session, digest: bytes) -> None:
+    """Delete what was filed in this transaction, and no entry has come to rest on."""
+    _deleted(session, Evidence.digest == digest)
 
 
 def _deleted(session: Session, which: object) -> int:

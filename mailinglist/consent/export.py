@@ -15,7 +15,6 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from . import gate
-from .keys import assert_sound
 from .states import State
 from .tables import MailingList, Person, Subscription
 
@@ -29,9 +28,10 @@ _CONTROL = ("\t", "\r")
 def lines(session: Session, row: MailingList, *, names: bool) -> Iterator[str]:
     """The file in pieces, in UTF-8 with CRLF (RFC 4180): email, language, and with `names` the name.
 
-    The session has to stay open while it is read. Raises RegisterUnsound, at the first piece.
+    The session has to stay open while it is read. Raises RegisterUnsound, OptOutsWait; both at the first
+    piece.
     """
-    assert_sound(session)
+    gate.assert_entered(session)
     columns = ("email", "language", *(("name",) if names else ()))
     rows = session.execute(
         select(Person.mailbox, Person.language, *((Person.name,) if names else ()))

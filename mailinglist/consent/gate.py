@@ -94,6 +94,14 @@ def opt_outs_wait() -> ColumnElement[bool]:
     return exists().where(Request.taken_at.is_(None), Request.not_before == foremost)
 
 
+def assert_entered(session: Session) -> None:
+    """Who asks whether somebody is free asks this first: nobody may be told of as free whom we have answered that
+    marketing is forbidden. Raises RegisterUnsound; OptOutsWait."""
+    keys.assert_sound(session)
+    if session.scalar(select(opt_outs_wait())):
+        raise OptOutsWait(_WAIT)
+
+
 def reason(mail: Mail, *, list_id: int, now: datetime) -> ColumnElement[str | None]:
     """SQL: why `mail` of this list may not go to the row's Person; NULL: it may."""
     standing: ColumnElement[Any] = null()
@@ -152,9 +160,7 @@ def refusals(session: Session, mail: Mail, *, list_id: int, persons: Collection[
 def not_even_a_test(session: Session, address: Address, *, list_id: int, now: datetime) -> str | None:
     """Why not even a test mail of this list may go to the address: its owner has left, did not ask, or has restricted
     the use of their data (GDPR 18). None: it may, if no ban forbids it. Raises RegisterUnsound, OptOutsWait."""
-    keys.assert_sound(session)
-    if session.scalar(select(opt_outs_wait())):
-        raise OptOutsWait(_WAIT)
+    assert_entered(session)
     found = session.execute(
         select(Subscription.state, Person.muted_until, Person.restricted_at)
         .select_from(Person)

@@ -32,6 +32,8 @@ class Keys:
         self._issues = _derive(ban_secret, b"mailinglist frozen issue")
         self._journal = _derive(ban_secret, b"mailinglist journal")
         self._backup = _derive(ban_secret, b"mailinglist backup")
+        self._file = _derive(ban_secret, b"mailinglist file of people")
+        self._named = _derive(ban_secret, b"mailinglist name kept with a ban")
         self._source = _derive(ban_secret, b"mailinglist source of a ban")
         self.check = hmac.digest(_derive(ban_secret, b"mailinglist key check"), b"check", "sha256")
 
@@ -51,6 +53,16 @@ class Keys:
     def source(self, words: str) -> bytes:
         """What a ledger entry names of the words that say who gave a ban: they may name a person, and be erased."""
         return hmac.digest(self._source, words.encode(), "sha256")
+
+    def name_kept(self, subject: bytes, name_digest: bytes) -> bytes:
+        """What a ledger entry names of the name that is kept with a ban on this address: for each address another, so
+        that entries don't tell who bore the same name, also once the ban is lifted and the name gone."""
+        return hmac.digest(self._named, subject + name_digest, "sha256")
+
+    def file(self, sha256: bytes) -> bytes:
+        """What evidence names of a file that was taken in: of one with few people in it, or of what a program hands
+        over, a plain digest would let anybody try who is in it, also once they are erased."""
+        return hmac.digest(self._file, sha256, "sha256")
 
     def seal(self, content: bytes) -> bytes:
         """A MAC of a frozen issue: who can write the database but has no key can't make another that fits."""

@@ -11,13 +11,13 @@ from __future__ import annotations
 import hashlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import insert, select
-from sqlalchemy.orm import Session
+from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Text, any_, cast, func, insert, literal, select
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from .. import db
 from .keys import assert_sound, keys_of
@@ -42,6 +42,17 @@ RESTRICTED, UNRESTRICTED = "restricted", "unrestricted"
 """GDPR 16, 17 and 18. The last two change no state: a subscription stands where it stood."""
 
 
+class NameKept(NamedTuple):
+    """A ban that keeps the name of who is erased, by its keyed digest."""
+
+    subject: bytes
+    """The keyed digest of the address that the ban names."""
+    channel: str
+    list: str | None
+    name_digest: bytes
+    """`Keys.name_kept`: no entry holds what can be asked by."""
+
+
 @dataclass(frozen=True, slots=True)
 class Fact:
     """One event for the ledger. `list` is a slug; `state` the subscription's state after it, `before` the one that it
@@ -58,10 +69,17 @@ class Fact:
     source: str | None = None
     source_digest: bytes | None = None
     """Of a ban: `Keys.source` of what its row says, which may be words about somebody, and no entry holds those."""
+    name_digest: bytes | None = None
+    """Of a ban: `Keys.name_kept` of the name that it has from another one of the same address."""
+    names_kept: Sequence[NameKept] = ()
+    """Of an erasure: the bans that keep the name."""
     channels: Sequence[str] = ()
     evidence: bytes | None = None
     other_chain: bytes | None = None
     """The chain of the same person under another address: where they went (MOVED), or came from (READDRESSED)."""
+    written: bytes | None = None
+    """Of an address that was corrected: the keyed digest of how it was written, where bans may go by that. Who is
+    erased later on is still found by it."""
 
 
 def moment(at: datetime) -> str:
@@ -161,14 +179,29 @@ def _entry(
             **({"notice": fact.notice.hex()} if fact.notice else {}),
             **({"source": fact.source} if fact.source else {}),
             **({"source_digest": fact.source_digest.hex()} if fact.source_digest else {}),
+            **({"name_digest": fact.name_digest.hex()} if fact.name_digest else {}),
+            **({"names_kept": _in_words(fact.names_kept)} if fact.names_kept else {}),
             **({"channels": sorted(fact.channels)} if fact.channels else {}),
             **({"evidence": fact.evidence.hex()} if fact.evidence else {}),
             **({"other_chain": fact.other_chain.hex()} if fact.other_chain else {}),
+            **({"written": fact.written.hex()} if fact.written else {}),
         }
     )
     digest = hashlib.sha256(last + body).digest()
     row = {"chain": chain, "seq": count + 1, "subject": subject, "body": body, "hash": digest}
     return row, count + 1, digest
+
+
+def _in_words(kept: Sequence[NameKept]) -> list[dict[str, str]]:
+    return [
+        {
+            "subject": each.subject.hex(),
+            "channel": each.channel,
+            **({"list": each.list} if each.list else {}),
+            "name_digest": each.name_digest.hex(),
+        }
+        for each in sorted(kept, key=lambda each: (each.subject, each.channel, each.list or ""))
+    ]
 
 
 def count_seal(session: Session, number: int, digest: bytes) -> bool:
@@ -203,6 +236,30 @@ def moved_to(session: Session, subject: bytes) -> bytes | None:
     return goal
 
 
+def moved(session: Session, subjects: Collection[bytes]) -> dict[bytes, bytes]:
+    """`moved_to` for many, of those whose address was corrected. Few are, and only these are looked at one by one."""
+    if not subjects:
+        return {}
+    said = f'"event":"{MOVED}"'.encode()
+    told = func.instr(LedgerEntry.body, said) > 0
+    if session.get_bind().dialect.name == "postgresql":
+        told = LedgerEntry.body.op("LIKE", is_comparison=True)(b"%" + said + b"%")
+    named = select(LedgerEntry.subject).where(among(session, LedgerEntry.subject, subjects), told).distinct()
+    found = {subject: moved_to(session, subject) for subject in session.scalars(named)}
+    return {subject: chain for subject, chain in found.items() if chain is not None}
+
+
+def among(session: Session, column: InstrumentedAttribute[bytes], digests: Collection[bytes]) -> ColumnElement[bool]:
+    """SQL: the column holds one of these. One parameter for PostgreSQL: five thousand cost psycopg and the server's
+    parser more than the look-up does."""
+    if session.get_bind().dialect.name == "sqlite":
+        return column.in_(list(digests))
+    array = ",".join(f'"\\\\x{digest.hex()}"' for digest in digests)
+    # A subquery is read once; else the text may be read again for each row of the table (`db.among`).
+    told = select(cast(literal(f"{{{array}}}", Text), ARRAY(LargeBinary))).scalar_subquery()
+    return column == any_(cast(told, ARRAY(LargeBinary)))
+
+
 def _moved_on(session: Session, chain: bytes) -> bytes | None:
     bodies = session.scalars(
         select(LedgerEntry.body).where(LedgerEntry.chain == chain).order_by(LedgerEntry.seq.desc())
@@ -212,6 +269,17 @@ def _moved_on(session: Session, chain: bytes) -> bytes | None:
         if fact["event"] not in OF_BANS:  # these may still come after
             return bytes.fromhex(fact["other_chain"]) if fact["event"] == MOVED else None
     return None
+
+
+def of_bans(
+    session: Session, subjects: Sequence[bytes], *, after: int = 0, before: int | None = None
+) -> list[dict[str, Any]]:
+    """What entries tell of bans on these keyed digests; with `after` and `before` those between these two."""
+    wanted = select(LedgerEntry.body).where(LedgerEntry.subject.in_(list(subjects)), LedgerEntry.id > after)
+    if before is not None:
+        wanted = wanted.where(LedgerEntry.id < before)
+    facts = (json.loads(body) for body in session.scalars(wanted.order_by(LedgerEntry.id)))
+    return [fact for fact in facts if fact["event"] in OF_BANS]
 
 
 def last_state(session: Session, subject: bytes, slug: str) -> str | None:

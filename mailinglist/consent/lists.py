@@ -219,6 +219,11 @@ def names(session: Session, language: str) -> dict[str, str]:
     return {row.slug: name_in(row, language) for row in every(session)}
 
 
+def slugs(session: Session) -> dict[int, str]:
+    """Every list's slug, by its number."""
+    return dict(session.execute(select(MailingList.id, MailingList.slug)).all())
+
+
 def find(session: Session, slug: str) -> MailingList:
     """The list with this slug. Raises Unknown."""
     row = session.scalar(select(MailingList).where(MailingList.slug == slug))

@@ -172,9 +172,7 @@ def forbid(
     session: Session, key: Key, channels: Collection[Channel], *, origin: Origin, now: datetime
 ) -> tuple[Channel, ...]:
     """Forbid marketing on these channels (GDPR 21(2)). Returns those that are new. Raises RegisterUnsound."""
-    person = _locked(session, key)
-    person_id = person.id if person else None
-    return bans.add(session, key.digest, channels, source=SOURCE, origin=origin, person_id=person_id, now=now)
+    return bans.forbid(session, key.digests, channels, source=SOURCE, origin=origin, now=now).added
 
 
 def lift(

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from sqlalchemy import select
@@ -18,7 +19,7 @@ from .ledger import ERASED, MOVED, OF_BANS, READDRESSED
 from .states import Event
 from .tables import ConsentText, Evidence, LedgerEntry, Notice, Person
 
-_FOR_EVER = 2**63
+_FOR_EVER = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,43 @@ def confirmed(session: Session, person: Person) -> bool:
         if came is None or any(number > came.number for number in answered):
             return True
     return False
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An address that somebody had: the keyed digests that bans on it may name, and between which entries of the ledger
+    (neither is theirs) a ban on it is about them."""
+
+    digests: tuple[bytes, ...]
+    after: int = 0
+    before: int = _FOR_EVER
+
+
+def formerly(session: Session, person: Person) -> list[Held]:
+    """The addresses, and ways of writing them, that the person had before staff corrected them (`registrar`).
+
+    A ban on an earlier address is about them, also one that came before they did, or after they went: until somebody
+    else comes to that address. Of corrections by versions that did not note how the address had been written, it is
+    only known in small letters.
+    """
+    stays = list(_stays(person.chain, entries(session, person.folded)))
+    found = [Held(spellings)] if (spellings := _written(stays[0])) else []
+    for later, stay in pairwise(stays):
+        came = _came(later)
+        if came is None or not stay:
+            continue
+        chain = bytes.fromhex(came.told["other_chain"])
+        whole = _read(session, [chain])
+        others = [each for each in whole if each.told["event"] not in OF_BANS]
+        after = max((each.number for each in whole if each.number < stay[0].number), default=0)
+        before = min((each.number for each in others if each.number > stay[-1].number), default=_FOR_EVER)
+        digests = (bytes.fromhex(stay[-1].told["subject"]), *_written(stay))
+        found.append(Held(tuple(dict.fromkeys(digests)), after, before))
+    return found
+
+
+def _written(stay: Iterable[Entry]) -> tuple[bytes, ...]:
+    return tuple(bytes.fromhex(entry.told["written"]) for entry in stay if "written" in entry.told)
 
 
 def prove(session: Session, folded: str, *, with_notices: bool = False) -> list[dict[str, Any]]:

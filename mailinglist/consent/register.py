@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Select, collate, delete, exists, func, select
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from .. import db
@@ -24,6 +24,8 @@ from ..tokens import Purpose, Tokens
 from . import bans, journal, journal_file, ledger, notes, notices
 from .address import Address
 from .keys import keys_of
+from .pins import in_order as in_order
+from .pins import pin_many as pin_many
 from .states import Basis, Channel, Event, State, move
 from .tables import (
     Confirmation,
@@ -62,20 +64,6 @@ def pin_now(session: Session, addresses: Collection[Address]) -> bool:
     theirs = select(Person.id).where(Person.folded.in_({address.folded for address in addresses}))
     there = set(session.scalars(theirs))
     return there <= set(session.scalars(theirs.with_for_update(read=True, key_share=True, skip_locked=True)))
-
-
-def pin_many(session: Session, persons: Select[int]) -> None:
-    """Nobody of these persons (their ids) is erased by anybody else until the end of the transaction. Their rows may
-    still change."""
-    if session.get_bind().dialect.name == "postgresql":
-        theirs = select(Person.id).where(Person.id.in_(persons)).order_by(in_order())
-        session.execute(theirs.with_for_update(read=True, key_share=True)).all()
-
-
-def in_order() -> ColumnElement[str]:
-    """The one order in which whoever locks several persons in a transaction locks them: that of their case-folded
-    addresses, by code point, which is also Python's (`requests.take`). In two orders they could wait for each other."""
-    return collate(Person.folded, "C")
 
 
 def sorted_by_address(session: Session, persons: Sequence[int]) -> Sequence[int]:
@@ -139,7 +127,7 @@ def enter(session: Session, address: Address, *, language: str, name: str | None
             mailbox=address.mailbox, folded=address.folded, digest=digest, exact_digest=keys.digest(address.mailbox),
             chain=chain, name=name, language=language, created_at=now,
         )
-        .on_conflict_do_nothing(index_elements=["folded"])
+        .on_conflict_do_nothing()  # by the address, or by its chain, which somebody else took along to it
     )  # fmt: skip
     return session.scalars(select(Person).where(Person.folded == address.folded).with_for_update()).one()
 
@@ -364,11 +352,19 @@ def correct_details(
 
 
 def corrected(
-    session: Session, person: Person, what: Collection[str], *, source: str, origin: Origin, now: datetime
+    session: Session,
+    person: Person,
+    what: Collection[str],
+    *,
+    source: str,
+    origin: Origin,
+    written: bytes | None = None,
+    now: datetime,
 ) -> None:
-    """Have the ledger say what of a person (locked) was corrected: names of fields, and never what they hold."""
+    """Have the ledger say what of a person (locked) was corrected: names of fields, and never what they hold.
+    `written`: the keyed digest of how the address was written until now, if that is another one."""
     filed = ledger.file_evidence(session, {**origin, "corrected": list(what)}, person_id=person.id, now=now)
-    fact = ledger.Fact(ledger.CORRECTED, source=source, evidence=filed)
+    fact = ledger.Fact(ledger.CORRECTED, source=source, evidence=filed, written=written)
     ledger.append(session, person.chain, person.digest, fact, now=now)
 
 
@@ -434,9 +430,9 @@ def _shift(session: Session, person_id: int, row: MailingList, event: Event, *, 
     ledger.append(session, person.chain, person.digest, fact, now=now)
 
 
-def unanswered(session: Session, *, before: datetime, limit: int) -> list[tuple[Person, MailingList]]:
+def unanswered(session: Session, *, before: datetime, limit: int) -> tuple[list[tuple[Person, MailingList]], bool]:
     """Persons (locked), of up to `limit` subscriptions, who have been pending on a list since before this moment, and
-    have not asked again since."""
+    have not asked again since; and whether there may be more."""
     due = select(Person.id).join(Subscription, Subscription.person_id == Person.id).where(*_unanswered(before))
     numbers = session.scalars(
         due.order_by(Person.id).limit(limit).with_for_update(of=Person, skip_locked=True)
@@ -450,7 +446,8 @@ def unanswered(session: Session, *, before: datetime, limit: int) -> list[tuple[
         .order_by(Person.id),
         execution_options={"populate_existing": True},
     )
-    return [(person, row) for person, row in rows]
+    # All of a group may have come back meanwhile; of the others nothing is known yet.
+    return [(person, row) for person, row in rows], bool(numbers)
 
 
 def count_unanswered(session: Session, *, before: datetime) -> int:
@@ -483,13 +480,21 @@ def lapse(session: Session, person: Person, row: MailingList, *, now: datetime) 
     return session.scalar(select(Subscription.list_id).where(Subscription.person_id == person.id).limit(1)) is None
 
 
-def forget(session: Session, person: Person, *, source: str = "", now: datetime) -> dict[str, int]:
-    """Erase the person from this room (GDPR 17). Counts of rows deleted. `source`: how they asked for it.
+def forget(
+    session: Session,
+    person: Person,
+    *,
+    names_kept: Sequence[ledger.NameKept] = (),
+    source: str = "",
+    now: datetime,
+) -> dict[str, int]:
+    """Erase the person from this room (GDPR 17). Counts of rows deleted. `source`: how they asked for it; `names_kept`:
+    the bans that keep the name (`bans.keep_name`).
 
     Kept: bans, as keyed digests (21(3): else the next import would mail them again); the ledger's entries, which hold
     keyed digests and digests only (17(3)(e): proof that what was sent was allowed).
     """
-    fact = ledger.Fact(ledger.ERASED, source=source or None)
+    fact = ledger.Fact(ledger.ERASED, source=source or None, names_kept=names_kept)
     ledger.append(session, person.chain, person.digest, fact, now=now)
     journal.note(session, journal_file.ERASED, person.digest, source=source, now=now)
     counts = {"notes": notes.forget(session, person.id)}

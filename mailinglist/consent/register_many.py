@@ -35,6 +35,7 @@ _HELD = (
 )  # fmt: skip
 _BANNED = "banned: marketing to this address is forbidden"
 _RESTRICTED = "restricted: this person asked that their data be kept and not used (GDPR 18)"
+_CLOSED = "refused: this person can't be put on the list; staff can see why"
 _NEW_NAME, _NEW_LANGUAGE, _NEW_BASIS, _NEW_SALE = "new name", "new language", "new basis", "new sale reference"
 _PENDING = "waited for a confirmation, and is put on the list"
 _UNKNOWN_LANGUAGE = {
@@ -55,6 +56,9 @@ class Warrant:
     evidence: bytes
     how: str = "import"
     """What the ledger says of how they came."""
+    of_this_list: bool = False
+    """Of somebody who is not on the list it corrects nothing, and tells nothing: whoever acts for one list only must
+    not change or learn what the others know of them."""
 
 
 @dataclass(slots=True)
@@ -296,8 +300,9 @@ class _Group:
     # ── what becomes of each ──────────────────────────────────────────────────────────────────────────────────────
 
     def _place(self, entry: Entry, person: Any, standing: Any) -> None:
+        stranger = standing is None and self._warrant.of_this_list
         if person.restricted_at is not None:
-            self._outcome.refused.append(Refusal(entry.line, _RESTRICTED))
+            self._outcome.refused.append(Refusal(entry.line, _CLOSED if stranger else _RESTRICTED))
             return
         before = State(standing.state) if standing else State.NONE
         try:
@@ -305,7 +310,7 @@ class _Group:
         except NotAllowed as refusal:
             self._outcome.refused.append(Refusal(entry.line, f"{before}: {refusal}"))
             return
-        corrected = self._correct(entry, person)
+        corrected = [] if stranger else self._correct(entry, person)
         if before is after:
             corrected += self._correct_basis(entry, standing)
         elif standing:

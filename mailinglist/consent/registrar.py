@@ -132,11 +132,9 @@ def forbid(
     origin = _origin(told, now)
     if not channels:
         raise BadInput("A ban needs at least one channel.")
-    person = register.held(session, Person.folded == address.folded)
-    return bans.add(
-        session, keys_of(session).digest(address.folded), channels, only=only, source=f"staff: {told.how}",
-        origin=origin, person_id=person.id if person else None, now=now,
-    )  # fmt: skip
+    wanted = bans.digests(session, address)
+    given = bans.forbid(session, wanted, channels, only=only, source=f"staff: {told.how}", origin=origin, now=now)
+    return given.added
 
 
 def lift(
@@ -181,25 +179,30 @@ def correct_address(
         raise BadInput("This is the address that the person has.")
     forbidden = bans.in_force(session, [person.digest, person.exact_digest])
     if address.folded == person.folded:
+        written = person.exact_digest if person.exact_digest != person.digest else None
         person.mailbox, person.exact_digest = address.mailbox, keys_of(session).digest(address.mailbox)
         session.flush()
-        register.corrected(session, person, ["address"], source="staff", origin=origin, now=now)
-        _ban_along(session, person, forbidden, now)
+        register.corrected(session, person, ["address"], source="staff", origin=origin, written=written, now=now)
+        _ban_along(session, person.digest, forbidden, now)
         return ()
     if person.muted_until is not None and person.muted_until > now:
         raise NotAllowed(_DISOWNED)
+    if register.find(session, address) is not None:
+        raise NotAllowed(_TAKEN)
     bans.fold_in(session, person, now=now)  # nobody knows the old address any more afterwards
     filed = ledger.file_evidence(session, {**origin, "corrected": ["address"]}, person_id=person.id, now=now)
-    waiting = _move(session, person, address, filed, now)
-    _ban_along(session, person, forbidden, now)
+    waiting = _move(session, person, address, filed, forbidden, now)
     asked = [row for row in waiting if not bans.forbids_mail(session, [person.digest, person.exact_digest], row)]
     for row in asked:
         _request(session, row, address, person.language, origin, None, now)
     return tuple(asked)
 
 
-def _move(session: Session, person: Person, address: Address, filed: bytes, now: datetime) -> list[MailingList]:
-    """The person (locked) with another address, in another chain. Returns the lists on which they now wait."""
+def _move(
+    session: Session, person: Person, address: Address, filed: bytes, forbidden: Collection[Forbidden], now: datetime
+) -> list[MailingList]:
+    """The person (locked) with another address, in another chain; what is forbidden goes along. Returns the lists on
+    which they now wait."""
     standings = session.execute(
         select(Subscription, MailingList)
         .join(MailingList, MailingList.id == Subscription.list_id)
@@ -208,8 +211,7 @@ def _move(session: Session, person: Person, address: Address, filed: bytes, now:
         execution_options={"populate_existing": True},
     ).all()
     old_digest, old_chain = person.digest, person.chain
-    if register.find(session, address) is not None:
-        raise NotAllowed(_TAKEN)
+    written = person.exact_digest if person.exact_digest != old_digest else None
     keys = keys_of(session)
     digest = keys.digest(address.folded)
     chain = register.chain_for(session, digest)
@@ -220,6 +222,9 @@ def _move(session: Session, person: Person, address: Address, filed: bytes, now:
             session.flush()
     except IntegrityError:  # entered by somebody else in this very moment
         raise NotAllowed(_TAKEN) from None
+    # The person, the bans, and then the heads of chains: in this order whoever enters somebody, or a list of bans,
+    # takes them, too.
+    _ban_along(session, digest, forbidden, now)
     waiting = []
     came: list[ledger.Fact] = []
     for standing, row in standings:
@@ -227,8 +232,9 @@ def _move(session: Session, person: Person, address: Address, filed: bytes, now:
         after = move(before, Event.READDRESS)
         # “left” holds for the old address, so that no import takes it for somebody new.
         gone = ledger.Fact(
-            ledger.MOVED, list=row.slug, state=State.LEFT.value, before=before.value, evidence=filed, other_chain=chain
-        )
+            ledger.MOVED, list=row.slug, state=State.LEFT.value, before=before.value, evidence=filed,
+            other_chain=chain, written=written,
+        )  # fmt: skip
         ledger.append(session, old_chain, old_digest, gone, now=now)
         came.append(
             ledger.Fact(
@@ -241,7 +247,7 @@ def _move(session: Session, person: Person, address: Address, filed: bytes, now:
             standing.state, standing.since, standing.acted_at, standing.text_id = after.value, now, now, None
             waiting.append(row)
     if not standings:
-        gone = ledger.Fact(ledger.MOVED, evidence=filed, other_chain=chain)
+        gone = ledger.Fact(ledger.MOVED, evidence=filed, other_chain=chain, written=written)
         ledger.append(session, old_chain, old_digest, gone, now=now)
         came.append(ledger.Fact(ledger.READDRESSED, source="staff", evidence=filed, other_chain=old_chain))
     for fact in came:
@@ -250,14 +256,14 @@ def _move(session: Session, person: Person, address: Address, filed: bytes, now:
     return waiting
 
 
-def _ban_along(session: Session, person: Person, forbidden: Collection[Forbidden], now: datetime) -> None:
+def _ban_along(session: Session, digest: bytes, forbidden: Collection[Forbidden], now: datetime) -> None:
     if not forbidden:
         return
     rows = {row.slug: row for row in lists.every(session)}
     for slug in dict.fromkeys(each.list for each in forbidden):
         named = [each.channel for each in forbidden if each.list == slug]
         only = rows.get(slug) if slug else None
-        bans.add(session, person.digest, named, only=only, source="went along with a corrected address", now=now)
+        bans.add(session, digest, named, only=only, source="went along with a corrected address", now=now)
 
 
 def _locked(session: Session, person_id: int) -> Person:

@@ -12,7 +12,7 @@ import csv
 import io
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from ..errors import BadAddress, BadInput
@@ -64,6 +64,7 @@ _LANGUAGES = {
 _LANGUAGE_OF = {name: code for code, names in _LANGUAGES.items() for name in names}
 _LOCALE = re.compile(r"([a-z]{2,3})[-_][a-z0-9.@_-]+")
 
+_TWICE = "a duplicate: the same address is on line {}"
 _LINE = re.compile(r"[^\r\n]*(?:\r\n|\r|\n)|[^\r\n]+\Z")
 _SPREADSHEET = "save it as “CSV UTF-8”"
 _WORKBOOKS = (b"PK\x03\x04", b"\xd0\xcf\x11\xe0")  # .xlsx and .ods are ZIP files; .xls is a compound file
@@ -113,9 +114,14 @@ def read(data: bytes, *, sale_needed: bool = False, meanings: Sequence[str] | No
     `meanings` says what each column of the file is, in its order (MEANINGS); without it the headings say so themselves.
     Raises BadInput when the file as a whole can't be taken: its size, its encoding, its columns, a quote never closed.
     """
+    return gathered(reading(data, sale_needed=sale_needed, meanings=meanings))
+
+
+def gathered(people: Iterable[Entry | Refusal]) -> Sheet:
+    """What was read one by one, as a whole."""
     entries: list[Entry] = []
     refused: list[Refusal] = []
-    for item in reading(data, sale_needed=sale_needed, meanings=meanings):
+    for item in people:
         if isinstance(item, Entry):
             entries.append(item)
         else:
@@ -127,13 +133,21 @@ def reading(
     data: bytes, *, sale_needed: bool = False, meanings: Sequence[str] | None = None
 ) -> Iterator[Entry | Refusal]:
     """`read`, line by line, for those who must not work for long in one go. Raises BadInput, also on the way."""
-    seen: dict[str, int] = {}
     rows = records(decoded(data))
     heading = next(rows, (1, []))[1]
     columns = _columns(heading) if meanings is None else _mapped(heading, meanings)
-    for line, cells in rows:
+    yield from told_apart(((line, _values(columns, cells)) for line, cells in rows), sale_needed=sale_needed)
+
+
+def told_apart(
+    people: Iterable[tuple[int, Mapping[str, str] | None]], *, sale_needed: bool, twice: str = _TWICE
+) -> Iterator[Entry | Refusal]:
+    """Each of `people`, by the line and what COLUMNS hold of them (None: more than that), or why they are refused. Of
+    those with one address the first is taken; `twice` is what the others are told, with its line."""
+    seen: dict[str, int] = {}
+    for line, values in people:
         try:
-            entry = _entry(line, columns, cells, sale_needed)
+            entry = _entry(line, values, sale_needed=sale_needed)
         except BadInput as error:
             yield Refusal(line, f"bad address: {error}" if isinstance(error, BadAddress) else str(error))
             continue
@@ -141,7 +155,7 @@ def reading(
         if earlier == line:
             yield entry
         else:
-            yield Refusal(line, f"a duplicate: the same address is on line {earlier}")
+            yield Refusal(line, twice.format(earlier))
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,14 +305,13 @@ def _columns(heading: Sequence[str]) -> tuple[str, ...]:
     return names
 
 
-def _entry(line: int, columns: Sequence[str], cells: Sequence[str], sale_needed: bool) -> Entry:
-    if len(cells) > len(columns):
+def _values(columns: Sequence[str], cells: Sequence[str]) -> dict[str, str] | None:
+    return dict(zip(columns, cells, strict=False)) if len(cells) <= len(columns) else None
+
+
+def _entry(line: int, values: Mapping[str, str] | None, *, sale_needed: bool) -> Entry:
+    if values is None:
         raise BadInput("it has more cells than the first line has columns")
-    return entry_of(line, dict(zip(columns, cells, strict=False)), sale_needed=sale_needed)
-
-
-def entry_of(line: int, values: Mapping[str, str], *, sale_needed: bool) -> Entry:
-    """One person by what COLUMNS hold of them. Raises BadInput."""
     found = address.parse(values.get("email", ""))
     written = values.get("language", "").strip()
     language = language_of(written)

@@ -234,8 +234,9 @@ class Ban(Base):
     lifted_by: Mapped[str | None] = mapped_column(String(500))
     """The evidence on which it was lifted."""
     name_digest: Mapped[bytes | None] = mapped_column(Digest)
-    """Keyed digest of the name of who was erased, so that others who ask by name are still told of the ban. None while
-    the person is in the register, which has the name; where no name was given; and once it is lifted."""
+    """Keyed digest of the name of who was erased, so that others who ask by name are still told of the ban: one after
+    the other, if they were erased under more than one. None while the person is in the register, which has the name,
+    and was never erased; where no name was given; and once it is lifted."""
 
 
 class LedgerEntry(Base):

@@ -3,7 +3,7 @@
 `read` checks a file, every line of it, and costs no lock. `take_in` writes what can be taken in the entrance's one
 transaction. Of a long file the entrance takes `parts`, each in a transaction of its own, so that nobody waits for it;
 cut off, it is begun again, and who is in stays as they are. Each person's ledger entry names the basis and is bound to
-one piece of evidence: who took in which file (by its SHA-256), when, and from where.
+one piece of evidence: who took in which file (by a keyed digest), when, and from where.
 """
 
 from __future__ import annotations
@@ -15,8 +15,9 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from ..errors import BadAddress, BadInput
-from . import ledger, register_many, sheet
+from ..errors import BadInput
+from . import evidence, ledger, register_many, sheet
+from .keys import keys_of
 from .register_many import Admission, Warrant
 from .sheet import Entry, Refusal, Remark, Sheet
 from .states import Basis
@@ -24,6 +25,8 @@ from .tables import MailingList
 
 BY_FILE, BY_PROGRAM = "import", "api"
 """How people come."""
+_NAMED = {BY_FILE: "file", BY_PROGRAM: "system"}
+"""What the evidence names. The system, also for whoever it is about (GDPR 15(1)(g))."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Consignment:
     basis: Basis
     source: str
     file: str
-    """Its name, for the evidence; empty: it is no file."""
+    """Its name, for the evidence; of what a program handed over, the name of its system."""
     digest: str
     """SHA-256 of the file, hex."""
     how: str = BY_FILE
@@ -64,24 +67,14 @@ def read(data: bytes, *, basis: Basis, source: str, file: str) -> Consignment:
     return Consignment(found, basis, source.strip(), file, hashlib.sha256(data).hexdigest())
 
 
-def handed_over(people: Sequence[Mapping[str, str]], *, basis: Basis, source: str, digest: str) -> Consignment:
-    """People whom a program hands over (T5.1), each by `sheet.COLUMNS`; `digest` is the SHA-256, hex, of what it sent.
-    What an import says of a line is said of each by its place, from 0 on."""
-    entries: list[Entry] = []
-    refused: list[Refusal] = []
-    seen: dict[str, int] = {}
-    for place, values in enumerate(people):
-        try:
-            entry = sheet.entry_of(place, values, sale_needed=basis is Basis.CUSTOMER)
-        except BadInput as error:
-            refused.append(Refusal(place, f"bad address: {error}" if isinstance(error, BadAddress) else str(error)))
-            continue
-        earlier = seen.setdefault(entry.address.folded, place)
-        if earlier == place:
-            entries.append(entry)
-        else:
-            refused.append(Refusal(place, f"a duplicate: the same address is at {earlier}"))
-    return Consignment(Sheet(tuple(entries), tuple(refused)), basis, source, "", digest, BY_PROGRAM)
+def handed_over(
+    people: Sequence[Mapping[str, str]], *, basis: Basis, source: str, system: str, digest: str
+) -> Consignment:
+    """People whom a program of this system hands over (T5.1), each by `sheet.COLUMNS`; `digest` is the SHA-256, hex, of
+    what it sent. What an import says of a line is said of each by its place, from 0 on."""
+    twice = "a duplicate: the same address is at {}"
+    found = sheet.told_apart(enumerate(people), sale_needed=basis is Basis.CUSTOMER, twice=twice)
+    return Consignment(sheet.gathered(found), basis, source, system, digest, BY_PROGRAM)
 
 
 def take_in(
@@ -96,10 +89,12 @@ def take_in(
     """Put the people of a file on a list, active at once and without a letter. `progress` hears how many more are done.
 
     Lifts no ban, brings nobody back who left, and leaves consent that a person gave as it is: see `register_many`.
-    Raises RegisterUnsound.
+    What changes nothing leaves no evidence behind. Raises RegisterUnsound.
     """
     warrant = begin(session, row, consignment, who=who, now=now)
     outcome = take_in_part(session, row, consignment.sheet.entries, warrant, now=now, progress=progress)
+    if not (outcome.added or outcome.updated):
+        evidence.withdraw(session, warrant.evidence)
     return report(consignment, [outcome])
 
 
@@ -157,17 +152,18 @@ def file_evidence(
     who: str,
     now: datetime,
 ) -> bytes:
-    """Put aside who takes in which file, and from where. Returns the digest that each person's entry is bound to."""
+    """Put aside who takes in which file, or which system handed them over, and from where. Returns the digest that each
+    person's entry is bound to."""
     content = {
-        "how": how, "recorded_by": who, "source": source, "basis": basis.value, "file": file,
-        "file_sha256": digest, "list": row.slug,
+        "how": how, "recorded_by": who, "source": source, "basis": basis.value, _NAMED[how]: file,
+        "file_digest": keys_of(session).file(bytes.fromhex(digest)).hex(), "list": row.slug,
     }  # fmt: skip
     return ledger.file_evidence(session, content, person_id=None, now=now)
 
 
 def warrant_of(basis: Basis, source: str, evidence: bytes, *, how: str = BY_FILE) -> Warrant:
     """What an admission from a file, or by a program, rests on."""
-    return Warrant(basis, source_of(source, how), evidence, how)
+    return Warrant(basis, source_of(source, how), evidence, how, of_this_list=how == BY_PROGRAM)
 
 
 def source_of(source: str, how: str = BY_FILE) -> str:

@@ -10,7 +10,11 @@ erasure since explains it. Evidence that is gone otherwise was taken away.
 
 A ban in force is held against the last entry about it: channel, list, digest, when it was given, and, by their keyed
 digest, the words that say who gave it. An erasure takes these words, for the same reasons. Entries of earlier versions
-bind no words, so there a change of them is not found. A ban that was lifted is held against its being lifted alone.
+bind no words, so there a change of them is not found. The name that a ban keeps after an erasure is held against what
+the entry of the erasure binds of it, or that of the ban, if it was given since; where neither binds one, a name is not
+looked at. A ban that was lifted is held against the entry about that, in the same way; on what evidence it was lifted
+stands with the entry's evidence, and the words of its row are not looked at. Where the ban was given in another chain
+than it was lifted in, its date and words are not looked at either.
 """
 
 from __future__ import annotations
@@ -32,7 +36,7 @@ from sqlalchemy.orm import Session
 
 from .. import db
 from ..periods import EVIDENCE_AT_LEAST
-from . import seal_check, seals
+from . import lists, seal_check, seals
 from .address import fold
 from .bans import FORGOTTEN, name_of
 from .chain_state import NOWHERE, Banned, ChainState, LastWord, Restricted, Stand, banned
@@ -156,12 +160,15 @@ class _Reading:
         self._kept = _digests(session)
         self._tree = seals.Blocks()
         self._missing: list[_Missing] = []
-        self._goals: dict[bytes, bytes] = {}
+        self._goals: dict[bytes, set[bytes]] = {}
         self._erased: set[bytes] = set()
         self._last_erasure = 0
         self._gone: dict[tuple[bytes, bytes], list[Restricted]] = {}
         self._restrictions: list[tuple[bytes, bool, tuple[bytes, int]]] = []
         self._bans: dict[bytes, dict[Banned, LastWord]] = {}
+        self._lifted: dict[tuple[bytes, Banned, datetime], list[LastWord]] = {}
+        self._names_kept: dict[tuple[bytes, Banned], tuple[int, str]] = {}
+        self._source_digest = lru_cache(_SOURCES)(lambda words: keys_of(session).source(words).hex())
 
     def problems(self) -> Iterator[Problem]:
         keys = keys_of(self._session)
@@ -181,7 +188,11 @@ class _Reading:
                 yield from self._verify_restriction(rows[0], chain, told)
             for goal, restricted in told.gone:
                 self._gone.setdefault((chain, goal), []).append(restricted)
-            for digest, said in told.last_words().items():
+            for digest, held, word in told.lifted:
+                self._lifted.setdefault((digest, held, word.at), []).append(word)
+            for ban, name in told.names_kept.items():
+                self._names_kept[ban] = max(name, self._names_kept.get(ban, name))
+            for digest, said in told.last_words(chain).items():
                 last = self._bans.setdefault(digest, said)
                 last.update(
                     {held: said[held] for held in said if held not in last or said[held].entry > last[held].entry}
@@ -189,6 +200,7 @@ class _Reading:
         yield from self._strays(entries.before(None))
         yield from _unknown(standings.before(None))
         yield from self._verify_bans()
+        yield from self._verify_lifted()
         yield from self._verify_restrictions()
         yield from self._verify_missing()
         if self._sealed is not None:
@@ -242,8 +254,8 @@ class _Reading:
             self._tree.add(sealed)
         if told.erased_at:
             self._erased.add(chain)
-        if told.goal:
-            self._goals[chain] = told.goal
+        if told.goals:
+            self._goals[chain] = told.goals
         for each in missing:
             if each.seq > told.erased_at:
                 self._missing.append(_Missing(each.entry, chain, -1 if told.of_bans else each.seq))
@@ -258,15 +270,23 @@ class _Reading:
                 )
 
     def _was_erased(self, chain: bytes) -> bool:
-        """Whether who was corrected away from this chain was erased later on."""
-        seen = set()
-        goal = self._goals.get(chain)
-        while goal is not None and goal not in seen:
+        """Whether one of those who were corrected away from this chain was erased later on."""
+        seen = {chain}
+        ahead = list(self._goals.get(chain, ()))
+        while ahead:
+            goal = ahead.pop()
             if goal in self._erased:
                 return True
-            seen.add(goal)
-            goal = self._goals.get(goal)
+            if goal not in seen:
+                seen.add(goal)
+                ahead += self._goals.get(goal, ())
         return False
+
+    def _words_went(self, word: LastWord) -> bool:
+        """Whether an erasure explains that the words which say who gave the ban are gone."""
+        if word.erased or (word.of_bans and word.entry < self._last_erasure):
+            return True
+        return bool(word.gone_on) and self._was_erased(word.gone_on)
 
     def _verify_restriction(self, row: Any, chain: bytes, told: ChainState) -> Iterator[Problem]:
         """Whether the use is restricted (GDPR 18) as the chain says; if another one knows, that is seen at the end."""
@@ -292,15 +312,23 @@ class _Reading:
 
     def _verify_bans(self) -> Iterator[Problem]:
         """The bans in force must be those that the ledger tells of."""
-        slugs = dict(self._session.execute(select(MailingList.id, MailingList.slug)).all())
-        source_digest = lru_cache(_SOURCES)(lambda words: keys_of(self._session).source(words).hex())
+        slugs = lists.slugs(self._session)
         rows = self._session.execute(
-            select(Ban.id, octets(Ban.digest), Ban.channel, Ban.list_id, Ban.source, Ban.given_at)
+            select(
+                Ban.id,
+                octets(Ban.digest),
+                Ban.channel,
+                Ban.list_id,
+                Ban.source,
+                Ban.given_at,
+                octets(Ban.name_digest),
+                Ban.lifted_by,
+            )
             .where(Ban.lifted_at.is_(None))
             .order_by(Ban.id),
             execution_options=_STREAMED,
         )
-        for number, digest, channel, list_id, source, given_at in rows:
+        for number, digest, channel, list_id, source, given_at, name, lifted_by in rows:
             held = banned(channel, name_of(list_id, slugs.get(list_id)))
             word = self._bans.get(digest, {}).pop(held, None)
             if word is None or word.lifted:
@@ -308,14 +336,57 @@ class _Reading:
                 continue
             if given_at != word.at:
                 yield Problem(f"ban {number} says that it was given at another time than the ledger tells", word.entry)
-            if word.source_digest and source_digest(str(source)) != word.source_digest:
-                if source != FORGOTTEN:
-                    yield Problem(f"the source of ban {number} was altered", word.entry)
-                elif not (word.erased or (word.of_bans and word.entry < self._last_erasure)):
-                    yield Problem(f"the source of ban {number} is gone, and no erasure explains it", word.entry)
+            entry, bound = max((word.entry, word.name_digest), self._names_kept.get((digest, held), (0, "")))
+            if bound and (name is None or keys_of(self._session).name_kept(digest, name).hex() != bound):
+                yield Problem(f"the name that ban {number} is found by was altered, or is gone", entry)
+            if lifted_by is not None:
+                yield Problem(f"ban {number} is in force, and says on what evidence it was lifted", word.entry)
+            yield from self._verify_source(number, source, word)
         for told in self._bans.values():
             for held in sorted((held for held, word in told.items() if not word.lifted), key=_said):
                 yield Problem(f"a ban on {_said(held)} that the ledger tells of is not in force", told[held].entry)
+
+    def _verify_lifted(self) -> Iterator[Problem]:
+        """The bans that were lifted must be those of which the ledger tells that."""
+        slugs = lists.slugs(self._session)
+        rows = self._session.execute(
+            select(
+                Ban.id, octets(Ban.digest), Ban.channel, Ban.list_id, Ban.source, Ban.given_at, Ban.lifted_at,
+                octets(Ban.name_digest),
+            )
+            .where(Ban.lifted_at.is_not(None))
+            .order_by(Ban.id),
+            execution_options=_STREAMED,
+        )  # fmt: skip
+        for number, digest, channel, list_id, source, given_at, lifted_at, name in rows:
+            held = banned(channel, name_of(list_id, slugs.get(list_id)))
+            said = self._lifted.get((digest, held, lifted_at), [])
+            fitting = (at for at, word in enumerate(said) if word.given is None or word.given.at == given_at)
+            at = next(fitting, 0)
+            if not said:
+                yield Problem(f"ban {number}, on {_said(held)}, is lifted, and the ledger does not know it")
+                continue
+            word = said.pop(at)
+            if name is not None:
+                yield Problem(f"ban {number} was lifted, and is found by a name", word.entry)
+            if word.given is None:
+                continue
+            if given_at != word.given.at:
+                words = f"ban {number} says that it was given at another time than the ledger tells"
+                yield Problem(words, word.given.entry)
+            yield from self._verify_source(number, source, word.given)
+        for (_digest, held, _at), said in self._lifted.items():
+            for word in said:
+                yield Problem(f"a ban on {_said(held)} whose lifting the ledger tells of is gone", word.entry)
+
+    def _verify_source(self, number: int, source: str, word: LastWord) -> Iterator[Problem]:
+        """The words that say who gave ban `number` are those that its entry binds; or an erasure took them."""
+        if not word.source_digest or self._source_digest(source) == word.source_digest:
+            return
+        if source != FORGOTTEN:
+            yield Problem(f"the source of ban {number} was altered", word.entry)
+        elif not self._words_went(word):
+            yield Problem(f"the source of ban {number} is gone, and no erasure explains it", word.entry)
 
 
 # ── the register ──────────────────────────────────────────────────────────────────────────────────────────────────────

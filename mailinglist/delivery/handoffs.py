@@ -1,5 +1,5 @@
 """One row per (kind, about, person): enqueue, claim, settle, take back. The only writer of the parts of an audience and
-of shifts; of handoffs with `account`, where a person decides, and `server_words`, which are forgotten.
+of shifts; of handoffs with `account`, where a person decides, and `server_words`, where servers' answers are deleted.
 
     pending ─claim→ handing ─answer→ accepted | rejected | deferred ─(in time)→ handing
                        ├─gate─→ excluded

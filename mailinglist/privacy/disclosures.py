@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Select, delete, func, select
 from sqlalchemy.orm import Session
 
-from ..consent import bans
+from ..consent import bans, gate
 from ..consent.states import Channel, Event
 from ..consent.tables import LedgerEntry, Person
 from ..errors import BadInput, Banned, NotAllowed, Unknown
@@ -100,7 +100,7 @@ def note(
     `reference` is the recipient's own case number; `ground` one of GROUNDS, where one of the persons has restricted the
     use of their data. Raises BadInput (no recipient, basis, field or person); Unknown (one of the persons is not in the
     register); Banned (one of them has forbidden disclosure); NotAllowed (one is restricted, and no ground named);
-    RegisterUnsound.
+    RegisterUnsound, OptOutsWait.
     """
     recipient, reference = _line(recipient, _LONGEST_RECIPIENT), _line(reference, _LONGEST_REFERENCE)
     basis = _line(basis, _LONGEST_BASIS)
@@ -116,6 +116,7 @@ def note(
         raise BadInput("A disclosure is about somebody.")
     if ground and ground not in GROUNDS:
         raise BadInput("There is no such ground (GDPR 18(2)).")
+    gate.assert_entered(session)
     restricted = [_assert_allowed(session, person_id) for person_id in sorted(persons)]
     if any(restricted):
         if not ground:

@@ -20,6 +20,7 @@ from .tables import Disclosure
 PROTECTION: tuple[str, ...] = (
     "each member of staff signs in by name, with two factors, and has accepted a statement of secrecy",
     "what each may do follows from levels; what they do, and whose data they look at, is written into an audit",
+    "other systems call with a token each, for a few kinds of calls: none reads addresses out, mails or lifts a ban",
     "the history of consent is append-only, and chained by hashes; bans are kept as keyed hashes",
     "logs hold no addresses or tokens; keys are readable by the program's account only",
     "mail servers and browsers are spoken to over TLS where the operator sets it so",

@@ -144,7 +144,8 @@ HOLDINGS: tuple[Holding, ...] = (
     _subscribers(
         "evidence",
         "evidence",
-        "client address, browser, time and words of each act, or its mail's header; who of the staff wrote it down",
+        "client address, browser, time and words of each act, or its mail's header; who of the staff wrote it down, or "
+        "which other system",
         Why.PROOF,
         "{days} days after the consent is no longer relied on",
         rule="evidence",
@@ -275,14 +276,15 @@ HOLDINGS: tuple[Holding, ...] = (
     ),
     _staff(
         "api_tokens",
-        "tokens of other systems: their name, what they may, and who made and revoked them",
+        "tokens of other systems: their name, what they may and until when, when they were used, and who made and "
+        "revoked them",
         "{days} days after they were over",
         rule="audit",
     ),
     Holding(
         "audit",
         About.STAFF,
-        "who of the staff did or looked at what, when and from where; persons by number",
+        "who of the staff, or which other system, did or looked at what, when and from where; persons by number",
         Why.SECURITY,
         "{days} days",
         rule="audit",

@@ -213,11 +213,11 @@ def _walk_on(session: Session, name: str, position: int) -> None:
 
 
 def _lapse(session: Session, before: datetime, now: datetime) -> Step:
-    lapsed = register.unanswered(session, before=before, limit=_PERSONS)
+    lapsed, more = register.unanswered(session, before=before, limit=_PERSONS)
     for person, row in lapsed:
         if register.lapse(session, person, row, now=now):
             rights.forget(session, person, now, source=_SOURCE)
-    return _group(len(lapsed))
+    return Step(len(lapsed), more)
 
 
 def _lapsing(session: Session, before: datetime) -> int:

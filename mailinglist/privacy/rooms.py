@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
-from ..consent import bans, evidence, import_jobs, keys, people, register, requests
+from ..consent import bans, evidence, import_jobs, keys, people, proof, register, requests
 from ..consent.address import Address
 from ..consent.tables import LedgerEntry, Person
 from ..delivery import bounces, complaints, received, returned, server_words
@@ -74,10 +74,10 @@ class Room:
 _OF_THE_PROGRAM = frozenset(
     {
         "id", "about", "entry", "hash", "v", "chain", "seq", "subject", "text", "notice", "evidence", "other_chain",
-        "source_digest", "salt", "file_sha256", "account_id",
+        "written", "source_digest", "name_digest", "names_kept", "salt", "file_sha256", "file_digest", "account_id",
     }
 )  # fmt: skip
-_OF_EVIDENCE = frozenset({"salt", "file_sha256"})
+_OF_EVIDENCE = frozenset({"salt", "file_sha256", "file_digest"})
 # Who of the staff it was is not the person's data (CJEU C-579/21).
 _OF_STAFF = frozenset({"who", "recorded_by", "lifted_by", "done_by"})
 
@@ -111,14 +111,18 @@ def _told(entry: Mapping[str, Any]) -> dict[str, Any]:
 
 def _register_forget(session: Session, person: Person, asked: Asked) -> Erasure:
     named = [person.digest, person.exact_digest]
+    earlier = proof.formerly(session, person)
     bans.fold_in(session, person, now=asked.now)
-    bans.keep_name(session, person)
-    deleted = Counter(register.forget(session, person, source=asked.source, now=asked.now))
+    kept = bans.keep_name(session, person)
+    deleted = Counter(register.forget(session, person, names_kept=kept, source=asked.source, now=asked.now))
     deleted["requests"] += requests.forget(session, person)  # after the confirmations, which point to them
     deleted["evidence"] += evidence.forget_of_bans(session, named)
     if dropped := import_jobs.forget(session, person.folded, now=asked.now):
         deleted["imports"] = dropped
     bans.forget_words(session, named)
+    for held in earlier:  # their address was corrected, and a ban on the one before may name them
+        deleted["evidence"] += evidence.forget_of_bans(session, held.digests, after=held.after, before=held.before)
+        bans.forget_words_of(session, held.digests, after=held.after, before=held.before)
     return Erasure(deleted, (*_bans(session, person), _ledger(session, person)))
 
 
@@ -127,7 +131,7 @@ def _bans(session: Session, person: Person) -> tuple[Kept, ...]:
     if not forbidden:
         return ()
     why = (
-        "as keyed hashes of the address and of the name, if one was given, so that no later import or sign-up is "
+        "as keyed hashes of the address and of the name, if it was known, so that no later import or sign-up is "
         "mailed, and other systems that ask by name are told (GDPR 21(3))"
     )
     return (Kept(f"marketing bans ({', '.join(map(str, forbidden))})", len(forbidden), why),)
@@ -228,7 +232,8 @@ def _office_forget(session: Session, person: Person, asked: Asked) -> Erasure:
 
 
 def _looks_export(session: Session, person: Person) -> list[dict[str, Any]]:
-    """When staff looked at the person or changed something, and what that was: not who (CJEU C-579/21)."""
+    """When staff, or another system of ours, looked at the person or changed something, and what that was: not who
+    (CJEU C-579/21)."""
     lines = audit.search(session, about=f"person {person.id}", limit=_MOST_LOOKS)
     return [{"at": line.at, "act": line.act} for line in lines]
 

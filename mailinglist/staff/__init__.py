@@ -2,6 +2,7 @@
 
     levels.py      pure: levels, rights, and which level has which
     accounts.py    accounts and their links
+    naming.py      pure: what accounts and other systems may be called
     factors.py     second factors: authenticator, passkeys, recovery codes
     sign_ins.py    sign-ins, kept on the server: beginning, both factors, freshness, ending
     audit.py       who did, or looked at, what

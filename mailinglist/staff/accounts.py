@@ -23,7 +23,7 @@ from ..errors import NotAllowed, TokenForged, TokenSpent, Unknown
 from ..i18n import DEFAULT_LANGUAGE, LANGUAGES
 from ..stationery.sentences import SaidBadInput
 from ..stationery.sentences import noted as _
-from . import audit, passwords, programs, sign_ins
+from . import audit, naming, passwords, programs, sign_ins
 from .audit import Actor
 from .factors import about
 from .levels import Level, Right, rights_of
@@ -325,11 +325,9 @@ def _sorted(levels: Iterable[str]) -> list[str]:
 
 
 def _named(name: str) -> str:
-    plain = " ".join(name.split())
-    if not plain or len(plain) > _LONGEST_NAME or not plain.isprintable():
-        raise SaidBadInput(_("A name needs 1 to %(number)s characters that can be seen."), number=_LONGEST_NAME)
+    plain = naming.plain(name, longest=_LONGEST_NAME)
     if programs.named(plain) is not None:  # the audit's lines would be read as those of another system
-        raise SaidBadInput(_("Somebody else has this name already."))
+        raise SaidBadInput(_("Other systems are named like this. Choose a name that can't be taken for one."))
     return plain
 
 

@@ -14,6 +14,7 @@ from typing import Any
 from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
+from ..consent.tables import MailingList
 from ..db import changed
 from .tables import Account, AuditEntry
 
@@ -50,6 +51,11 @@ def note(session: Session, act: str, *, by: Actor, about: str = "", now: datetim
         )
     )
     session.flush()
+
+
+def of_list(only: MailingList | None) -> dict[str, Any]:
+    """What is noted of the list that an act is about; nothing where it is about all lists."""
+    return {"list": only.id} if only else {}
 
 
 def search(

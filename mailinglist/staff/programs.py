@@ -28,7 +28,7 @@ from ..db import changed
 from ..errors import Unknown
 from ..stationery.sentences import SaidBadInput
 from ..stationery.sentences import noted as _
-from . import audit
+from . import audit, naming
 from .audit import Actor
 from .tables import ApiToken
 
@@ -82,6 +82,12 @@ def bearer(session: Session, presented: str, *, now: datetime) -> ApiToken | Non
     """
     row = session.scalar(select(ApiToken).where(ApiToken.digest == _digest(presented)))
     return row if row is not None and state(row, now) is State.GOOD else None
+
+
+def good(session: Session, number: int, *, now: datetime) -> bool:
+    """Whether the token with this number, which was good a while ago, is good now."""
+    row = session.get(ApiToken, number, populate_existing=True)
+    return row is not None and state(row, now) is State.GOOD
 
 
 def unnoted(token: ApiToken, *, now: datetime) -> bool:
@@ -142,30 +148,28 @@ def issue(
     name: str,
     scopes: Iterable[str],
     *,
-    list_id: int | None = None,
+    only: MailingList | None = None,
     days: int = DAYS,
     by: Actor,
     now: datetime,
 ) -> tuple[ApiToken, str]:
     """Make a token for the system `name`. Returns it, and its secret, which is not kept and can't be had again.
 
-    `list_id`: it is good for this list alone; None: for all. Two tokens may have one name, so that a new one can take
-    over before the old one is revoked. Raises BadInput, Unknown (no such list).
+    `only`: it is good for this list alone; None: for all. Two tokens may have one name, so that a new one can take over
+    before the old one is revoked. Raises BadInput.
     """
-    plain = _named(name)
+    plain = naming.plain(name, longest=LONGEST_NAME)
     wanted = _sorted(scopes)
     if not LEAST_DAYS <= days <= MOST_DAYS:
         raise SaidBadInput(
             _("A token is good for %(least)s to %(most)s days."), least=LEAST_DAYS, most=MOST_DAYS
         )  # fmt: skip
-    if list_id is not None and session.get(MailingList, list_id) is None:
-        raise Unknown("There is no such list.")
     secret = PREFIX + secrets.token_urlsafe(_SECRET)
     row = ApiToken(
         name=plain,
         digest=_digest(secret),
         scopes=wanted,
-        list_id=list_id,
+        list_id=only.id if only else None,
         created_at=now,
         created_by=by.who,
         expires_at=now + timedelta(days=days),
@@ -175,7 +179,7 @@ def issue(
     audit.note(
         session, "api_token_issued", by=by, about=about(row), now=now,
         name=plain, scopes=wanted, until=row.expires_at.isoformat(timespec="minutes"),
-        **({} if list_id is None else {"list": list_id}),
+        **audit.of_list(only),
     )  # fmt: skip
     return row, secret
 
@@ -221,13 +225,6 @@ def _over(before: datetime) -> ColumnElement[bool]:
 
 
 # ── what is handed in ─────────────────────────────────────────────────────────────────────────────────────────────────
-
-
-def _named(name: str) -> str:
-    plain = " ".join(name.split())
-    if not plain or len(plain) > LONGEST_NAME or not plain.isprintable():
-        raise SaidBadInput(_("A name needs 1 to %(number)s characters that can be seen."), number=LONGEST_NAME)
-    return plain
 
 
 def _sorted(scopes: Iterable[str]) -> list[str]:

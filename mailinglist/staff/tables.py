@@ -153,9 +153,10 @@ class AuditEntry(Base):
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
     at: Mapped[datetime] = mapped_column(UtcDateTime)
     account_id: Mapped[int | None]
-    """None: a command on the machine, or a sign-in with an unknown address."""
+    """None: a command on the machine, another system by its token, or a sign-in with an unknown address."""
     who: Mapped[str] = mapped_column(String(200))
-    """The account's name at that time, or what the command line knows of its caller."""
+    """The account's name at that time, another system's name and number, or what the command line knows of its
+    caller."""
     act: Mapped[str] = mapped_column(String(64))
     """A static name: `sign_in`, `sign_in_refused`, `person_seen`, `bulletin_sent` …"""
     about: Mapped[str] = mapped_column(String(200))

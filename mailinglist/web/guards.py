@@ -11,6 +11,9 @@ from flask import Response
 from ..staff.levels import Right
 from ..staff.programs import Scope
 
+SLUG = "[a-z0-9][a-z0-9-]{0,47}"
+"""How the short name of a list is written where an address, or a call, names one."""
+
 
 class Guard(Enum):
     """Who may use a route."""

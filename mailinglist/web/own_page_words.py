@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
-from ..consent import people
+from ..consent import people, transfer
 from ..consent.bans import Forbidden
 from ..consent.states import Channel, State
 from ..privacy.tables import Task
@@ -73,7 +73,7 @@ def place(
     return Place(
         held.list, names.get(held.list, held.name), state,
         stands(state, forbidden, held.list) + _why_not(held, whole, state), figures.moment(held.since, zone),
-        _basis(held.basis, state), _source(held.source), held.sale_reference, agreed,
+        _basis(held.basis, state), _source(held, whole), held.sale_reference, agreed,
     )  # fmt: skip
 
 
@@ -116,14 +116,27 @@ def _basis(basis: str, state: State) -> str:
     }[basis]
 
 
-def _source(source: str) -> str:
+def _source(held: people.Membership, whole: people.Whole) -> str:
     """Where the data came from (GDPR 15(1)(g))."""
-    if source.startswith(("import: ", "api: ")):
-        return say("Brought over from: %(source)s", source=source.partition(": ")[2])
+    came, system = _origin(held.source), _system(held, whole)
+    by = say("The system that handed it on: %(name)s.", name=system)
+    return f"{came.removesuffix('.')}. {by}" if system else came
+
+
+def _system(held: people.Membership, whole: people.Whole) -> str:
+    """The other system that handed the person on, or their request, most lately; empty: none did."""
+    came = [each for each in whole.history if each.get("list") == held.list and each["event"] in ("asked", "imported")]
+    return str((came[-1].get("evidence_content") or {}).get("system", "")) if came else ""
+
+
+def _origin(source: str) -> str:
+    way, _colon, said = source.partition(": ")
+    if said and way in (transfer.BY_FILE, transfer.BY_PROGRAM):
+        return say("Brought over from: %(source)s", source=said)
     return {
         "web": say("From the form on our website."),
         "mail": say("From your e-mail to us."),
-        "api": say("From a form on another of our sites."),
+        transfer.BY_PROGRAM: say("From a form on another of our sites."),
         "confirmed": say("From you: you confirmed that you want to be on the list."),
         "staff": say("From you, written down by our staff."),
     }.get(source, source)

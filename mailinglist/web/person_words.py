@@ -88,7 +88,7 @@ def _title(name: str) -> str:
         "mails_to_us": say("Your mails to our lists"),
         "disclosures": say("To whom your data were given"),
         "tasks": say("What you have asked us for"),
-        "looks_by_staff": say("When our staff looked at your data or changed them"),
+        "looks_by_staff": say("When our staff, or another of our systems, looked at your data or changed them"),
     }
     return known.get(name, _plain(name))
 
@@ -179,7 +179,6 @@ def _value(part: str, name: str, value: Any, zone: ZoneInfo) -> str:
         "source": registry_words.source,
         "letter": lambda key: registry_words.mail(key, None),
         "act": words_of_acts.act,
-        "recorded_by": words_of_acts.who,
     }
     kinds = {
         "mails": lambda key: registry_words.mail(key, None),

@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 
 from .. import db
 from ..consent import lists
-from ..errors import Fault, MailinglistError, Refused, TokenSpent
+from ..errors import Fault, MailinglistError, OptOutsWait, Refused, TokenSpent
 from ..observe import count, logger
 from ..pace import TooMany
 from .api import problem as api_problem
@@ -24,6 +24,8 @@ from .staff import frame
 
 log = logger(__name__)
 
+_SOON = 5
+"""After so many seconds it is worth trying again where a worker only has to enter something."""
 _OF_MAILS = ("/confirm/", "/not-me/", "/unsubscribe/", "/preferences/")
 """Where the links of mails lead; mail programs break long ones."""
 
@@ -100,13 +102,17 @@ def install(app: Flask) -> None:
         if isinstance(error, Refused) and not isinstance(error, TooMany) and frame.is_of_the_console(request.path):
             # To staff, a verb's own words: they tell what to do about it.
             return frame.problem(say("That can't be done now"), reason(error), error.http_status)
+        if isinstance(error, OptOutsWait) and frame.is_of_the_console(request.path):
+            response = frame.problem(say("That can't be done now"), reason(error), error.http_status)
+            response.headers["Retry-After"] = str(_SOON)  # the words say it, too; in minutes it would be one
+            return response
         return _answer(error.http_status, wait=error.wait if isinstance(error, TooMany) else None)
 
     @app.errorhandler(SQLAlchemyError)
     def on_database(error: SQLAlchemyError) -> Response:
         # Its message holds the statement and its values: an address may be among them.
         log.error("page_failed", why=type(error).__name__, code=error.code)
-        return api_problem.not_now() if api_problem.is_of_the_api(request.path) else _answer(503)
+        return api_problem.of_the_database() if api_problem.is_of_the_api(request.path) else _answer(503)
 
 
 def _brand() -> Brand | None:

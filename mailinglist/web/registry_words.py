@@ -10,6 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from .. import i18n
+from ..consent import transfer
 from ..consent.import_jobs import CHECKED, CHECKING, DONE, FAILED, RUNNING, UPLOADED, WAITING
 from ..consent.states import Channel, State
 from ..delivery.verdicts import Verdict
@@ -88,8 +89,8 @@ def way(key: str) -> str:
         "not-me": say("By the link in the letter"),
         "page": say("By the button on the page"),
         "one-click": say("By the mail program's own button"),
-        "import": say("By a file"),
-        "api": say("By another of our systems"),
+        transfer.BY_FILE: say("By a file"),
+        transfer.BY_PROGRAM: say("By another of our systems"),
         "correction": say("By a file"),
         "staff": say("By staff"),
         "letter": say("By the link in the letter"),
@@ -126,8 +127,8 @@ def sources_meant(typed: str) -> list[str]:
 
 
 _WAYS = (
-    "page", "one-click", "answer", "own page", "import", "api", "went along with a corrected address",
-    "journal of opt-outs", "erased", "phone", "paper", "mail", "visit", "staff",
+    "page", "one-click", "answer", "own page", transfer.BY_FILE, transfer.BY_PROGRAM,
+    "went along with a corrected address", "journal of opt-outs", "erased", "phone", "paper", "mail", "visit", "staff",
 )  # fmt: skip
 
 
@@ -187,6 +188,7 @@ def evidence(key: str) -> str:
         "asked_at": say("Asked at"),
         "key_mailed_at": say("Key mailed at"),
         "recorded_by": say("Recorded by"),
+        "system": say("System that handed it on"),
         "lifted_by": say("Lifted by"),
         "corrected": say("What was corrected"),
         "message_sha256": say("Digest of the mail"),

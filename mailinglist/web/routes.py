@@ -25,14 +25,14 @@ from . import (
     visitor,
 )
 from .api import door
-from .guards import Guard, Route
+from .guards import SLUG, Guard, Route
 from .staff import frame
 
 
 class SlugConverter(BaseConverter):
     """A list's short name. Whatever else stands there is no list, and never reaches the database."""
 
-    regex = "[a-z0-9][a-z0-9-]{0,47}"
+    regex = SLUG
 
 
 _ANY, _LINK = Guard.ANYONE, Guard.LINK

@@ -28,7 +28,7 @@ PACE = "mailinglist_pace"
 
 _COOKIE = "mailinglist_browser"
 _NONCE_BYTES = 16
-LONGEST_AGENT = 300
+_LONGEST_AGENT = 300
 
 
 def origin(request: Request, how: str, *, language: str) -> Origin:
@@ -48,8 +48,13 @@ def client() -> str:
 
 
 def agent() -> str:
-    """What the browser says that it is, fit for keeping."""
-    return "".join(c for c in request.user_agent.string if c.isprintable())[:LONGEST_AGENT]
+    """What this browser says that it is, fit for keeping."""
+    return kept_of_agent(request.user_agent.string)
+
+
+def kept_of_agent(text: str) -> str:
+    """As much as is kept of what a browser says that it is."""
+    return "".join(c for c in text if c.isprintable())[:_LONGEST_AGENT]
 
 
 def spend(what: str) -> None:

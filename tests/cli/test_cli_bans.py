@@ -160,6 +160,29 @@ def test_systems_without_addresses_ask_by_name(app: Flask, cli: Commands, tmp_pa
         assert {line.about for line in audit.search(session, act="ban_checked")} == {""}, "a name is in no audit"
 
 
+def test_a_file_that_is_not_what_it_was_said_to_be(app: Flask, cli: Commands, tmp_path: Path):
+    file = tmp_path / "names.txt"
+    for text in (
+        "etunimi;sukunimi\nMatti;Virtanen\n",
+        "First name,Last name\nMatti,Virtanen\n",
+        "nimi;sukunimi\nMatti;Virtanen\n",
+    ):
+        file.write_text(text)
+        for more in ([], ["--names"]):
+            outcome = cli("bans", "check", "--file", file, *more)
+            assert (outcome.code, outcome.out) == (2, ""), "not even a heading, which would say that nobody is banned"
+            assert "together into one column “name”" in outcome.err
+    file.write_text("email;etunimi;sukunimi\nmatti@example.fi;Matti;Virtanen\n")
+    assert cli("bans", "check", "--file", file).code == 0, "the address is asked about"
+    file.write_text("etunimi;sukunimi\nMatti;Virtanen\n")
+    assert "A ban by a name alone can't be taken in" in cli("bans", "import", file).err
+    file.write_text("Matti Virtanen\nMaija Mäki\na@example.fi\n")
+    assert "If they are names, give --names, too." in cli("bans", "check", "--file", file).err
+    file.write_text("a@example.fi\nb@example.fi\nMaija Mäki\n")
+    assert "--names" not in cli("bans", "check", "--file", file).err
+    assert "Give only one of" in cli("bans", "check", "--name", "Matti", "--file", file).err
+
+
 def test_a_file_of_names_alone_is_not_taken_in(app: Flask, cli: Commands, tmp_path: Path):
     file = tmp_path / "post.csv"
     file.write_text("nimi\nMatti Virtanen\n")

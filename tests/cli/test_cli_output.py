@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from commanding import environment
+from mailinglist import moments
 from mailinglist.cli import output
 
 PROGRAM = """
@@ -70,8 +71,8 @@ def test_moments_are_rfc_3339_in_utc(capsys: pytest.CaptureFixture[str]):
     at = datetime(2026, 3, 1, 12, 0, 0, 123456, tzinfo=timezone(timedelta(hours=2)))
     output.document({"at": at})
     assert '"2026-03-01T10:00:00.123456Z"' in capsys.readouterr().out
-    assert output.exact(at) == "2026-03-01T10:00:00.123Z"
-    assert output.exact(7) == 7
+    assert moments.exact(at) == "2026-03-01T10:00:00.123Z"
+    assert moments.exact(7) == 7
     assert output.when(at.astimezone(UTC)) == "2026-03-01 10:00:00 UTC"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 
 from conftest import NOW
 from mailinglist import db
@@ -27,6 +27,7 @@ from mailinglist.consent import (
     keys,
     ledger,
     lists,
+    own_page,
     people,
     proof,
     register,
@@ -38,7 +39,7 @@ from mailinglist.consent import (
 from mailinglist.consent.bans import Forbidden
 from mailinglist.consent.gate import Mail
 from mailinglist.consent.states import Basis, Channel
-from mailinglist.consent.tables import Ban, LedgerEntry, MailingList, Request
+from mailinglist.consent.tables import Ban, Evidence, LedgerEntry, MailingList, Request
 from mailinglist.delivery import audience_query
 from mailinglist.errors import Banned, NotAllowed
 from mailinglist.privacy import access, disclosures, rights
@@ -128,6 +129,30 @@ def test_a_letter_that_is_out_confirms_no_list_that_was_forbidden_since(app: Fla
                   who="Maija", now=NOW)  # fmt: skip
         bans.add(session, digest, [Channel.EMAIL], only=other, source="said so", now=NOW)
         assert confirming.confirm(session, confirm, origin=ORIGIN, now=NOW).person.digest == digest
+
+
+def test_each_entrance_adds_only_what_no_way_of_writing_holds_yet(app: Flask) -> None:
+    """Of whom the register knows. Of nobody known, a ban by how an address was written once finds nobody else."""
+    with db.transaction() as session:
+        made = person(session, "Matti@example.fi", now=NOW)
+        keyed, who = keys.keys_of(session).digest, address.parse("MATTI@example.fi")
+        bans.add(session, made.exact_digest, [Channel.EMAIL], source="a list of SHA-256", now=NOW)
+        bans.add(session, keyed("Nemo@example.fi"), [Channel.EMAIL], source="a list of SHA-256", now=NOW)
+        how: dict[str, Any] = {"source": "told", "origin": ORIGIN, "now": LATER}
+        before = session.scalar(select(func.count()).select_from(Evidence))
+        both = (Forbidden(Channel.EMAIL), Forbidden(Channel.POST))
+        given = bans.forbid(session, bans.digests(session, who), [Channel.POST, Channel.EMAIL], **how)
+        assert given == bans.Given((Channel.POST,), both, made.id)
+        assert registrar.forbid(session, who, [Channel.EMAIL], TOLD, now=LATER) == ()
+        key = own_page.Key(made.digest, made.exact_digest, NOW)
+        assert own_page.forbid(session, key, [Channel.EMAIL], origin=ORIGIN, now=LATER) == ()
+        assert session.scalar(select(func.count()).select_from(Evidence)) == before + 1, "of the post"
+        nemo = bans.digests(session, address.parse("Nemo@example.fi"))
+        assert bans.forbid(session, nemo, [Channel.EMAIL], **how) == bans.Given((Channel.EMAIL,), both[:1], None)
+        bans.fold_in(session, made, now=LATER)
+        for mailbox in ("nemo@example.fi", "matti@example.fi"):
+            assert Forbidden(Channel.EMAIL) in bans.in_force(session, [keyed(mailbox)])
+        assert _problems(session) == []
 
 
 def test_each_scope_stands_by_itself_and_is_lifted_by_itself(app: Flask) -> None:

@@ -3,6 +3,7 @@ any address that is in no register, and not under a person who is gone. In SQLit
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, timedelta
@@ -12,6 +13,7 @@ from flask import Flask
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from calling import program
 from commanding import Commands
 from conftest import NOW
 from mailinglist import db
@@ -105,6 +107,20 @@ def test_nor_by_the_command(
         person(session, WHO.mailbox, now=NOW)
     give = Commands(settings, monkeypatch, capsys)
     erased_beside(lambda: give("bans", "add", WHO.mailbox, "--channel", "post", "--source", "card of 1 May"))
+    assert_of_nobody({"post"})
+
+
+@pytest.mark.parametrize("named", ["email", "sha256"])
+def test_nor_by_the_api(app: Flask, named: str):
+    """By the SHA-256 of an address, too, the person is found."""
+    with db.transaction() as session:
+        person(session, WHO.mailbox, now=NOW)
+    shop = program(app)
+    item = {"email": WHO.mailbox, "sha256": hashlib.sha256(WHO.mailbox.encode()).hexdigest()}[named]
+    body = {named: item, "channels": ["post"], "source": "called the shop"}
+    answers: list[object] = []
+    erased_beside(lambda: answers.append(shop.post("/bans", body).get_json()))
+    assert answers == [{"added": ["post"], "channels": ["post"]}]
     assert_of_nobody({"post"})
 
 

@@ -167,6 +167,42 @@ STATEMENTS: dict[str, tuple[list[str], str]] = {
         ["UPDATE bans SET source = 'erased'"],
         "the source of ban 1 is gone, and no erasure explains it | entry 10",
     ),
+    "a lifted ban deleted": (
+        ["DELETE FROM bans WHERE channel = 'post'"],
+        "a ban on post whose lifting the ledger tells of is gone | entry 11",
+    ),
+    "a lifted ban turned into another": (
+        ["UPDATE bans SET list_id = 1 WHERE channel = 'post'"],
+        "ban 2, on post of list tector-tiedottaa alone, is lifted, and the ledger does not know it",
+    ),
+    "a lifted ban of somebody else": (
+        ["UPDATE bans SET digest = (SELECT digest FROM persons WHERE folded = 'p0@example.fi') WHERE channel = 'post'"],
+        "ban 2, on post, is lifted, and the ledger does not know it",
+    ),
+    "a ban lifted at another time": (
+        ["UPDATE bans SET lifted_at = '2025-01-01' WHERE channel = 'post'"],
+        "ban 2, on post, is lifted, and the ledger does not know it",
+    ),
+    "a lifted ban given at another time": (
+        ["UPDATE bans SET given_at = '2025-01-01' WHERE channel = 'post'"],
+        "ban 2 says that it was given at another time than the ledger tells | entry 10",
+    ),
+    "a lifted ban given by somebody else": (
+        ["UPDATE bans SET source = 'own page' WHERE channel = 'post'"],
+        "the source of ban 2 was altered | entry 10",
+    ),
+    "the words of a lifted ban taken away": (
+        ["UPDATE bans SET source = 'erased' WHERE channel = 'post'"],
+        "the source of ban 2 is gone, and no erasure explains it | entry 10",
+    ),
+    "a name put to a lifted ban": (
+        ["UPDATE bans SET name_digest = digest WHERE channel = 'post'"],
+        "ban 2 was lifted, and is found by a name | entry 11",
+    ),
+    "a ban in force that says it was lifted": (
+        ["UPDATE bans SET lifted_by = 'nobody' WHERE channel = 'email'"],
+        "ban 1 is in force, and says on what evidence it was lifted | entry 10",
+    ),
     "a ban made up": (
         ["UPDATE bans SET digest = (SELECT digest FROM persons WHERE folded = 'p0@example.fi')"],
         "ban 1, on email, is in force, and the ledger does not know it",

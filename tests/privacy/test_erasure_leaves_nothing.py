@@ -44,6 +44,8 @@ from searching import found
 NAME = "Xaver Nimikäinen"
 FIRST, WRITTEN = "Matti.Vanhanen@Example.fi", "Matti.Meikalainen@Example.fi"
 OTHER, OWNERS = "somebody.else@example.fi", "owner@example.org"
+FILES = f"email,name\n{WRITTEN},{NAME}\n{OTHER},Else\n", f"email\n{WRITTEN.upper()}\n"
+"""What is taken in: of one with few people in it anybody could try a plain digest."""
 TOLD = Told("phone", f"{WRITTEN} rang", date(2026, 11, 1), "Maija")
 
 
@@ -119,7 +121,7 @@ def live(mailbox: str) -> int:
             reference="T/17", by=Actor(None, "root", ""), now=NOW,
         )  # fmt: skip
     ask_again(mailbox)
-    for data in (f"email,name\n{WRITTEN},{NAME}\n{OTHER},Else\n", f"email\n{WRITTEN.upper()}\n"):
+    for data in FILES:
         with db.transaction() as session:
             job = import_jobs.upload(session, the_list(session), data.encode(), file_name="f.csv", who="Maija", now=NOW)
             meanings = ["email", "name"][: len(job.columns)]
@@ -151,7 +153,7 @@ def test_nothing_is_found_anywhere(
         erasure = rights.erase(session, address.parse(WRITTEN.upper()), NOW + timedelta(hours=1))
     assert found(settings, postgres, WRITTEN) == []
     assert found(settings, postgres, FIRST) == []
-    for name in (NAME, names.key(NAME)):
+    for name in (NAME, names.key(NAME), *FILES):
         assert found(settings, postgres, name) == []
     assert found(settings, postgres, OTHER), "others stay, and this test finds what there is"
     assert [each.to for each in caught.newest()] == [[OWNERS]] * 2 + [[OTHER]] * 2

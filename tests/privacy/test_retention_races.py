@@ -96,3 +96,26 @@ def test_who_answers_or_asks_again_at_the_last_moment_is_not_forgotten(
     assert standing(later) == ("active" if how == "answers" else "pending")
     with db.reading() as session:
         assert session.scalars(select(Person.folded)).all() == [WHO], "the other one was forgotten"
+
+
+@pytest.mark.parametrize(("rule", "where", "name"), [
+    ("left", retention, "_long_gone"), ("unanswered", register, "_unanswered"),
+])  # fmt: skip
+def test_that_a_whole_group_came_back_does_not_end_the_night(
+    app: Flask, monkeypatch: pytest.MonkeyPatch, rule: str, where: Any, name: str
+) -> None:
+    later = NOW + timedelta(days=DEFAULTS[{"left": "evidence"}.get(rule, rule)] + 1)
+    with db.transaction() as session:
+        if rule == "left":
+            person(session, WHO, now=NOW, state=State.LEFT)
+        else:
+            ask(session, WHO, now=NOW)
+    [clear] = [each.clear for each in retention.RULES if each.name == rule]
+    steps: list[retention.Step] = []
+    held_back(monkeypatch, where, name)
+    monkeypatch.setattr(
+        retention, "tidy", lambda session, now: steps.append(clear(session, now - timedelta(days=1), now))
+    )
+    tidied_beside(app, later, lambda session: person(session, WHO, now=later))
+    assert steps == [retention.Step(0, more=True)]
+    assert standing(later) == "active"

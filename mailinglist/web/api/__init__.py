@@ -21,12 +21,14 @@ Refuses: fields that no schema has, passwords and cards by name; to read out an 
 there is no such call (T7.3, REQUIREMENTS 2.1); bodies over 1 MB; more than 600 calls a minute with one token.
 
 Known limits: who has a token that may write people is told which of them are refused, and so that these are banned or
-have left, as staff are who import a file. A request that is handed on by a program comes without a proof of work.
+have left, as staff are who import a file. A request that is handed on by a program comes without a proof of work. A
+call that asks by names reads the names of all who are banned (docs/benchmarks.md): many names belong into one call.
 """
 
 from __future__ import annotations
 
 import json
+from functools import cache
 
 from flask import Response
 
@@ -40,7 +42,13 @@ CALLS = (*bans.CALLS, *people.CALLS, *bulletins.CALLS)
 
 def description() -> Response:
     """GET: what there is, for programs that read such descriptions; it holds no secret."""
-    return answer(json.dumps(openapi.described(CALLS, pages.settings().base_url), ensure_ascii=False))
+    return answer(_described(pages.settings().base_url))
+
+
+@cache
+def _described(base_url: str) -> str:
+    # Anybody may ask for it, and it takes some milliseconds to make.
+    return json.dumps(openapi.described(CALLS, base_url), ensure_ascii=False)
 
 
 ROUTES = (Route("GET", openapi.PATH, description, Guard.ANYONE), *(call.route() for call in CALLS))

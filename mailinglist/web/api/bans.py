@@ -6,21 +6,17 @@ A ban or a leave only ever takes away; nothing here lifts one (REQUIREMENTS 2.1)
 
 from __future__ import annotations
 
-from typing import Any
-
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from ... import db
-from ...consent import ban_lists, gate, register
+from ...consent import ban_lists, register
 from ...consent import bans as register_of_bans
 from ...consent.address import parse
 from ...consent.ban_lists import Found
-from ...consent.bans import Forbidden
 from ...consent.keys import assert_sound, keys_of
 from ...consent.states import ALL_CHANNELS, Channel, Event
-from ...consent.tables import MailingList, Person
-from ...errors import OptOutsWait
+from ...consent.transfer import BY_PROGRAM, source_of
+from ...staff import audit
 from ...staff.programs import Scope
 from . import door
 from .call import Call
@@ -43,13 +39,13 @@ def check(asked: BansAsked) -> BansTold:
         ban_lists.row(place, email=item.email, sha256=item.sha256, name=item.name)
         for place, item in enumerate(asked.items)
     ]
+    if any(row.name for row in rows):
+        door.spend_on_names()
     channels = ALL_CHANNELS if asked.channel is None else (asked.channel,)
     with db.reading() as session:
         only = door.only(session, asked.list)
-        if session.scalar(select(gate.opt_outs_wait())):
-            raise OptOutsWait("Somebody has just forbidden it, and it is not entered yet.")
         found = {each.row.line: each for each in ban_lists.look_up(session, rows, only, channels)}
-        scope = _scope(only)
+        scope = audit.of_list(only)
     with db.transaction() as session:
         banned = sum(bool(each.forbidden) for each in found.values())
         door.note(session, "bans_looked_up", asked=len(found), banned=banned, **scope)
@@ -70,34 +66,25 @@ def give(asked: BanGiven) -> BanTaken:
     wanted = ALL_CHANNELS if asked.channels == "all" else tuple(Channel(each) for each in asked.channels)
     with db.transaction() as session:
         only = door.only(session, asked.list)
-        assert_sound(session)
-        digests, person_id = _named(session, asked)
+        given = register_of_bans.forbid(
+            session, _named(session, asked), wanted, only=only, source=source_of(asked.source, BY_PROGRAM),
+            origin=door.origin(asked.source), now=now,
+        )  # fmt: skip
+        if given.added:
+            about = f"person {given.person_id}" if given.person_id else ""
+            channels = [each.value for each in given.added]
+            door.note(session, "api_ban_given", about=about, channels=channels, **audit.of_list(only))
         slug = only.slug if only else None
-        held = register_of_bans.in_force(session, digests)
-        fresh = tuple(channel for channel in dict.fromkeys(wanted) if Forbidden(channel, slug) not in held)
-        added: tuple[Channel, ...] = ()
-        if fresh:
-            added = register_of_bans.add(
-                session, digests[0], fresh, only=only, source=f"api: {asked.source}",
-                origin=door.origin(asked.source), person_id=person_id, now=now,
-            )  # fmt: skip
-            about = f"person {person_id}" if person_id else ""
-            channels = [each.value for each in added]
-            door.note(session, "api_ban_given", about=about, channels=channels, **_scope(only))
-        counts = [each for each in register_of_bans.in_force(session, digests) if each.list in (None, slug)]
+    counts = [each for each in given.in_force if each.list in (None, slug)]
     in_force = [Channel(each) for each in register_of_bans.channels_of(counts)]
-    return BanTaken(added=[each for each in Channel if each in added], channels=in_force)
+    return BanTaken(added=list(given.added), channels=in_force)
 
 
-def _named(session: Session, asked: BanGiven) -> tuple[tuple[bytes, ...], int | None]:
-    """The keyed digests of the address, the one that a ban is entered by first; and whose it is, locked, if they are
-    known."""
+def _named(session: Session, asked: BanGiven) -> tuple[bytes, ...]:
+    """The keyed digests of the address, the one that a ban is entered by first."""
     if asked.email is not None:
-        digests = register_of_bans.digests(session, parse(asked.email))
-    else:
-        digests = (keys_of(session).digest_of_sha256(bytes.fromhex(asked.sha256 or "")),)
-    person = register.held(session, Person.digest == digests[0])
-    return digests, person.id if person else None
+        return register_of_bans.digests(session, parse(asked.email))
+    return (keys_of(session).digest_of_sha256(bytes.fromhex(asked.sha256 or "")),)
 
 
 def leave(asked: LeaveGiven, slug: str) -> Done:
@@ -109,17 +96,12 @@ def leave(asked: LeaveGiven, slug: str) -> Done:
         person = register.owner(session, keys_of(session).digest(address.folded))
         if person is not None:
             register.end(
-                session, person, row, Event.LEAVE, source="api", origin=door.origin(asked.source), by_link=False,
+                session, person, row, Event.LEAVE, source=BY_PROGRAM, origin=door.origin(asked.source), by_link=False,
                 now=now,
             )  # fmt: skip
         about = f"person {person.id}" if person else ""
         door.note(session, "api_leave_given", about=about, list=row.id)
     return Done()
-
-
-def _scope(only: MailingList | None) -> dict[str, Any]:
-    """What the audit keeps of a ban's scope: nothing where it is about all lists."""
-    return {"list": only.id} if only else {}
 
 
 CALLS = (
@@ -128,18 +110,18 @@ CALLS = (
         "Ask who is banned. Up to 1,000 addresses, their SHA-256, or names, so that another system can clean its own "
         "list before it writes to anybody. By a name it is somebody of this name, and may be another person. The "
         "answers come in the order of the items; one that can't be read gets an error in its place.",
-        BansTold, BansAsked, refuses=(404,),
+        BansTold, BansAsked,
     ),
     Call(
         "POST", "/bans", give, Scope.BANS_WRITE,
         "Enter a ban. Somebody forbids marketing, also by an address that is in no register; no reason is needed (GDPR "
         "21(2)). Repeated, it changes nothing. No call lifts a ban.",
-        BanTaken, BanGiven, refuses=(404,),
+        BanTaken, BanGiven,
     ),
     Call(
         "POST", "/lists/<slug:slug>/leaves", leave, Scope.BANS_WRITE,
         "Take somebody off a list. They asked the other system for it. The answer is the same whether or not "
         "they were on it. Repeated, it changes nothing.",
-        Done, LeaveGiven, refuses=(404,),
+        Done, LeaveGiven,
     ),
 )  # fmt: skip

@@ -17,10 +17,10 @@ from werkzeug.exceptions import RequestEntityTooLarge
 
 from ...consent import sheet
 from .problem import Wrong
+from .shapes import WRITTEN, Fault
 
 LARGEST = 2**20
 """Octets."""
-_MOST_ERRORS = 20
 _SHOWN = 40
 
 Asked = TypeVar("Asked", bound=BaseModel)
@@ -38,15 +38,14 @@ def read(shape: type[Asked]) -> Asked:
         raise RequestEntityTooLarge
     told = _parsed(data)
     if odd := [
-        {"pointer": _pointer(way), "detail": "This holds characters that can't be kept."} for way in _unkept(told)
+        Fault(pointer=_pointer(way), detail="This holds characters that can't be kept.") for way in _unkept(told)
     ]:
-        raise Wrong(422, _summary(odd), errors=odd[:_MOST_ERRORS])
+        raise Wrong.about(odd)
     try:
         return shape.model_validate(told)
     except ValidationError as error:
         faults = error.errors(include_url=False, include_input=False)
-        said = [{"pointer": _pointer(_way(each["loc"], told)), "detail": _words(each)} for each in faults]
-        raise Wrong(422, _summary(said), errors=said[:_MOST_ERRORS]) from None
+        raise Wrong.about([Fault(pointer=_pointer(_way(each, told)), detail=_words(each)) for each in faults]) from None
 
 
 def _charset() -> str:
@@ -101,17 +100,15 @@ def _keepable(text: str) -> bool:
     return "\0" not in text and not any("\ud800" <= c <= "\udfff" for c in text)
 
 
-def _way(loc: Sequence[str | int], told: Any) -> tuple[str | int, ...]:
+def _way(fault: Mapping[str, Any], told: Any) -> tuple[str | int, ...]:
     """The way to a fault: pydantic also names which of several kinds it tried, and no body has such a field."""
     way: list[str | int] = []
-    for place, part in enumerate(loc):
+    for part in fault["loc"]:
         inside = isinstance(told, dict) and part in told
         if inside or (isinstance(told, list) and isinstance(part, int) and part < len(told)):
             told = told[part]
             way.append(part)
-        elif isinstance(told, dict) and place == len(loc) - 1:
-            way.append(part)  # it is missing
-    return tuple(way)
+    return (*way, fault["loc"][-1]) if fault["type"] == "missing" else tuple(way)
 
 
 def _pointer(way: Sequence[str | int]) -> str:
@@ -130,7 +127,7 @@ def _words(fault: Mapping[str, Any]) -> str:
             return f"This field {why}. Leave it out." if why else "There is no such field."
         case "string_type":
             return "This has to be text."
-        case "list_type" | "is_instance_of":
+        case "list_type" | "is_instance_of" | "sequence_str":
             return "This has to be a list."
         case "model_type" | "model_attributes_type" | "dict_type":
             return "This has to be an object."
@@ -143,15 +140,9 @@ def _words(fault: Mapping[str, Any]) -> str:
         case "string_too_long":
             return f"This may have at most {context['max_length']:,} characters."
         case "string_pattern_mismatch":
-            return f"This has to be written as {context['pattern']} says."
+            return WRITTEN[context["pattern"]]
         case "enum" | "literal_error":
             return f"This has to be {context['expected']}."
         case _:
             words = str(fault["msg"]).rstrip(".")
             return f"{words[:1].upper()}{words[1:]}."
-
-
-def _summary(said: Sequence[Mapping[str, str]]) -> str:
-    if len(said) == 1:
-        return f"{said[0]['pointer']}: {said[0]['detail']}"
-    return f"{len(said):,} fields are not as they have to be. Nothing was taken in."

@@ -27,12 +27,10 @@ class Call:
     verb: Callable[..., BaseModel]
     scope: Scope
     says: str
-    """What it does, in a sentence or two."""
+    """What it does. The first sentence is its summary."""
     answers: type[BaseModel]
     asks: type[BaseModel] | None = None
     status: int = 200
-    refuses: tuple[int, ...] = ()
-    """Statuses besides those that each call may have."""
 
     def route(self) -> Route:
         """The way in."""

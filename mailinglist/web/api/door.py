@@ -11,14 +11,15 @@ from collections.abc import Callable
 from functools import wraps
 from typing import Any
 
-from flask import Response, request
+from flask import Response, abort, request
 from sqlalchemy.orm import Session
 
 from ... import db, pace
 from ...consent import lists
 from ...consent.tables import MailingList
+from ...consent.transfer import BY_PROGRAM
 from ...errors import Unknown
-from ...pace import client_of
+from ...pace import TooMany, client_of
 from ...staff import audit, programs
 from ...staff.audit import Actor
 from ...staff.tables import ApiToken
@@ -29,7 +30,6 @@ from .problem import Wrong
 
 _REALM = 'Bearer realm="mailinglist"'
 _BEARER = re.compile(r"bearer +([A-Za-z0-9._~+/-]+=*)", re.IGNORECASE | re.ASCII)  # RFC 6750 §2.1
-_UNKNOWN = "A good token is needed, in the header: Authorization: Bearer TOKEN."
 
 
 def guarded(route: Route) -> Callable[..., Response]:
@@ -42,12 +42,14 @@ def guarded(route: Route) -> Callable[..., Response]:
         token = _bearer()
         if token is None:
             visitor.spend(pace.API_REFUSED)
-            raise Wrong(401, _UNKNOWN, headers={"WWW-Authenticate": _REALM})
+            raise _refused()
         visitor.pace().spend(pace.API, str(token.id))
         if scope not in token.scopes:
-            raise _insufficient(scope, f"This token is not good for {scope}.")
+            raise _insufficient(f"This token is not good for {scope}.", scope=scope)
         exchange().program = token
         be_patient()  # before the body is read
+        if any(isinstance(value, int) and value > db.LARGEST_NUMBER for value in values.values()):
+            abort(404)  # a number that no row can have: a database would refuse to look
         return route.view(**values)
 
     return admitted
@@ -67,8 +69,18 @@ def _bearer() -> ApiToken | None:
     return token
 
 
-def _insufficient(scope: str, words: str) -> Wrong:
-    challenge = f'{_REALM}, error="insufficient_scope", scope="{scope}"'
+def _refused() -> Wrong:
+    return Wrong(401, headers={"WWW-Authenticate": _REALM})
+
+
+def _assert_good_still(session: Session) -> None:
+    if not programs.good(session, token().id, now=db.utcnow()):
+        raise _refused()
+
+
+def _insufficient(words: str, *, scope: str | None = None) -> Wrong:
+    """`scope`: what the token would have to be good for; None: it is for another list, and no scope mends that."""
+    challenge = f'{_REALM}, error="insufficient_scope"' + (f', scope="{scope}"' if scope else "")
     return Wrong(403, words, headers={"WWW-Authenticate": challenge})
 
 
@@ -83,7 +95,9 @@ def token() -> ApiToken:
 
 
 def the_list(session: Session, slug: str) -> MailingList:
-    """The list that the call names. Raises Unknown; Wrong (the token is for another one, whatever is named)."""
+    """The list that the call names. Raises Unknown; Wrong (the token is for another one, whatever is named; or it has
+    been revoked while the body came, which may take minutes)."""
+    _assert_good_still(session)
     row: MailingList | None
     try:
         row = lists.find(session, slug)
@@ -91,8 +105,8 @@ def the_list(session: Session, slug: str) -> MailingList:
         if token().list_id is None:
             raise
         row = None
-    if row is None or token().list_id not in (None, row.id):
-        raise _insufficient(" ".join(token().scopes), "This token is good for another list only.")
+    if row is None or not good_for(row.id):
+        raise _insufficient("This token is good for another list only.")
     return row
 
 
@@ -100,15 +114,15 @@ def only(session: Session, slug: str | None) -> MailingList | None:
     """The list that the call names; None: it is about all lists, which takes a token for all. Raises Unknown, Wrong."""
     if slug is not None:
         return the_list(session, slug)
+    _assert_good_still(session)
     if token().list_id is not None:
-        raise _insufficient(" ".join(token().scopes), "This token is good for one list only: name it as “list”.")
+        raise _insufficient("This token is good for one list only: name it as “list”.")
     return None
 
 
-def assert_reads(list_id: int, words: str) -> None:
-    """Raise Unknown, with these words, where what was asked for is of a list that the token is not good for."""
-    if token().list_id not in (None, list_id):
-        raise Unknown(words)
+def good_for(list_id: int) -> bool:
+    """Whether the token is good for what is of this list."""
+    return token().list_id in (None, list_id)
 
 
 def actor() -> Actor:
@@ -118,7 +132,13 @@ def actor() -> Actor:
 
 def origin(source: str) -> dict[str, str]:
     """What the ledger keeps of where an act came from; no network address, which would be the program's own."""
-    return {"how": "api", "source": source, "recorded_by": actor().who}
+    return {"how": BY_PROGRAM, "source": source, **handed_on()}
+
+
+def handed_on() -> dict[str, str]:
+    """What evidence says of who handed it on: the system's name, for whom it is about (GDPR 15(1)(g)), and for staff
+    which token it was."""
+    return {"system": token().name, "recorded_by": actor().who}
 
 
 def note(session: Session, act: str, *, about: str = "", **detail: Any) -> None:
@@ -126,6 +146,19 @@ def note(session: Session, act: str, *, about: str = "", **detail: Any) -> None:
     audit.note(session, act, by=actor(), about=about, now=db.utcnow(), **detail)
 
 
+def spend_on_names() -> None:
+    """Count one call that asks by name. Raises Wrong (429)."""
+    try:
+        visitor.pace().spend(pace.API_NAMES, str(token().id))
+    except TooMany as error:
+        words = "Too many calls with names. Ask about many names in one call; wait as long as Retry-After says."
+        raise Wrong(429, words, headers={"Retry-After": str(error.wait)}) from None
+
+
 def spend_as(what: str, client: str) -> None:
-    """Count one use of `what` by the visitor for whom the program calls. Raises TooMany."""
-    visitor.pace().spend(what, client_of(client))
+    """Count one use of `what` by the visitor for whom the program calls. Raises Wrong (429)."""
+    try:
+        visitor.pace().spend(what, client_of(client))
+    except TooMany as error:
+        words = "This visitor (“client”) has asked too often. They may ask again after Retry-After; others may now."
+        raise Wrong(429, words, headers={"Retry-After": str(error.wait)}) from None

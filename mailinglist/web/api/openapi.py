@@ -12,33 +12,24 @@ from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
 from ... import __version__
+from ..guards import SLUG
 from .call import BASE, Call
-from .problem import TYPE
+from .problem import TYPE, WORDS
 from .shapes import Fault, Problem
 
 PATH = f"{BASE}/openapi.json"
 _VARIABLE = re.compile(r"<(\w+):(\w+)>")
 _KINDS: dict[str, tuple[dict[str, Any], str]] = {
-    "slug": ({"type": "string", "pattern": "^[a-z0-9][a-z0-9-]{0,47}$"}, "The list's short name."),
+    "slug": ({"type": "string", "pattern": f"^{SLUG}$"}, "The list's short name."),
     "int": ({"type": "integer", "minimum": 0}, "The bulletin's number."),
 }
 _REFERENCE = "#/components/schemas/{model}"
 _ABOUT = (
     "For other systems of the firm: they ask who has forbidden marketing, hand on what they were told, and hand over "
-    "customers. Nothing here reads addresses out, sends mail or lifts a ban."
+    "customers. Nothing here reads addresses out, sends mail or lifts a ban. A method that an address does not take is "
+    "answered with 405, and with the methods that it takes."
 )
-_WHY = {
-    400: "The body is not JSON, or JSON that could be read in two ways.",
-    401: "No good token: none, unknown, revoked, or past its end.",
-    403: "The token is not good for this, or not for this list.",
-    404: "There is no such list or bulletin.",
-    413: "The body is larger than 1 MB.",
-    415: "The body is not sent as application/json.",
-    422: "A field is missing, unknown, or not as it has to be. Nothing was taken in.",
-    429: "Too many calls; Retry-After says for how many seconds to wait.",
-    503: "The register can't be used now. Nothing was taken in: send it again.",
-}
-_ANY, _WITH_BODY = (401, 403, 429, 503), (400, 413, 415, 422)
+_ANY, _WITH_BODY = (401, 403, 404, 429, 500, 503), (400, 413, 415, 422)
 _HEADERS = {
     401: {"WWW-Authenticate": "`Bearer`, always the same (RFC 6750)."},
     403: {"WWW-Authenticate": "`Bearer` with `insufficient_scope` (RFC 6750)."},
@@ -74,7 +65,7 @@ def path_of(call: Call) -> str:
 
 
 def _operation(call: Call) -> dict[str, Any]:
-    statuses = sorted({*_ANY, *(_WITH_BODY if call.asks else ()), *call.refuses})
+    statuses = sorted({*_ANY, *(_WITH_BODY if call.asks else ())})
     told: dict[str, Any] = {
         "operationId": f"{call.verb.__module__.rpartition('.')[2]}_{call.verb.__name__}",
         "summary": call.says.partition(". ")[0].rstrip(".") + ".",
@@ -97,7 +88,7 @@ def _parameter(kind: str, name: str) -> dict[str, Any]:
 
 
 def _refusal(status: int) -> dict[str, Any]:
-    told: dict[str, Any] = {"description": _WHY[status], "content": _content(Problem, TYPE)}
+    told: dict[str, Any] = {"description": WORDS[status], "content": _content(Problem, TYPE)}
     if headers := _HEADERS.get(status):
         told["headers"] = {
             name: {"description": words, "schema": {"type": "string"}} for name, words in headers.items()

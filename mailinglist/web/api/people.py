@@ -10,6 +10,7 @@ from flask import request
 from ... import db, pace
 from ...consent import intake, lists, transfer
 from ...consent.address import parse
+from ...consent.transfer import BY_PROGRAM
 from ...i18n import LANGUAGES
 from ...staff.programs import Scope
 from . import door
@@ -17,6 +18,7 @@ from .call import Call
 from .problem import Wrong
 from .shapes import (
     Done,
+    Fault,
     PeopleGiven,
     PeopleTaken,
     PersonRefused,
@@ -31,7 +33,9 @@ def take_in(asked: PeopleGiven, slug: str) -> PeopleTaken:
     """POST: put people on the list, active at once and without a letter; in one transaction."""
     digest = hashlib.sha256(request.get_data()).hexdigest()
     given = [each.model_dump(exclude_none=True) for each in asked.people]
-    consignment = transfer.handed_over(given, basis=asked.basis, source=asked.source, digest=digest)
+    consignment = transfer.handed_over(
+        given, basis=asked.basis, source=asked.source, system=door.token().name, digest=digest
+    )
     with db.transaction() as session:
         row = door.the_list(session, slug)
         report = transfer.take_in(session, row, consignment, who=door.actor().who, now=db.utcnow())
@@ -52,7 +56,7 @@ def ask(asked: RequestGiven, slug: str) -> Done:
     """POST: write a request to join down. Nobody is looked up: who it is makes no difference."""
     now, address = db.utcnow(), parse(asked.email)
     with db.reading() as session:
-        door.the_list(session, slug)
+        door.the_list(session, slug)  # before the visitor is counted: a token for another list spends nobody's limit
     if asked.client is not None:
         door.spend_as(pace.JOINING, asked.client)
     with db.transaction() as session:
@@ -62,16 +66,16 @@ def ask(asked: RequestGiven, slug: str) -> Done:
         text = lists.shown_text(session, row, language, digest)
         if digest is not None and text.digest.hex() != digest:
             words = "This list has never had a consent text with this digest."
-            raise Wrong(422, f"#/text: {words}", errors=[{"pointer": "#/text", "detail": words}])
+            raise Wrong.about([Fault(pointer="#/text", detail=words)])
         origin = {
-            "how": "api", "client": asked.client, "user_agent": asked.agent or "", "language": language,
-            "recorded_by": door.actor().who,
+            "how": BY_PROGRAM, "client": asked.client, "user_agent": asked.agent or "", "language": language,
+            **door.handed_on(),
         }  # fmt: skip
         # No proof of work comes with it: while one is asked for, it waits like a form's without.
         slow = intake.proof_wanted(session, row, now=now)
         intake.write_down(
-            session, row, address, entrance="api", language=language, text=text, origin=origin, name=asked.name or None,
-            slow=slow, now=now,
+            session, row, address, entrance=BY_PROGRAM, language=language, text=text, origin=origin,
+            name=asked.name or None, slow=slow, now=now,
         )  # fmt: skip
         door.note(session, "api_request_written_down", about=f"list {row.id}")
     return Done()
@@ -92,18 +96,18 @@ CALLS = (
         "Hand over people. Up to 1,000, under the rules of an import: on the list at once, without a letter. Who has "
         "forbidden it, has left, or has restricted the use of their data is refused, and so is each with a fault; the "
         "others are taken in. Any other field refuses the whole call. Repeated, it changes nothing.",
-        PeopleTaken, PeopleGiven, refuses=(404,),
+        PeopleTaken, PeopleGiven,
     ),
     Call(
         "POST", "/lists/<slug:slug>/requests", ask, Scope.REQUESTS_WRITE,
         "Hand on a request to join. A visitor of another site asked for it, and is on the list once they have answered "
         "the confirmation letter. The answer is the same whoever's address it is. Repeated, it is a further request; "
         "the limits of letters per address hold.",
-        Done, RequestGiven, status=202, refuses=(404,),
+        Done, RequestGiven, status=202,
     ),
     Call(
         "GET", "/lists/<slug:slug>/texts", texts, Scope.REQUESTS_WRITE,
         "The consent texts in force. A form on another site has to show them as they are.",
-        TextsTold, refuses=(404,),
+        TextsTold,
     ),
 )  # fmt: skip

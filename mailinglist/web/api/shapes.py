@@ -17,14 +17,14 @@ from pydantic import (
     Tag,
     model_validator,
 )
-from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from ...consent import address, sheet
 from ...consent.ban_lists import By
 from ...consent.states import Basis, Channel
 from ...errors import BadAddress, BadInput
-from ..visitor import LONGEST_AGENT
+from .. import visitor
+from ..guards import SLUG
 
 MOST = 1000
 """Items or people in one call."""
@@ -54,7 +54,8 @@ def _is_name(text: str) -> str:
 
 def _is_client(text: str) -> str:
     try:
-        return str(ipaddress.ip_address(text.strip()))
+        # The zone of a local address may be any text, as long as one likes.
+        return str(ipaddress.ip_address(text.strip().partition("%")[0]))
     except ValueError:
         raise PydanticCustomError("client", "This is no network address (IPv4 or IPv6)") from None
 
@@ -65,20 +66,23 @@ def _is_line(text: str) -> str:
     return text
 
 
-def _kept_of_agent(text: str) -> str:
-    """As much as is kept of a browser at our own form: no visitor is refused for what their browser sends."""
-    return "".join(c for c in text if c.isprintable())[:LONGEST_AGENT]
-
+_SHA256, _SLUG = "^[0-9a-fA-F]{64}$", f"^{SLUG}$"
+WRITTEN = {
+    _SHA256: "This has to be a SHA-256 in hex: 64 digits, 0 to 9 and a to f.",
+    _SLUG: "This has to be a list's short name: small letters, digits and hyphens, 48 at most.",
+}
+"""What each pattern asks for, in words."""
 
 Mailbox = Annotated[str, AfterValidator(_is_address), Field(examples=["matti@example.fi"])]
-Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-fA-F]{64}$")]
-Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9-]{0,47}$"), Field(examples=["tector-tiedottaa"])]
+Sha256 = Annotated[str, StringConstraints(pattern=_SHA256)]
+Slug = Annotated[str, StringConstraints(pattern=_SLUG), Field(examples=["tector-tiedottaa"])]
 Source = Annotated[
     str, StringConstraints(strip_whitespace=True, min_length=1, max_length=190), AfterValidator(_is_line)
 ]
 Name = Annotated[str, AfterValidator(_is_name)]
 Client = Annotated[str, AfterValidator(_is_client), Field(examples=["192.0.2.7"])]
-Agent = Annotated[str, AfterValidator(_kept_of_agent)]
+# No visitor is refused for what their browser sends.
+Agent = Annotated[str, AfterValidator(visitor.kept_of_agent)]
 Channels = Annotated[
     Annotated[Literal["all"], Tag("all")] | Annotated[Sequence[Channel], Field(min_length=1), Tag("some")],
     Discriminator(lambda told: "all" if isinstance(told, str) else "some"),  # so that a fault is told once
@@ -86,17 +90,6 @@ Channels = Annotated[
 Language = Literal["fi", "sv", "en"]
 Moment = Annotated[str, Field(json_schema_extra={"format": "date-time"}, examples=["2026-11-23T09:30:00.125Z"])]
 """RFC 3339, in UTC, to the millisecond."""
-
-_ONE: JsonDict = {"oneOf": [{"required": ["email"]}, {"required": ["sha256"]}]}
-
-
-class _OneAddress(_Shape):
-    @model_validator(mode="after")
-    def _names_one(self) -> Self:
-        if (getattr(self, "email", None) is None) == (getattr(self, "sha256", None) is None):
-            raise PydanticCustomError("one", "Give either “email” or “sha256”")
-        return self
-
 
 # ── bans ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -161,10 +154,10 @@ class BansTold(_Shape):
     answers: list[Standing | Malformed]
 
 
-class BanGiven(_OneAddress):
+class BanGiven(_Shape):
     """Somebody forbade marketing, and told the other system."""
 
-    model_config = ConfigDict(json_schema_extra=_ONE)
+    model_config = ConfigDict(json_schema_extra={"oneOf": [{"required": ["email"]}, {"required": ["sha256"]}]})
 
     email: Mailbox | None = None
     sha256: Sha256 | None = None
@@ -174,6 +167,12 @@ class BanGiven(_OneAddress):
     """On this list alone; without it on all lists, which takes a token for all lists."""
     source: Source
     """Who forbade it, and how; kept as evidence."""
+
+    @model_validator(mode="after")
+    def _names_one(self) -> Self:
+        if (self.email is None) == (self.sha256 is None):
+            raise PydanticCustomError("one", "Give either “email” or “sha256”")
+        return self
 
 
 class BanTaken(_Shape):

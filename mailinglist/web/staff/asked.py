@@ -10,9 +10,10 @@ from datetime import date
 
 from flask import abort, request
 
+from ... import db
 from . import days
 
-ROW = 2**31 - 1
+ROW = db.LARGEST_NUMBER
 """The largest number that a row has, of most tables."""
 LONG_ROW = 2**63 - 1
 """… of those that grow with each mail or each act."""

@@ -17,9 +17,9 @@ from ...consent.bans import Forbidden
 from ...consent.states import Channel
 from ...consent.tables import ALL_LISTS
 from ...errors import BadInput, NotAllowed, Unknown
-from ...staff import audit
+from ...staff import audit, programs
 from ...staff.levels import Right
-from .. import pages
+from .. import pages, words_of_acts
 from .. import registry_words as words
 from ..guards import Guard, Route
 from . import asked, frame, person, persons, told
@@ -106,7 +106,11 @@ def _list_id(session: Session, slug: str) -> int | None:
 
 def _row(each: bans_held.Held, names: Mapping[str, str]) -> dict[str, Any]:
     scope = _only(names.get(each.list, each.list)) if each.list else pages.say("All lists")
-    return {"held": each, "channel": words.channel(each.channel), "scope": scope, "source": words.source(each.source)}
+    system = words_of_acts.who(each.recorded_by) if programs.named(each.recorded_by) is not None else ""
+    return {
+        "held": each, "channel": words.channel(each.channel), "scope": scope, "source": words.source(each.source),
+        "system": system,
+    }  # fmt: skip
 
 
 def form() -> Response:
@@ -164,7 +168,7 @@ def _forbid(typed: str, number: int | None) -> Response:
                 held = register.find(session, address)
                 found = held.id if held else None
                 names = lists.names(session, pages.language())
-                scope = {"list": only.id} if only else {}
+                scope = audit.of_list(only)
                 audit.note(
                     session, "ban_added", by=frame.actor(), about=_about(found), now=db.utcnow(),
                     channels=[each.value for each in fresh], how=said.how, **scope,
@@ -270,7 +274,8 @@ def _in_force(typed: str) -> list[tuple[str, str, str]]:
     except BadInput:
         return words.channels()
     with frame.looking() as session:
-        held, names = bans.check(session, address).forbidden, lists.names(session, pages.language())
+        held = bans.in_force(session, bans.digests(session, address))
+        names = lists.names(session, pages.language())
     hints = {key: hint for key, _said_so, hint in words.channels()}
     return [(_key(each), _said(each, names), hints[each.channel.value]) for each in held]
 

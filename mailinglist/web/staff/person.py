@@ -31,7 +31,7 @@ _LIFTED = re.compile(r"([a-z]+), (\d{4}-\d{2}-\d{2}): (.*)", re.DOTALL)
 # What evidence holds for programs, or what the timeline says anyway.
 _TOLD_HEADERS = ("from:", "date:", "subject:", "message-id:")
 """Of the mail that somebody wrote, what its reader sees; the proof holds the whole header."""
-_UNSAID = frozenset({"at", "salt", "file_sha256", "list"})
+_UNSAID = frozenset({"at", "salt", "file_sha256", "file_digest", "list"})
 
 
 def look(number: int) -> Response:
@@ -66,7 +66,7 @@ def remove_note(number: int, note: int) -> Response:
     """POST: a note is taken away."""
     with db.transaction() as session:
         persons.known_person(session, number)
-        notes.remove(session, number, min(note, 2**31 - 1))
+        notes.remove(session, number, min(note, db.LARGEST_NUMBER))
         audit.note(session, "note_removed", by=frame.actor(), about=f"person {number}", now=db.utcnow(), note=note)
     return frame.go_to("person.look", pages.say("The note is removed."), number=number, _anchor="notes")
 

@@ -106,7 +106,7 @@ def _reasons() -> list[tuple[str, str]]:
         (
             pages.say("Marketing bans"),
             pages.say(
-                "As keyed hashes of the address and of the name, if one was given, so that no later import or sign-up "
+                "As keyed hashes of the address and of the name, if it was known, so that no later import or sign-up "
                 "is mailed, and other systems that ask by name are told (GDPR 21(3))."
             ),
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from datetime import datetime
 from typing import Any
 
@@ -14,12 +15,16 @@ from ...staff import programs
 from ...staff.levels import Right
 from ...staff.programs import DAYS, LEAST_DAYS, LONGEST_NAME, MOST_DAYS, Scope, State
 from ...staff.tables import ApiToken
-from .. import pages
+from .. import pages, visitor
 from ..guards import Guard, Route
 from . import asked, frame, scopes
 
 _FIRST_SCOPE = f"scopes-{next(iter(Scope))}"
 """The first of the boxes, where the words about what is wrong with them lead."""
+_REMEMBERED = 24 * 3600
+"""For so many seconds it is known of a form that it was sent."""
+_KEY = 22
+"""The characters of a form's key."""
 
 
 def index() -> Response:
@@ -48,17 +53,24 @@ def add() -> Response:
     errors = _errors(values, days)
     if errors or days is None:
         return _form(values, errors)
+    # Whoever loads the page with the secret anew sends the same form once more.
+    key = request.form.get("once", "")[:_KEY]
+    if not visitor.pace().once(f"token/{frame.standing().account.id}/{key}", seconds=_REMEMBERED):
+        sent = pages.say(
+            "This form was sent already, and made no second token. If you need another, send the form below."
+        )
+        return _form(values, {"": sent})
     try:
         with db.transaction() as session:
-            list_id = lists.find(session, values["list"]).id if values["list"] else None
+            names = {each.id: each.name for each in lists.every(session)}
+            only = lists.find(session, values["list"]) if values["list"] else None
             row, secret = programs.issue(
-                session, values["name"], values["scopes"], list_id=list_id, days=days, by=frame.actor(),
-                now=db.utcnow(),
-            )  # fmt: skip
+                session, values["name"], values["scopes"], only=only, days=days, by=frame.actor(), now=db.utcnow()
+            )
     except BadInput as error:
         return _form(values, {"name": pages.reason(error)})
     return frame.page(
-        "program_token", here="programs", token=row, secret=secret,
+        "program_token", here="programs", token=row, line=_line(row, names, db.utcnow()), secret=secret,
         description=f"{pages.settings().base_url}/api/v1/openapi.json", crumbs=_crumbs(),
     )  # fmt: skip
 
@@ -74,6 +86,18 @@ def look(number: int) -> Response:
         "program", here="programs", line=_line(row, names, now), token=row, who=who,
         good=programs.state(row, now) is State.GOOD, crumbs=_crumbs(),
     )  # fmt: skip
+
+
+def ask_revoke(number: int) -> Response:
+    """GET: whether it is to be ended; it can't be taken back."""
+    now = db.utcnow()
+    with frame.looking() as session:
+        row = programs.find(session, number)
+        names = {each.id: each.name for each in lists.every(session)}
+    if programs.state(row, now) is not State.GOOD:
+        return frame.go_to("program_pages.look", number=number)
+    crumbs = [*_crumbs(), (row.name, url_for("program_pages.look", number=number))]
+    return frame.page("program_revoke", here="programs", token=row, line=_line(row, names, now), crumbs=crumbs)
 
 
 def revoke(number: int) -> Response:
@@ -102,7 +126,7 @@ def _form(values: dict[str, Any], errors: dict[str, str] | None = None) -> Respo
     return frame.page(
         "program_new", 422 if errors else 200, here="programs", errors=errors or {}, values=values,
         scopes=scopes.options(), first_scope=_FIRST_SCOPE, lists=choices, longest=LONGEST_NAME, least=LEAST_DAYS,
-        most=MOST_DAYS, crumbs=_crumbs(),
+        most=MOST_DAYS, once=secrets.token_urlsafe(16), crumbs=_crumbs(),
     )  # fmt: skip
 
 
@@ -111,7 +135,7 @@ def _line(row: ApiToken, names: dict[int, str], now: datetime) -> dict[str, Any]
     return {
         "id": row.id, "name": row.name, "may": scopes.words_of(row.scopes), "state": state, "kind": kind,
         "list": names[row.list_id] if row.list_id is not None else pages.say("Every list"),
-        "used_at": row.used_at, "until": row.expires_at,
+        "made_at": row.created_at, "used_at": row.used_at, "until": row.expires_at,
     }  # fmt: skip
 
 
@@ -124,7 +148,7 @@ def _state(row: ApiToken, now: datetime) -> tuple[str, str]:
         case State.GOOD if row.expires_at - now < programs.SOON:
             return pages.say("Ends soon"), "warn"
         case State.GOOD:
-            return pages.say("In use"), "good"
+            return pages.say("Good"), "good"
 
 
 def _crumbs() -> list[tuple[str, str]]:
@@ -137,5 +161,6 @@ ROUTES = (
     Route("GET", "/staff/programs/add", form, _STAFF, right=_ACCOUNTS, fresh=True),
     Route("POST", "/staff/programs/add", add, _STAFF, right=_ACCOUNTS, fresh=True),
     Route("GET", "/staff/programs/<int:number>", look, _STAFF, right=_ACCOUNTS),
+    Route("GET", "/staff/programs/<int:number>/revoke", ask_revoke, _STAFF, right=_ACCOUNTS, fresh=True),
     Route("POST", "/staff/programs/<int:number>/revoke", revoke, _STAFF, right=_ACCOUNTS, fresh=True),
 )

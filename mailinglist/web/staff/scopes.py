@@ -11,13 +11,13 @@ from ..pages import say
 def options() -> list[tuple[str, str, str]]:
     """Each scope: its key, its name, and what it allows."""
     words = {
-        Scope.BANS_READ: (say("Ask about bans"), say("Which of the addresses that it names are banned.")),
+        Scope.BANS_READ: (say("Ask about bans"), say("Which of the addresses or names that it gives are banned.")),
         Scope.BANS_WRITE: (
             say("Hand on bans and leaves"),
             say("When somebody forbids marketing, or wants to leave a list."),
         ),
         Scope.PEOPLE_WRITE: (
-            say("Hand over people"),
+            say("Hand over customers"),
             say("By the rules of an import: on the list at once, without a letter."),
         ),
         Scope.REQUESTS_WRITE: (

@@ -36,7 +36,7 @@ def names() -> Mapping[str, str]:
     """Every detail by its key, in the language of the page."""
     return {
         "acknowledged": say("Acknowledged"),
-        "added": say("Added"),
+        "added": say("Newly added"),
         "address": say("Address, as a digest"),
         "after": say("After"),
         "asked": say("Looked up"),

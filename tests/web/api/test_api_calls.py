@@ -9,22 +9,33 @@ from typing import Any
 
 import pytest
 from flask import Flask
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.exc import OperationalError
 
 import making
 from calling import Program, program
-from mailinglist import db
-from mailinglist.cli import output
-from mailinglist.consent import address, ban_lists, bans, intake, lists, proof, register, registrar, requests
+from mailinglist import db, moments
+from mailinglist.consent import (
+    address,
+    ban_lists,
+    bans,
+    intake,
+    lists,
+    proof,
+    register,
+    registrar,
+    requests,
+    restriction,
+)
 from mailinglist.consent.keys import Keys, keys_of
 from mailinglist.consent.register import Ticket
 from mailinglist.consent.states import ALL_CHANNELS, Channel, State
-from mailinglist.consent.tables import Ban, ConsentText, Request, Subscription
+from mailinglist.consent.tables import Ban, ConsentText, Evidence, Person, Request, Subscription
 from mailinglist.delivery import audience_query, dispatch
+from mailinglist.errors import OptOutsWait
 from mailinglist.staff.programs import Scope
 from mailinglist.staff.tables import AuditEntry
-from mailinglist.web.api import problem
+from mailinglist.web.api import problem, shapes
 
 SLUG = lists.DEFAULT_SLUG
 ONE_DATABASE = pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
@@ -154,12 +165,13 @@ class TestBans:
         assert wider == {"added": ["post", "disclosure"], "channels": [each.value for each in ALL_CHANNELS]}
         assert acts() == [
             ("api_ban_given", f"person {number}", {"channels": ["email", "phone"]}),
-            ("api_ban_given", f"person {number}", {"channels": ["disclosure", "post"]}),
+            ("api_ban_given", f"person {number}", {"channels": ["post", "disclosure"]}),
         ]
         entry = last_entry("matti@example.fi")
         assert entry["event"] == "banned"
         kept = entry["evidence_content"]
         assert (kept["how"], kept["source"]) == ("api", "called the shop")
+        assert kept["system"] == "Web shop"
         assert kept["recorded_by"].startswith("program Web shop (")
         with db.reading() as session:
             assert set(session.scalars(select(Ban.source))) == {"api: called the shop"}
@@ -247,19 +259,47 @@ class TestPeople:
         entry = last_entry("uusi@example.fi")
         assert (entry["event"], entry["source"]) == ("imported", "api")
         kept = entry["evidence_content"]
-        assert (kept["how"], kept["file"], kept["source"]) == ("api", "", "Web shop, November")
-        assert kept["file_sha256"] == hashlib.sha256(json.dumps(body).encode()).hexdigest()
+        assert (kept["how"], kept["system"], kept["source"]) == ("api", "Web shop", "Web shop, November")
+        assert "file" not in kept
+        assert hashlib.sha256(json.dumps(body).encode()).hexdigest() not in str(kept)
         assert kept["recorded_by"].startswith("program Web shop (")
         assert acts() == [
             ("api_people_taken_in", "list 1", {"added": 2, "updated": 0, "unchanged": 1, "refused": 6})
         ]  # fmt: skip
         again = shop.post(f"/lists/{SLUG}/people", body).get_json()
         assert (again["added"], again["updated"], again["unchanged"]) == (0, 0, 3)
+        with db.reading() as session:
+            assert session.scalar(select(func.count(Evidence.id)).where(Evidence.person_id.is_(None))) == 1
+
+    def test_are_not_changed_where_they_are_on_another_list(self, shop: Program) -> None:
+        second_list()
+        shut = person("shut@example.fi")
+        with db.transaction() as session:
+            making.named(session, ("matti@example.fi", "Matti"), now=NOW)
+            restriction.restrict(
+                session, session.get_one(Person, shut), source="own page", origin=making.ORIGIN, now=NOW
+            )
+        people = [{"email": each, "name": "Zz", "language": "sv"} for each in ("matti@example.fi", "shut@example.fi")]
+        told = shop.post(
+            "/lists/toinen/people", {"basis": "organisation", "source": "fair", "people": people}
+        ).get_json()
+        assert (told["added"], told["remarks"]) == (1, [])
+        [refused] = told["refused"]
+        assert refused == {"index": 1, "reason": "refused: this person can't be put on the list; staff can see why"}
+        with db.reading() as session:
+            matti = register.find(session, address.parse("matti@example.fi"))
+            assert matti is not None
+            assert (matti.name, matti.language) == ("Matti", "fi")
 
     def test_come_a_thousand_at_a_time(self, shop: Program) -> None:
         people = [{"email": f"p{n}@example.fi"} for n in range(1000)]
         answer = shop.post(f"/lists/{SLUG}/people", {"basis": "organisation", "source": "trade fair", "people": people})
         assert answer.get_json()["added"] == 1000
+
+
+def test_the_zone_of_a_visitors_address_is_not_kept() -> None:
+    given = shapes.RequestGiven(email="a@example.fi", client=f"fe80::1%{'x' * 3000}")
+    assert given.client == "fe80::1"
 
 
 class TestRequests:
@@ -292,7 +332,8 @@ class TestRequests:
             assert session.get_one(ConsentText, last.text_id).digest.hex() == shown
             origin = dict(last.origin or {})
         assert origin.pop("recorded_by").startswith("program Web shop (")
-        assert origin == {"how": "api", "client": "192.0.2.2", "user_agent": "M" * 300, "language": "sv"}
+        kept = {"how": "api", "client": "192.0.2.2", "user_agent": "M" * 300, "language": "sv", "system": "Web shop"}
+        assert origin == kept
         with db.transaction() as session:
             while requests.take(session, now=db.utcnow()):
                 pass
@@ -319,10 +360,22 @@ class TestRequests:
         body = {"email": "a@example.fi", "client": "192.0.2.7"}
         found = [shop.post(f"/lists/{SLUG}/requests", body).status_code for _ in range(11)]
         assert found == [202] * 10 + [429]
+        refused = shop.post(f"/lists/{SLUG}/requests", body)
+        assert "“client”" in refused.get_json(force=True)["detail"]
+        assert 1 <= int(refused.headers["Retry-After"]) <= 60
         here = {"REMOTE_ADDR": "192.0.2.7"}
         form = app.test_client().post(f"/lists/{SLUG}", data={"email": "b@example.fi"}, environ_overrides=here)
         assert form.status_code == 429
         assert shop.post(f"/lists/{SLUG}/requests", {**body, "client": "192.0.2.8"}).status_code == 202
+
+    @ONE_DATABASE
+    def test_for_a_list_that_the_token_is_not_good_for_count_for_no_visitor(self, app: Flask, shop: Program) -> None:
+        second_list()
+        with db.reading() as session:
+            elsewhere = program(app, list_id=lists.find(session, "toinen").id)
+        body = {"email": "a@example.fi", "client": "192.0.2.7"}
+        assert {elsewhere.post(f"/lists/{SLUG}/requests", body).status_code for _ in range(11)} == {403}
+        assert shop.post(f"/lists/{SLUG}/requests", body).status_code == 202
 
     @ONE_DATABASE
     def test_wait_while_a_proof_of_work_is_asked_for(self, shop: Program) -> None:
@@ -362,12 +415,14 @@ def test_a_bulletin_is_told_as_the_command_tells_it(app: Flask, shop: Program) -
     told = shop.get(f"/bulletins/{made.id}").get_json()
     with db.reading() as session:
         found = dispatch.status(session, made.id)
-    assert told == {name: output.exact(getattr(found, name)) for name in told}
+    assert told == {name: moments.exact(getattr(found, name)) for name in told}
     assert list(told) == list(found.__dataclass_fields__)
     assert (told["state"], told["audience"], told["pending"]) == ("sending", 1, 1)
-    assert shop.get(f"/bulletins/{made.id + 1}").status_code == 404
     elsewhere = program(app, Scope.BULLETINS_READ, list_id=other)
-    assert elsewhere.get(f"/bulletins/{made.id}").status_code == 404
+    refused = [elsewhere.get(f"/bulletins/{made.id}")]
+    refused += [one.get(f"/bulletins/{n}") for one in (shop, elsewhere) for n in (made.id + 1, 2**31, 10**20)]
+    assert {answer.status_code for answer in refused} == {404}
+    assert len({answer.data for answer in refused}) == 1, "which bulletins other lists have is not told"
 
 
 def test_what_can_not_be_entered_is_not_lost_in_silence(app: Flask, shop: Program) -> None:
@@ -400,10 +455,11 @@ def test_what_can_not_be_entered_is_not_lost_in_silence(app: Flask, shop: Progra
 def test_what_goes_wrong_inside_is_told_without_a_page_and_without_what_it_was(
     shop: Program, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    body = {"items": [{"email": "a@example.fi"}]}
-    for error, status in (
-        (ZeroDivisionError("a@example.fi"), 500),
-        (OperationalError("SELECT", {"email": "a@example.fi"}, Exception("gone")), 503),
+    body, unknown = {"items": [{"email": "a@example.fi"}]}, "may have been taken in or not"
+    for error, status, words in (
+        (ZeroDivisionError("a@example.fi"), 500, unknown),
+        (OperationalError("SELECT", {"email": "a@example.fi"}, Exception("gone")), 503, unknown),
+        (OptOutsWait("a@example.fi"), 503, "Nothing of what you sent was taken in"),
     ):
 
         def fails(*_: object, error: Exception = error) -> None:
@@ -412,5 +468,6 @@ def test_what_goes_wrong_inside_is_told_without_a_page_and_without_what_it_was(
         monkeypatch.setattr(ban_lists, "look_up", fails)
         answer = shop.post("/bans/check", body)
         assert (answer.status_code, answer.content_type) == (status, problem.TYPE)
-        assert "send it again" in answer.text
+        assert words in answer.text
+        assert "keep it, and send it again" in answer.text
         assert "example.fi" not in answer.text

@@ -69,6 +69,19 @@ def test_a_ban_of_one_list_is_given_shown_and_lifted(desk: staffing.Signed) -> N
     ]  # fmt: skip
 
 
+@pytest.mark.parametrize("databases", ["sqlite"], indirect=True)
+def test_a_ban_that_another_system_handed_on_names_the_system(desk: staffing.Signed) -> None:
+    with db.transaction() as session:
+        origin = {"how": "api", "source": "rang", "system": "Web shop", "recorded_by": "program Web shop (3)"}
+        digest = keys.keys_of(session).digest("x@example.fi")
+        bans.add(session, digest, [Channel.POST], source="api: rang", origin=origin, now=NOW)
+        by_hand = {**origin, "recorded_by": "Riitta Rekisteri"}
+        digest = keys.keys_of(session).digest("y@example.fi")
+        bans.add(session, digest, [Channel.POST], source="staff", origin=by_hand, now=NOW)
+    sources = [row[2] for row in rows(desk.get("/staff/bans?channel=").text)]
+    assert [source.split("|")[1:] for source in sources] == [[], ["System Web shop (3)"]], "not who of the staff"
+
+
 def test_bans_are_listed_with_scope_and_words_once_asked_for(desk: staffing.Signed) -> None:
     with db.transaction() as session:
         made = person(session, "Matti@example.fi", now=NOW)

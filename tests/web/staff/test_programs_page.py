@@ -45,7 +45,8 @@ def test_a_token_is_shown_in_one_answer_and_never_again(app: Flask, office: staf
     answer = office.post(f"{PAGE}/add", FORM)
     assert answer.status_code == 200
     [secret] = set(SECRET.findall(answer.text))
-    assert "Token for Web shop" in answer.text
+    facts = ("Token for Web shop", "Ask about bans", "Hand over customers", "Tector tiedottaa", "Good until")
+    assert [words for words in facts if words not in answer.text] == []
     assert f"{staffing.ORIGIN}/api/v1/openapi.json" in answer.text
     assert answer.headers["Cache-Control"] == "no-store"
     assert "Location" not in answer.headers
@@ -65,28 +66,55 @@ def test_a_form_that_is_not_right_comes_back(app: Flask, office: staffing.Signed
         ({"name": " "}, "A name is needed."), ({"name": "x" * 101}, "A name needs 1 to 100"),
         ({"name": "a\u202eb"}, "A name needs"), ({"scopes": []}, "at least one permission"),
         ({"scopes": ["bans:lift"]}, "at least one permission"), ({"days": ""}, "for 1 to 730 days"),
-        ({"days": "731"}, "for 1 to 730 days"), ({"days": "soon"}, "for 1 to 730 days"),
+        ({"days": "1000"}, "for 1 to 730 days"), ({"days": "soon"}, "for 1 to 730 days"),
     )  # fmt: skip
-    for wrong, words in wrongs:
-        answer = office.post(f"{PAGE}/add", FORM | wrong)
+    assert 'maxlength="3"' not in office.get(f"{PAGE}/add").text, "a browser would cut 1000 to 100 without a word"
+    for number, (wrong, words) in enumerate(wrongs):
+        answer = office.post(f"{PAGE}/add", FORM | {"once": str(number)} | wrong)
         assert (answer.status_code, words in answer.text) == (422, True), wrong
         assert "mlt_" not in answer.text
     assert 'value="people:write" checked' in office.post(f"{PAGE}/add", FORM | {"days": "0"}).text
-    assert office.post(f"{PAGE}/add", FORM | {"list": "nowhere"}).status_code == 404
+    assert office.post(f"{PAGE}/add", FORM | {"once": "last", "list": "nowhere"}).status_code == 404
     with db.reading() as session:
         assert programs.every(session) == []
+
+
+def test_a_form_that_is_sent_again_makes_no_second_token(app: Flask, office: staffing.Signed) -> None:
+    def key(page: str) -> str:
+        found = re.search(r'name="once" value="([\w-]+)"', page)
+        assert found is not None
+        return found[1]
+
+    first = FORM | {"once": key(office.get(f"{PAGE}/add").text)}
+    assert SECRET.search(office.post(f"{PAGE}/add", first).text)
+    again = office.post(f"{PAGE}/add", first)
+    assert (again.status_code, "made no second token" in again.text) == (422, True)
+    assert not SECRET.search(again.text)
+    assert SECRET.search(office.post(f"{PAGE}/add", FORM | {"once": key(again.text)}).text), "the form below makes one"
+    table = office.get(PAGE).text
+    assert [number for number in (1, 2) if f">Token {number}<" in table] == [1, 2], "two of one name"
 
 
 def test_one_of_them_and_its_end(app: Flask, office: staffing.Signed) -> None:
     number = issued()
     page = office.get(f"{PAGE}/{number}").text
-    assert all(words in page for words in ("Ask about bans", "Every list", "In use", "root", f"Token {number}"))
+    assert all(words in page for words in ("Ask about bans", "Every list", "Good", "root", f"Token {number}"))
     assert office.get(f"{PAGE}/{number + 1}").status_code == 404
+    assert f'action="{PAGE}/{number}/revoke"' not in page, "a page asks first"
+    asked = office.get(f"{PAGE}/{number}/revoke").text
+    assert all(
+        words in asked
+        for words in ("Revoke the token of “Web shop”?", "be taken back", f'action="{PAGE}/{number}/revoke"')
+    )
+    with db.reading() as session:
+        assert programs.state(programs.find(session, number), db.utcnow()) is State.GOOD
     for _ in range(2):  # pressed twice
         assert office.post(f"{PAGE}/{number}/revoke").location == f"{PAGE}/{number}"
     page = office.get(f"{PAGE}/{number}").text
     assert "The token is revoked." in page
-    assert "It can&#39;t be taken back" not in page, "there is nothing left to press"
+    assert f"{number}/revoke" not in page, "there is nothing left to press"
+    assert office.get(f"{PAGE}/{number}/revoke").location == f"{PAGE}/{number}"
+    assert office.get(f"{PAGE}/{number + 1}/revoke").status_code == 404
     with db.reading() as session:
         row = programs.find(session, number)
         assert (programs.state(row, db.utcnow()), row.revoked_by) == (State.REVOKED, "Maija Mainio")
@@ -103,7 +131,7 @@ def test_the_table_says_how_each_of_them_stands(app: Flask, office: staffing.Sig
     with db.transaction() as session:
         programs.revoke(session, revoked, by=Actor(None, "root", ""), now=now)
     badges = re.findall(r'class="badge \w+">([^<]+)<', office.get(PAGE).text)
-    assert badges == ["Revoked", "Ended", "Ends soon", "In use"]
+    assert badges == ["Revoked", "Ended", "Ends soon", "Good"]
 
 
 def test_the_audit_calls_a_program_by_words_and_finds_it_by_them(app: Flask) -> None:

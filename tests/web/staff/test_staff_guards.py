@@ -61,6 +61,7 @@ DOCUMENTED = {
     "GET /staff/programs/add": "staff: administrator fresh",
     "POST /staff/programs/add": "staff: administrator fresh",
     "GET /staff/programs/<int:number>": "staff: administrator",
+    "GET /staff/programs/<int:number>/revoke": "staff: administrator fresh",
     "POST /staff/programs/<int:number>/revoke": "staff: administrator fresh",
     "GET /staff/audit": "staff: auditor administrator",
     "GET /staff/persons": "staff: registrar",
