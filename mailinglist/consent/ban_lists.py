@@ -19,8 +19,9 @@ from typing import Literal
 from sqlalchemy import ColumnElement, select
 from sqlalchemy.orm import Session
 
+from .. import db
 from ..errors import BadAddress, BadInput
-from . import address, bans, bans_by_name, export, gate, ledger, lists, names, readdressed, sheet
+from . import address, bans, bans_by_name, export, gate, lists, names, readdressed, sheet
 from .bans import Forbidden
 from .keys import keys_of
 from .sheet import Refusal
@@ -272,7 +273,7 @@ def _look_up(
         held: dict[bytes, set[Forbidden]] = {}
         wanted = list({digest for each in digests for digest in each})
         in_force = select(Ban.digest, Ban.channel, Ban.list_id).where(
-            ledger.among(session, Ban.digest, wanted), *counts
+            db.among_digests(session, Ban.digest, wanted), *counts
         )
         for digest, channel, list_id in session.execute(in_force) if wanted else ():
             ban = Forbidden(Channel(channel), bans.name_of(list_id, slugs.get(list_id)))

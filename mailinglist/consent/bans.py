@@ -170,7 +170,7 @@ def forbid(
     """
     assert_sound(session)
     person, asked = readdressed.owner(session, wanted[0]), tuple(dict.fromkeys(channels))
-    known = tuple(person[1:]) if person is not None else tuple(wanted[:1])
+    known = (person.digest, person.exact_digest) if person is not None else (wanted[0],)
     slug, person_id = only.slug if only is not None else None, person.id if person is not None else None
     added: set[Channel] = set()
     # Their address, and where that was corrected since, the one that was named as well.

@@ -16,7 +16,7 @@ from sqlalchemy.orm import Session
 
 from .. import db, moments
 from ..i18n import DEFAULT_LANGUAGE
-from . import confirming, journal, journal_file, lists, register
+from . import confirming, journal, journal_file, lists, readdressed, register
 from .address import Address, parse
 from .requests import EXIT, JOIN, MAIL, WAIT, WEB
 from .states import Channel
@@ -77,7 +77,7 @@ def keep_exit(
 ) -> None:
     """`write_down_exit`, for a token that has been read. It is in the journal of opt-outs, too: once as it is kept, and
     once as it is entered. From its commit on the gate lets no marketing through until it is entered."""
-    person = register.owner(session, ticket.digest)
+    person = readdressed.owner(session, ticket.digest)
     digests = list(dict.fromkeys((ticket.digest, person.digest if person else ticket.digest)))
     journal.note_later(session, journal_file.LEFT, digests[-1], list_slug=row.slug, now=now)
     for digest in digests if ban else ():

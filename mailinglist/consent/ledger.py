@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-from sqlalchemy import ARRAY, ColumnElement, LargeBinary, Text, any_, cast, func, insert, literal, select
-from sqlalchemy.orm import InstrumentedAttribute, Session
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
 
 from .. import db
 from .keys import assert_sound, keys_of
@@ -244,20 +244,9 @@ def moved(session: Session, subjects: Collection[bytes]) -> dict[bytes, bytes]:
     told = func.instr(LedgerEntry.body, said) > 0
     if session.get_bind().dialect.name == "postgresql":
         told = LedgerEntry.body.op("LIKE", is_comparison=True)(b"%" + said + b"%")
-    named = select(LedgerEntry.subject).where(among(session, LedgerEntry.subject, subjects), told).distinct()
+    named = select(LedgerEntry.subject).where(db.among_digests(session, LedgerEntry.subject, subjects), told).distinct()
     found = {subject: moved_to(session, subject) for subject in session.scalars(named)}
     return {subject: chain for subject, chain in found.items() if chain is not None}
-
-
-def among(session: Session, column: InstrumentedAttribute[bytes], digests: Collection[bytes]) -> ColumnElement[bool]:
-    """SQL: the column holds one of these. One parameter for PostgreSQL: five thousand cost psycopg and the server's
-    parser more than the look-up does."""
-    if session.get_bind().dialect.name == "sqlite":
-        return column.in_(list(digests))
-    array = ",".join(f'"\\\\x{digest.hex()}"' for digest in digests)
-    # A subquery is read once; else the text may be read again for each row of the table (`db.among`).
-    told = select(cast(literal(f"{{{array}}}", Text), ARRAY(LargeBinary))).scalar_subquery()
-    return column == any_(cast(told, ARRAY(LargeBinary)))
 
 
 def _moved_on(session: Session, chain: bytes) -> bytes | None:

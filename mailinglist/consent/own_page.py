@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from ..errors import BadInput, NotAllowed, TokenSpent, Unknown
 from ..tokens import Purpose, Tokens
-from . import bans, intake, ledger, lists, proof, register, requests, sheet
+from . import bans, intake, ledger, lists, pins, proof, register, requests, sheet
 from .address import parse
 from .bans import Forbidden
 from .register import Origin
@@ -116,7 +116,7 @@ def used(session: Session, key: Key) -> None:
 
 def _locked(session: Session, key: Key) -> Person | None:
     """`holder`, locked: an erasure that is under way is waited for, and they are gone then."""
-    return register.held(session, Person.digest == key.digest)
+    return pins.held(session, Person.digest == key.digest)
 
 
 def bans_in_force(session: Session, key: Key) -> dict[Forbidden, datetime]:

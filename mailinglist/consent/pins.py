@@ -1,4 +1,4 @@
-"""Locks on many persons at once, and the one order in which they are taken. Writes nothing."""
+"""Locks on persons, on one or on many at once, and the one order in which many are taken. Writes nothing."""
 
 from __future__ import annotations
 
@@ -8,6 +8,13 @@ from sqlalchemy import ColumnElement, Select, collate, select
 from sqlalchemy.orm import Session
 
 from .tables import Person
+
+
+def held(session: Session, who: ColumnElement[bool]) -> Person | None:
+    """The one person of whom `who` is true, locked until the end of the transaction. As they are now, also where the
+    session has looked at them before it had them locked."""
+    found = select(Person).where(who).with_for_update()
+    return session.scalar(found, execution_options={"populate_existing": True})
 
 
 def pin_many(session: Session, persons: Select[int]) -> Sequence[int]:

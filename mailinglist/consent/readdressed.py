@@ -4,9 +4,9 @@ they had. Reads, and locks persons.
 Whoever is known by an old address elsewhere forbids by it, and means themselves. But a correction may hold a slip, and
 then whoever has the new address is somebody else; or the old mailbox may have gone to somebody else. Nobody can tell
 from here, so it errs towards the opt-out: a ban by the old address is given for both, as a leave by a link to the old
-one is (`register.owner`), and who asks about the old one is told what is forbidden for either. That costs a stranger at
-most mail which they may allow again. What gives something does not go along: neither lifting a ban, nor a key to one's
-own page, nor whether somebody may sign up. Once somebody else comes to the old address, it is theirs alone.
+one is, and who asks about the old one is told what is forbidden for either. That costs a stranger at most mail which
+they may allow again. What gives something does not go along: neither lifting a ban, nor a key to one's own page, nor
+whether somebody may sign up. Once somebody else comes to the old address, it is theirs alone.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from sqlalchemy.orm import Session
 
 from .. import db
 from . import ledger
-from .pins import pin_many
+from .pins import held, pin_many
 from .tables import Person
 
 
@@ -34,18 +34,17 @@ class Owner(NamedTuple):
 
 _GROUP = 5000
 """SQLite takes 32,766 parameters in a statement."""
-_OWNER = select(Person.id, Person.digest, Person.exact_digest)
 
 
-def owner(session: Session, digest: bytes) -> Owner | None:
+def owner(session: Session, digest: bytes) -> Person | None:
     """Whoever has the address of this keyed digest, else whoever had it until it was corrected; locked. An erasure or a
     correction that is under way is waited for."""
-    found = session.execute(_OWNER.where(Person.digest == digest).with_for_update()).one_or_none()
+    found = held(session, Person.digest == digest)
     chain = None
     while found is None and (goal := ledger.moved_to(session, digest)) not in (None, chain):
         chain = goal  # once more, if it was corrected again meanwhile
-        found = session.execute(_OWNER.where(Person.chain == chain).with_for_update()).one_or_none()
-    return Owner(*found) if found is not None else None
+        found = held(session, Person.chain == chain)
+    return found
 
 
 def owners(session: Session, digests: Collection[bytes]) -> dict[bytes, Owner]:
@@ -57,8 +56,9 @@ def owners(session: Session, digests: Collection[bytes]) -> dict[bytes, Owner]:
     if not went:
         return {}
     taken = set(session.scalars(select(Person.digest).where(Person.digest.in_(list(went)))))
-    rows = session.execute(select(Person.chain, *_OWNER.selected_columns).where(Person.chain.in_(list(went.values()))))
-    by_chain = {chain: Owner(*rest) for chain, *rest in rows}
+    theirs = select(Person.chain, Person.id, Person.digest, Person.exact_digest)
+    rows = session.execute(theirs.where(Person.chain.in_(list(went.values()))))
+    by_chain = {chain: Owner(number, digest, exact) for chain, number, digest, exact in rows}
     return {digest: by_chain[chain] for digest, chain in went.items() if digest not in taken and chain in by_chain}
 
 
@@ -70,7 +70,7 @@ def pinned(session: Session, digests: Sequence[bytes]) -> dict[bytes, Owner]:
     while True:
         them = {each.id for each in found.values()}
         for part in _parts(digests):
-            them.update(session.scalars(select(Person.id).where(ledger.among(session, Person.digest, part))))
+            them.update(session.scalars(select(Person.id).where(db.among_digests(session, Person.digest, part))))
         there.update(pin_many(session, select(Person.id).where(db.among(Person.id, them))))
         found = owners(session, digests)  # whoever was corrected while we waited
         if there >= {each.id for each in found.values()}:

@@ -21,11 +21,10 @@ from .. import db
 from ..errors import BadInput, NotAllowed, TokenSpent, Unknown
 from ..i18n import LANGUAGES
 from ..tokens import Purpose, Tokens
-from . import bans, journal, journal_file, ledger, notes, notices
+from . import bans, journal, journal_file, ledger, notes, notices, readdressed
 from .address import Address
 from .keys import keys_of
-from .pins import in_order as in_order
-from .pins import pin_many as pin_many
+from .pins import held, in_order
 from .states import Basis, Channel, Event, State, move
 from .tables import (
     Confirmation,
@@ -79,7 +78,8 @@ def mailboxes(session: Session, persons: Collection[int]) -> dict[int, str]:
 
 
 def address_of(session: Session, digest: bytes) -> str | None:
-    """The case-folded address of the person whom a link with this keyed digest names (`owner`), not locked."""
+    """The case-folded address of the person whom a link with this keyed digest names (`readdressed.owner`), not
+    locked."""
     address = session.scalar(select(Person.folded).where(Person.digest == digest))
     if address is not None:
         return address
@@ -90,22 +90,6 @@ def address_of(session: Session, digest: bytes) -> str | None:
 def locked(session: Session, person_id: int) -> Person | None:
     """The person's row, locked until the end of the transaction, as it is now."""
     return session.get(Person, person_id, with_for_update=True, populate_existing=True)
-
-
-def held(session: Session, who: ColumnElement[bool]) -> Person | None:
-    """The same for the one person of whom `who` is true. As they are now, also where the session has looked at them
-    before it had them locked."""
-    found = select(Person).where(who).with_for_update()
-    return session.scalar(found, execution_options={"populate_existing": True})
-
-
-def owner(session: Session, digest: bytes) -> Person | None:
-    """The person whom a link with this keyed digest names, also when their address was corrected since (locked)."""
-    person = held(session, Person.digest == digest)
-    if person is not None:
-        return person
-    chain = ledger.moved_to(session, digest)
-    return held(session, Person.chain == chain) if chain else None
 
 
 def subscription(session: Session, person_id: int, list_id: int) -> Subscription | None:
@@ -277,7 +261,7 @@ def leave_by(
     session: Session, ticket: Ticket, row: MailingList, *, origin: Origin, ban: Collection[Channel], now: datetime
 ) -> None:
     """`leave`, for a token that has been read. Raises RegisterUnsound."""
-    person = owner(session, ticket.digest)
+    person = readdressed.owner(session, ticket.digest)
     source = str(origin.get("how", "page"))
     if person is not None:
         if ticket.dispatch_id:

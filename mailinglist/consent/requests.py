@@ -89,7 +89,7 @@ def take(session: Session, *, limit: int = 50, opt_outs: bool = False, now: date
         return 0
     stuck = 0
     load = _load(session, {request.domain for request in waiting}, now)
-    # Persons are locked in one order (`register.in_order`), so that two workers can't wait for each other.
+    # Persons are locked in one order (`pins.in_order`), so that two workers can't wait for each other.
     for request in sorted(waiting, key=lambda waits: _address(session, waits)):
         if request.kind != EXIT and load.full(request.domain):  # an opt-out brings no letter, and waits for none
             request.not_before = now + WAIT

@@ -18,7 +18,7 @@ from sqlalchemy import Row, TextClause, bindparam, func, select, text, update
 from sqlalchemy.orm import Session
 
 from .. import observe
-from ..consent import register
+from ..consent import pins, register
 from ..consent.states import State
 from ..consent.tables import MailingList, Person, Subscription
 from ..db import NO_OBJECTS, UtcDateTime, among, changed
@@ -110,7 +110,7 @@ def note_many(session: Session, reported: Sequence[Reported], *, now: datetime) 
     }
     # Nobody of them is erased until this is committed: else a server's words would come after.
     persons = sorted({person for person, _settled in known.values()})
-    register.pin_many(session, select(Person.id).where(among(Person.id, persons)))
+    pins.pin_many(session, select(Person.id).where(among(Person.id, persons)))
     failed: dict[int, dict[str, object]] = {}
     for each in reported:
         if each.verdict in _COUNTING:

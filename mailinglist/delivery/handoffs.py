@@ -46,7 +46,7 @@ from sqlalchemy import (
 from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from .. import moments
-from ..consent import register
+from ..consent import pins
 from ..db import NO_OBJECTS, among, changed, dead_after, insert_new
 from ..observe import redact
 from . import failures
@@ -409,7 +409,7 @@ def _settled_row(item: Settled) -> dict[str, object]:
 def _hold_persons(session: Session, rows: Sequence[int]) -> None:
     """Nobody is erased until this is committed, or is erased before it begins: else their words would come after."""
     if rows:
-        register.pin_many(session, select(Handoff.person_id).where(among(Handoff.id, rows)))
+        pins.pin_many(session, select(Handoff.person_id).where(among(Handoff.id, rows)))
 
 
 def _stored(at: datetime) -> str:

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from ..consent import confirming, intake, keys, lists, register, requests
+from ..consent import confirming, intake, keys, lists, readdressed, register, requests
 from ..consent.address import Address, parse
 from ..consent.confirming import Door
 from ..consent.register import Origin, Ticket
@@ -232,7 +232,7 @@ class _Handling:
         if named is None:
             return self._owners(intents.COMMAND, "not-ours")
         ban = _channels(found)
-        person = register.owner(self._session, ticket.digest)
+        person = readdressed.owner(self._session, ticket.digest)
         origin = self._origin(_HOW_MAIL)
         try:
             with self._session.begin_nested():
@@ -340,7 +340,7 @@ class _Handling:
     def _by_ticket(self) -> int | None:
         """The mail that a redacted report is about, by its List-Unsubscribe."""
         ticket: Ticket | None = self._addresses.ticket_named(self._mail)
-        person = register.owner(self._session, ticket.digest) if ticket else None
+        person = readdressed.owner(self._session, ticket.digest) if ticket else None
         if ticket is None or person is None:
             return None
         return self._session.scalar(

@@ -18,7 +18,7 @@ from sqlalchemy import ColumnElement, case, delete, exists, func, literal_column
 from sqlalchemy.orm import Session
 
 from .. import db, moments
-from ..consent import register
+from ..consent import pins
 from ..consent.address import Address, fold
 from ..consent.tables import Person
 from ..db import NO_OBJECTS, among, changed, insert_new
@@ -251,7 +251,7 @@ def _set_aside(session: Session, lists: Mapping[Spooled, int | None], now: datet
     writers = {row: _writers(session, row) for row in lists}
     everybody = {address.folded for each in writers.values() for address in each}
     if everybody:  # an erasure waits from here on, and finds what is kept
-        register.pin_many(session, select(Person.id).where(Person.folded.in_(everybody)))
+        pins.pin_many(session, select(Person.id).where(Person.folded.in_(everybody)))
     waits = []
     for row, list_id in lists.items():
         row.handled_at, row.list_id = now, list_id

@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from sqlalchemy.orm import Session
 
-from ..consent import register, requests
+from ..consent import pins, register, requests
 from ..consent.address import Address
 from ..consent.tables import Person
 from ..errors import Unknown
@@ -31,7 +31,7 @@ def erase(session: Session, address: Address, now: datetime, *, source: str = ""
     Raises Unknown when nobody with this address is in the register, RegisterUnsound.
     """
     requests.hold_waiting(session, address.folded)
-    person = register.held(session, Person.folded == address.folded)
+    person = pins.held(session, Person.folded == address.folded)
     if person is None:
         raise Unknown("Nobody with this address is in the register.")
     return erase_held(session, person, now, source=source)

@@ -18,6 +18,7 @@ from mailinglist.consent import (
     notes,
     people,
     proof,
+    readdressed,
     register,
     registrar,
     requests,
@@ -297,7 +298,7 @@ def test_there_and_back_and_a_stranger_in_between(app: Flask):
         registrar.correct_address(session, made.id, at("b@example.fi"), TOLD, now=LATER)
         registrar.correct_address(session, made.id, at("a@example.fi"), TOLD, now=LATER)
         assert sound(session)
-        assert register.owner(session, keys.keys_of(session).digest("b@example.fi")).id == made.id
+        assert readdressed.owner(session, keys.keys_of(session).digest("b@example.fi")).id == made.id
         stranger = person(session, "b@example.fi", now=LATER)
         told = proof.prove(session, "a@example.fi")
         assert not [entry for entry in told if entry["subject"] == stranger.digest.hex() and entry["event"] == "asked"]

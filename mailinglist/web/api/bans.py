@@ -9,7 +9,7 @@ from __future__ import annotations
 from sqlalchemy.orm import Session
 
 from ... import db
-from ...consent import ban_lists, register
+from ...consent import ban_lists, readdressed, register
 from ...consent import bans as register_of_bans
 from ...consent.address import parse
 from ...consent.ban_lists import Found
@@ -93,7 +93,7 @@ def leave(asked: LeaveGiven, slug: str) -> Done:
     with db.transaction() as session:
         row = door.the_list(session, slug)
         assert_sound(session)  # with a wrong key nobody would be found, and nobody taken off
-        person = register.owner(session, keys_of(session).digest(address.folded))
+        person = readdressed.owner(session, keys_of(session).digest(address.folded))
         if person is not None:
             register.end(
                 session, person, row, Event.LEAVE, source=BY_PROGRAM, origin=door.origin(asked.source), by_link=False,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import Response, request, url_for
+from sqlalchemy.orm import Session
 
 from ... import db
 from ...consent import lists
@@ -32,7 +33,7 @@ def index() -> Response:
     now = db.utcnow()
     with frame.looking() as session:
         rows = programs.every(session)
-        names = {row.id: row.name for row in lists.every(session)}
+        names = _names(session)
     return frame.page("programs", here="programs", tokens=[_line(row, names, now) for row in rows])
 
 
@@ -62,7 +63,7 @@ def add() -> Response:
         return _form(values, {"": sent})
     try:
         with db.transaction() as session:
-            names = {each.id: each.name for each in lists.every(session)}
+            names = _names(session)
             only = lists.find(session, values["list"]) if values["list"] else None
             row, secret = programs.issue(
                 session, values["name"], values["scopes"], only=only, days=days, by=frame.actor(), now=db.utcnow()
@@ -78,12 +79,10 @@ def add() -> Response:
 def look(number: int) -> Response:
     """GET: one of them."""
     now = db.utcnow()
-    with frame.looking() as session:
-        row = programs.find(session, number)
-        names = {each.id: each.name for each in lists.every(session)}
+    row, line = _found(number, now)
     who = programs.actor(row, "").who
     return frame.page(
-        "program", here="programs", line=_line(row, names, now), token=row, who=who,
+        "program", here="programs", line=line, token=row, who=who,
         good=programs.state(row, now) is State.GOOD, crumbs=_crumbs(),
     )  # fmt: skip
 
@@ -91,13 +90,11 @@ def look(number: int) -> Response:
 def ask_revoke(number: int) -> Response:
     """GET: whether it is to be ended; it can't be taken back."""
     now = db.utcnow()
-    with frame.looking() as session:
-        row = programs.find(session, number)
-        names = {each.id: each.name for each in lists.every(session)}
+    row, line = _found(number, now)
     if programs.state(row, now) is not State.GOOD:
         return frame.go_to("program_pages.look", number=number)
     crumbs = [*_crumbs(), (row.name, url_for("program_pages.look", number=number))]
-    return frame.page("program_revoke", here="programs", token=row, line=_line(row, names, now), crumbs=crumbs)
+    return frame.page("program_revoke", here="programs", token=row, line=line, crumbs=crumbs)
 
 
 def revoke(number: int) -> Response:
@@ -128,6 +125,17 @@ def _form(values: dict[str, Any], errors: dict[str, str] | None = None) -> Respo
         scopes=scopes.options(), first_scope=_FIRST_SCOPE, lists=choices, longest=LONGEST_NAME, least=LEAST_DAYS,
         most=MOST_DAYS, once=secrets.token_urlsafe(16), crumbs=_crumbs(),
     )  # fmt: skip
+
+
+def _found(number: int, now: datetime) -> tuple[ApiToken, dict[str, Any]]:
+    with frame.looking() as session:
+        row, names = programs.find(session, number), _names(session)
+    return row, _line(row, names, now)
+
+
+def _names(session: Session) -> dict[int, str]:
+    """What lists are called, by their numbers."""
+    return {row.id: row.name for row in lists.every(session)}
 
 
 def _line(row: ApiToken, names: dict[int, str], now: datetime) -> dict[str, Any]:
